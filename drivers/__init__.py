@@ -1,0 +1,26 @@
+"""The devices: bytes to readings. Knows no other package of the program."""
+
+from drivers.contract import DeviceFault, Driver, DriverError, Emit, LinkLost, StorageUnavailable
+from drivers.reading import (
+    Measurement,
+    Reading,
+    Remark,
+    ScanContext,
+    TagRead,
+    Verdict,
+)
+
+__all__ = [
+    "DeviceFault",
+    "Driver",
+    "DriverError",
+    "Emit",
+    "LinkLost",
+    "Measurement",
+    "Reading",
+    "Remark",
+    "ScanContext",
+    "StorageUnavailable",
+    "TagRead",
+    "Verdict",
+]

@@ -1,0 +1,68 @@
+"""The driver contract.
+
+1. A driver is built from its own frozen settings; building touches no device.
+2. `run` ends by raising: `LinkLost` (try again), `DeviceFault` (a person is needed), or cancellation. It never
+   retries and never sleeps to recover: the supervisor does.
+3. `await emit(readings)` returns when the readings are on disk. The device is acknowledged after it, with the verdict.
+4. If `emit` raises `StorageUnavailable` the driver withholds the acknowledgement (NAK where the wire has one).
+5. Back-pressure is `emit` not returning. A driver keeps no unbounded queue; many emits may be in flight.
+6. A frame whose start was not seen is not a frame: a link may open mid-frame.
+7. A device's own message number goes to `Reading.message_id`.
+8. Parsing is sans-IO and testable with bytes alone.
+9. An ability beyond reading is a one-method Protocol of its own.
+
+    DriverError
+    |- LinkLost            the wire; the supervisor reopens it
+    |- DeviceFault         the device or its settings; a person is needed, the supervisor still retries, slowly
+    StorageUnavailable     us; no acknowledgement
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from drivers.reading import Reading, Verdict
+
+
+class DriverError(Exception):
+    """A driver could not go on."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+        """What a technician can do about it."""
+
+
+class LinkLost(DriverError):
+    """The wire to the device broke or could not be opened; trying again may help."""
+
+
+class DeviceFault(DriverError):
+    """The device answers, but wrongly, or refuses us; a person has to look."""
+
+
+class StorageUnavailable(Exception):
+    """The readings are not on disk, or it is unknown whether they are. Do not acknowledge."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+Emit = Callable[[Sequence[Reading]], Awaitable[list[Verdict]]]
+"""Hand on readings; returns one verdict a reading, in order, when they are on disk. Raises StorageUnavailable."""
+
+
+class Driver(Protocol):
+    """One link to one or several devices."""
+
+    async def run(self, emit: Emit) -> None:
+        """Read until the link is lost. Never returns normally."""
+
+
+class Probes(Protocol):
+    """Can say whether its device is reachable without reading from it."""
+
+    async def probe(self) -> str:
+        """Return one line for a person; raise LinkLost or DeviceFault."""

@@ -1,0 +1,1 @@
+"""The delivery: at least once out, exactly once there."""
