@@ -1,0 +1,62 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# Needed beforehand: git, make, Python 3.11. Everything else is installed into .venv by these targets.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+PY     := $(VENV)/bin/python
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lock bench wheel clean system-packages
+
+help:  ## Say what can be made.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+$(VENV)/bin/python:
+	@sh tests/support/make_venv.sh "$(PYTHON)" "$(VENV)"
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.test: requirements-test.lock pyproject.toml | $(VENV)/bin/python
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.runtime
+
+demo: $(VENV)/.runtime  ## Run a whole simulated site, break it, and print the verdict (under a minute).
+	$(PY) -m gateway demo $(ARGS)
+
+test: $(VENV)/.test system-packages check  ## Install what the tests need, then run everything.
+	$(BIN)/pytest -q -m "not long" $(ARGS)
+
+check: $(VENV)/.test  ## Style, types, layers, spelling, dependencies.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell gateway drivers buffer sync simulators tests docs config systemd README.md CHANGELOG.md
+	$(BIN)/deptry .
+
+system-packages:
+	@sh tests/support/system_packages.sh
+
+long: $(VENV)/.test system-packages  ## The tests that take minutes (kill storms, large backlogs).
+	$(BIN)/pytest -q -m long $(ARGS)
+
+bench: $(VENV)/.test  ## Print the speed table of the README, as ratios measured in one run.
+	$(PY) -m gateway bench $(ARGS)
+
+wheel: $(VENV)/.test  ## Build the wheel into dist/.
+	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+format: $(VENV)/.test  ## Put the code into its house style.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/.test  ## Pin every dependency by hash (needs pip-tools: pip install pip-tools).
+	$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --strip-extras -o requirements.lock pyproject.toml
+	$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --strip-extras --extra test -o requirements-test.lock pyproject.toml
+
+clean:  ## Remove what the targets above made.
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

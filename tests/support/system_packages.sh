@@ -1,0 +1,24 @@
+#!/bin/sh
+# The tests drive real parts. Install those that are missing when we may, else say exactly what to install.
+set -eu
+missing=""
+need() { # need COMMAND PACKAGE
+    if ! PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1; then missing="$missing $2"; fi
+}
+need mosquitto mosquitto
+need mosquitto_pub mosquitto-clients
+need systemd-analyze systemd
+need openssl openssl
+need curl curl
+[ -z "$missing" ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "dockline: installing for the tests:$missing"
+    apt-get update -qq
+    # The packaged broker must not start by itself: the tests start their own on a free port.
+    # shellcheck disable=SC2086
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+    echo "dockline: the tests need these Debian packages:$missing" >&2
+    echo "dockline: sudo apt install$missing" >&2
+    exit 1
+fi
