@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-ReadingKind = Literal["scan", "tag", "count", "condition", "counter_reset", "gap", "unreadable"]
+ReadingKind = Literal["scan", "tag", "count", "condition", "counter_reset", "baseline", "gap", "unreadable"]
 """scan: a data carrier was read. tag: an RFID tag was seen. count: a PLC counter moved. condition: a sensor value
-or state. counter_reset: a PLC counter fell in a way no rollover explains. gap: values that should have been polled
-did not arrive. unreadable: bytes arrived that the driver could not understand."""
+or state. counter_reset: a PLC counter fell in a way no rollover explains. baseline: commits its `state` and becomes no
+event (the first value of a counter, an edge nobody asked for). gap: values that should have been polled did not
+arrive. unreadable: bytes arrived that the driver could not understand."""
 
 Result = Literal["stored", "stored_with_exception", "repeat_read", "duplicate", "refused"]
 
