@@ -15,7 +15,7 @@ FUNCTION_LINES_MAX = 60
 SLEEPERS = {"sync/pump.py", "gateway/supervisor.py", "drivers/modbus_poller.py"}
 """The only places that wait for time to pass; each does so through a `sleep` it was given."""
 CATCH_ALLS = {"gateway/supervisor.py", "gateway/__main__.py", "gateway/cli/errors.py"}
-"""The only places where any exception may be caught: a driver must not end the daemon, an operator sees no traceback."""
+"""Where any exception may be caught: a driver must not end the daemon, an operator sees no traceback."""
 
 
 def sources() -> list[Path]:

@@ -1,0 +1,110 @@
+"""A gateway in a process of its own, for the demo and the bench: started, watched, killed and started again.
+
+The demo and the bench judge the real program, so they run it as systemd would: a child process with a configuration
+file, and nothing shared with it but that file and its sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 30.0
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class ChildFailed(Exception):
+    """The gateway did not start or ended by itself; carries the last lines it wrote."""
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on. Another process could take it before we do; nobody here does."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(slots=True)
+class GatewayProcess:
+    """The daemon as a child process."""
+
+    config: Path
+    ready_port: int
+    """A port that accepts once the gateway takes scans (the listener's)."""
+    log: Path
+    process: asyncio.subprocess.Process | None = field(default=None)
+
+    @property
+    def pid(self) -> int:
+        """Process id; asserts that the child was started."""
+        assert self.process is not None
+        return self.process.pid
+
+    async def start(self) -> None:
+        """Return once the gateway accepts connections from devices; raise ChildFailed if it ends first."""
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gateway", "run", "--config", str(self.config), stdout=log, stderr=log
+            )
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while not await self.accepts():
+                    if self.process.returncode is not None:
+                        raise ChildFailed(self.last_words())
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise ChildFailed(f"no answer within {START_TIMEOUT_S:.0f} s: {self.last_words()}") from None
+
+    async def accepts(self) -> bool:
+        """Return whether the listener takes connections now."""
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.ready_port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async def kill(self) -> None:
+        """End the process as a power cut would: SIGKILL, no chance to say goodbye."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """Ask the process to stop and return its exit code."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, how: signal.Signals) -> int:
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(how)
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                return await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+            raise ChildFailed(f"still running {STOP_TIMEOUT_S:.0f} s after {how.name}") from None
+
+    def cpu_s(self) -> float:
+        """Return the processor seconds the process has used, all threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+    def memory_mb(self, *, peak: bool = False) -> float:
+        """Return the resident memory of the process in megabytes, now or at its highest."""
+        wanted = "VmHWM:" if peak else "VmRSS:"
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith(wanted):
+                return int(line.split()[1]) / 1024
+        raise ChildFailed("the process has ended")
+
+    def last_words(self) -> str:
+        """Return the end of what the process wrote."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return "\n".join(lines[-5:]) or "it said nothing"
