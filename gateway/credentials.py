@@ -1,0 +1,87 @@
+"""Secrets, by reference only: a file that nobody else can read, or a systemd credential.
+
+The settings hold a path or a credential's name. systemd puts credentials into a folder that only the service can
+read (`$CREDENTIALS_DIRECTORY`; systemd.exec(5), "Credentials"), so the mode check applies to files elsewhere.
+
+    CredentialError      the operator's file or unit; exit code 78
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+SECRET_BYTES_MAX = 64 * 1024
+
+
+class CredentialError(Exception):
+    """A secret cannot be used."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def credentials_folder(environ: Mapping[str, str]) -> Path | None:
+    """Return the folder systemd made for this service's credentials, or None when it made none."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder) if folder else None
+
+
+def check_secret_file(path: Path) -> None:
+    """Raise CredentialError unless `path` is a file of ours that nobody else can read."""
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise CredentialError(f'"{path}" does not exist') from error
+    except OSError as error:
+        raise CredentialError(f'"{path}" cannot be read: {error.strerror}') from error
+    if not stat.S_ISREG(status.st_mode):
+        raise CredentialError(f'"{path}" is not a file')
+    if status.st_mode & 0o077:
+        mode = stat.S_IMODE(status.st_mode)
+        raise CredentialError(f'"{path}" can be read by others (mode {mode:04o})', hint=f"chmod 600 {path}")
+    if status.st_size > SECRET_BYTES_MAX:
+        raise CredentialError(f'"{path}" is larger than {SECRET_BYTES_MAX} bytes; this is not a secret')
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        hint = "the file must belong to the user of the service"
+        raise CredentialError(f'"{path}" cannot be read: {error.strerror}', hint=hint) from error
+
+
+def credential_path(name: str, environ: Mapping[str, str]) -> Path:
+    """Return the file of a systemd credential; raise CredentialError when the unit did not load it."""
+    hint = f"add LoadCredential={name}:/path/to/secret to the unit (systemctl edit dockline)"
+    if "/" in name or name in {"", ".", ".."}:
+        raise CredentialError(f'"{name}" is not the name of a credential', hint=hint)
+    folder = credentials_folder(environ)
+    if folder is None:
+        raise CredentialError(f'credential "{name}": this process was not given any by systemd', hint=hint)
+    path = folder / name
+    if not path.is_file():
+        raise CredentialError(f'credential "{name}" was not loaded by the unit', hint=hint)
+    return path
+
+
+def read_secret(file: Path | None, credential: str | None, environ: Mapping[str, str]) -> str | None:
+    """Return the secret one of the two names, without white space around it; None when neither is given.
+
+    Raises CredentialError when it is missing, empty, or readable by others.
+    """
+    if credential is not None:
+        path = credential_path(credential, environ)
+    elif file is not None:
+        check_secret_file(file)
+        path = file
+    else:
+        return None
+    try:
+        text = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CredentialError(f'"{path}" cannot be read as text') from error
+    if not text:
+        raise CredentialError(f'"{path}" is empty')
+    return text

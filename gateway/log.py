@@ -1,0 +1,224 @@
+"""The log: one line an event, and nothing a device says can forge a second one.
+
+Theory of operation. Every package logs through the standard library: `log.warning("entry_quarantined seq=%d
+reason=%s", ...)`, an event name (noun and past participle) and its fields. Here the lines are written: control
+characters are escaped over the whole line, so a scanned newline or an ANSI sequence stays text; known secrets are
+blotted out; lines of one event name beyond a rate are counted instead of written, and the count is named when that name
+is next let through. Writing happens in a thread behind a bounded queue: a journal that stalls or a full disk costs log
+lines, never a scan.
+
+Under systemd each line begins with its syslog priority (`<4>`, sd-daemon(3)) and carries no time: the journal has one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import queue
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import IO, Literal
+
+QUEUE_LINES_MAX = 10_000
+EVENT_NAMES_MAX = 500
+LINE_CHARACTERS_MAX = 4000
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
+# C0, DEL, C1, line and paragraph separators, and the marks that turn the direction of text: none may reach a terminal.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_NEEDS_QUOTES = re.compile(r"[\s\"=\\]|^$")
+_EVENT_NAME = re.compile(r"[A-Za-z_][\w.-]*")
+
+_secrets: set[str] = set()
+
+
+def keep_secret(text: str) -> None:
+    """Never write `text` to the log from now on. Short texts are ignored: they would blot out ordinary words."""
+    if len(text) >= 6:
+        _secrets.add(text)
+
+
+def escape(text: str) -> str:
+    """Return the text with control and direction characters spelled out, on one line."""
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+
+
+def event(name: str, **fields: object) -> str:
+    """Return a log line: `name key=value key="value with spaces"`. Absent (None) values are left out."""
+    parts = [name]
+    for key, value in fields.items():
+        if value is None:
+            continue
+        text = escape(str(value))
+        if _NEEDS_QUOTES.search(text):
+            text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        parts.append(f"{key}={text}")
+    return " ".join(parts)
+
+
+class RateLimit(logging.Filter):
+    """Lets `per_minute` lines of one event name through, and says later how many it held back."""
+
+    def __init__(self, per_minute: int, monotonic: Callable[[], float]) -> None:
+        super().__init__()
+        self._per_minute = per_minute
+        self._monotonic = monotonic
+        self._buckets: dict[str, list[float]] = {}
+        """Event name: tokens left, time of the last look, lines held back."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.CRITICAL:
+            return True
+        found = _EVENT_NAME.match(str(record.msg))
+        # Messages without a name share one budget, else a flood could choose its own names.
+        name = found[0] if found else "-"
+        now = self._monotonic()
+        if name not in self._buckets and len(self._buckets) >= EVENT_NAMES_MAX:
+            name = "-"
+        bucket = self._buckets.setdefault(name, [float(self._per_minute), now, 0])
+        bucket[0] = min(self._per_minute, bucket[0] + (now - bucket[1]) * self._per_minute / 60)
+        bucket[1] = now
+        if bucket[0] < 1:
+            bucket[2] += 1
+            return False
+        bucket[0] -= 1
+        if bucket[2]:
+            record.suppressed = int(bucket[2])
+            bucket[2] = 0
+        return True
+
+
+class LineFormatter(logging.Formatter):
+    """Writes a record as one safe line."""
+
+    def __init__(self, shape: Literal["text", "json"], *, under_journal: bool) -> None:
+        super().__init__()
+        self._shape = shape
+        self._under_journal = under_journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        suppressed = getattr(record, "suppressed", 0)
+        trace = self.formatException(record.exc_info) if record.exc_info else ""
+        line = self._as_json(record, message, suppressed, trace) if self._shape == "json" else ""
+        if not line:
+            line = self._as_text(record, message, suppressed, trace)
+        prefix = f"<{_priority(record.levelno)}>" if self._under_journal else ""
+        return prefix + line
+
+    def _as_text(self, record: logging.LogRecord, message: str, suppressed: int, trace: str) -> str:
+        if suppressed:
+            message += f" suppressed={suppressed}"
+        if trace:
+            message += f" trace={trace}"
+        line = safe(message)
+        if self._under_journal:
+            return line
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        return f"{stamp}.{int(record.msecs):03d}Z {record.levelname.lower():8} {line}"
+
+    def _as_json(self, record: logging.LogRecord, message: str, suppressed: int, trace: str) -> str:
+        found = _EVENT_NAME.match(message)
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        body = {
+            "time": f"{stamp}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "event": found[0] if found else "",
+            "logger": record.name,
+            "message": safe(message),
+        }
+        if suppressed:
+            body["suppressed"] = str(suppressed)
+        if trace:
+            body["trace"] = safe(trace)
+        return json.dumps(body)
+
+
+def safe(text: str) -> str:
+    """Return a text that may be written: secrets blotted out, control characters escaped, bounded."""
+    for secret in _secrets:
+        text = text.replace(secret, "(secret)")
+    text = escape(text)
+    return text if len(text) <= LINE_CHARACTERS_MAX else text[:LINE_CHARACTERS_MAX] + "(cut)"
+
+
+class _Queue(logging.handlers.QueueHandler):
+    """Formats in the caller, so that later changes to an argument are not logged; never waits."""
+
+    def __init__(self, lines: queue.Queue[logging.LogRecord], formatter: logging.Formatter) -> None:
+        super().__init__(lines)
+        self._line = formatter
+        self.dropped = 0
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        line = self._line.format(record)
+        written = logging.makeLogRecord({"name": record.name, "levelno": record.levelno, "msg": line})
+        return written
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            self.dropped += 1
+
+
+class _Writer(logging.StreamHandler[IO[str]]):
+    """Writes finished lines; what cannot be written is lost, and nobody else notices."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        del record
+
+
+class LogWriter:
+    """The running log; `close` writes what is queued."""
+
+    def __init__(self, handler: _Queue, listener: logging.handlers.QueueListener) -> None:
+        self._handler = handler
+        self._listener = listener
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost because they could not be written fast enough."""
+        return self._handler.dropped
+
+    def close(self) -> None:
+        logging.getLogger().removeHandler(self._handler)
+        self._listener.stop()
+
+
+def start_log(
+    stream: IO[str],
+    *,
+    level: str,
+    shape: Literal["text", "json"],
+    per_minute_max: int,
+    environ: Mapping[str, str],
+    monotonic: Callable[[], float],
+) -> LogWriter:
+    """Send every log line of the process to `stream`, which is normally standard error."""
+    under_journal = "JOURNAL_STREAM" in environ
+    lines: queue.Queue[logging.LogRecord] = queue.Queue(QUEUE_LINES_MAX)
+    handler = _Queue(lines, LineFormatter(shape, under_journal=under_journal))
+    handler.addFilter(RateLimit(per_minute_max, monotonic))
+    writer = _Writer(stream)
+    writer.setFormatter(logging.Formatter("%(message)s"))
+    listener = logging.handlers.QueueListener(lines, writer)
+    listener.start()
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    root.addHandler(handler)
+    # pymodbus dumps frames, the HTTP client every request; what matters of both is said by our own lines.
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+    for noisy in ("httpx2", "httpcore2", "uvicorn.access", "asyncio", "aiosqlite"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return LogWriter(handler, listener)
+
+
+def set_level(level: str) -> None:
+    """Change the least severe level that is written."""
+    logging.getLogger().setLevel(level.upper())
+
+
+def _priority(level: int) -> int:
+    return next((priority for least, priority in _PRIORITIES if level >= least), 7)
