@@ -1,0 +1,86 @@
+"""The drivers by name. Importing this module imports no driver: `dockline --help` and a site without PLCs stay light.
+
+Drivers of other distributions register under the entry-point group `dockline.drivers`, name = "module:Class". A name of
+ours cannot be taken by them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from drivers.contract import Driver
+
+DRIVERS: dict[str, str] = {
+    "handheld": "drivers.handheld:Handheld",
+    "modbus-poller": "drivers.modbus_poller:ModbusPoller",
+    "mqtt-listener": "drivers.mqtt_listener:MqttListener",
+    "mqtt-subscriber": "drivers.mqtt_subscriber:MqttSubscriber",
+    "rfid-reader": "drivers.rfid_reader:RfidReader",
+    "serial-scanner": "drivers.serial_scanner:SerialScanner",
+    "tcp-scanner": "drivers.tcp_scanner:TcpScanner",
+}
+"""handheld and rfid-reader arrive over a shared link (mqtt-*, HTTP) and have settings only."""
+
+ENTRY_POINT_GROUP = "dockline.drivers"
+
+
+class UnknownDriver(LookupError):
+    """No driver has this name, or the one that has it cannot be loaded."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class DriverKind:
+    """A driver, loaded and not yet built."""
+
+    name: str
+    settings_model: type[BaseModel]
+    factory: Callable[..., Driver] | None
+    """Called with the device id and its settings, and what else the driver asks for. None: the devices of this kind
+    arrive over a shared link and nothing runs for each."""
+
+
+def driver_names() -> list[str]:
+    """Return every name `load_driver` knows, ours and other distributions', sorted."""
+    return sorted({*DRIVERS, *(point.name for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))})
+
+
+def load_driver(name: str) -> DriverKind:
+    """Import and return the driver. Raises UnknownDriver."""
+    place = DRIVERS.get(name)
+    if place is None:
+        found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name)
+        place = next((point.value for point in found), None)
+    if place is None:
+        names = driver_names()
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(names)}"
+        raise UnknownDriver(f'no driver is called "{name}"', hint=hint)
+    module_name, _, class_name = place.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+        driver_class = getattr(module, class_name)
+        settings_model = _settings_model(module, driver_class)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise UnknownDriver(
+            f'driver "{name}" cannot be loaded: {error}', hint="is the installation complete?"
+        ) from error
+    return DriverKind(name, settings_model, driver_class if hasattr(driver_class, "run") else None)
+
+
+def _settings_model(module: Any, driver_class: Any) -> type[BaseModel]:
+    """Return the driver's settings: `Settings` of its class, else of its module."""
+    model = getattr(driver_class, "Settings", None) or module.Settings
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise TypeError(f"{module.__name__}.Settings is not a pydantic model")
+    return model
