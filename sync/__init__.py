@@ -1,1 +1,40 @@
-"""The delivery: at least once out, exactly once there."""
+"""The delivery: at least once out, exactly once there.
+
+What is exported costs nothing to import; an upstream (`sync.http_events.HttpEvents`) is loaded when it is configured.
+"""
+
+from sync.batch import Batch, join_batch
+from sync.errors import (
+    BatchRefused,
+    BatchTooLarge,
+    NotAnAnswer,
+    SyncError,
+    UpstreamHolds,
+    UpstreamUnavailable,
+)
+from sync.outbox_port import ChainHead, OutboxPort
+from sync.pump import Pump
+from sync.pump_state import Alarm, Health, PumpState
+from sync.settings import HttpEventsSettings, PumpSettings
+from sync.upstream import Position, Upstream
+
+__all__ = [
+    "Alarm",
+    "Batch",
+    "BatchRefused",
+    "BatchTooLarge",
+    "ChainHead",
+    "Health",
+    "HttpEventsSettings",
+    "NotAnAnswer",
+    "OutboxPort",
+    "Position",
+    "Pump",
+    "PumpSettings",
+    "PumpState",
+    "SyncError",
+    "Upstream",
+    "UpstreamHolds",
+    "UpstreamUnavailable",
+    "join_batch",
+]

@@ -1,0 +1,194 @@
+"""What an HTTP answer means: status, headers and bytes in, outcomes out. No socket, no clock of its own.
+
+Theory of operation. The question behind every row is who is at fault:
+
+    2xx                       read what it names (`acknowledge = "named"`) or take it as it is ("status")
+    207, 409                  as 2xx, but only ever for the ids it names
+    400, 422                  an event: the named ones, else the batch is to be halved
+    413                       the size: to be halved
+    408, 425, 429, 5xx        the moment: come back later, `Retry-After` obeyed
+    3xx, every other 4xx      credential, address or settings: keep everything, tell a person
+
+Named acknowledgement. A 200 proves only that something answered: a hotel portal, a load balancer's welcome page and
+the wrong service all do. So only ids and sequences that the answer names are delivered, `rejected` beats `accepted`
+and `accepted_through`, what is not named is released, and an answer that names nothing we sent is no answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from buffer.entry import Accepted, Outcome, Rejected, Released
+from sync.backoff import parse_retry_after
+from sync.batch import Batch
+from sync.errors import BatchRefused, BatchTooLarge, NotAnAnswer, UpstreamHolds, UpstreamUnavailable
+
+Acknowledge = Literal["named", "status"]
+
+REASON_CHARS_MAX = 300
+_LATER = frozenset({408, 425, 429})
+_EVENT_AT_FAULT = frozenset({400, 422})
+_HOLD_HINTS = {
+    401: ("upstream_credential", "renew the token; it is read again as soon as its file changes"),
+    403: ("upstream_credential", "the credential is known but not allowed to post here; ask the centre for the right"),
+    404: ("upstream_address", "check `url`: the host answers, the path does not exist"),
+    405: ("upstream_address", "check `url`: nothing takes a POST there"),
+    407: ("upstream_address", "a proxy in between asks for a log-in; allow the gateway through it"),
+    410: ("upstream_address", "the endpoint was switched off at the centre"),
+    415: ("upstream_settings", "the centre does not take application/cloudevents-batch+json"),
+    431: ("upstream_settings", "the centre finds our headers too large; is the token a whole file?"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one request."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+    """At most the limit the reader set, plus one byte when there was more."""
+    body_bytes_max: int
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the body was larger than we are willing to read."""
+        return len(self.body) > self.body_bytes_max
+
+
+@dataclass(frozen=True, slots=True)
+class _Naming:
+    """What an acknowledgement says, shape checked."""
+
+    through: int | None
+    accepted: frozenset[str]
+    rejected: Mapping[str, str]
+
+
+def read_answer(answer: Answer, batch: Batch, *, acknowledge: Acknowledge, wall_ms: int) -> list[Outcome]:
+    """Return one outcome an entry of `batch`. Raises as `Upstream.send`."""
+    status = answer.status
+    if status == 409 or (200 <= status < 300 and acknowledge == "named"):
+        return _read_named(answer, batch)
+    if 200 <= status < 300:
+        return [Accepted() for _ in batch.sequences]
+    if status in _EVENT_AT_FAULT:
+        return _read_refusal(answer, batch)
+    if status == 413:
+        raise BatchTooLarge(f"the upstream takes no request of {len(batch.body)} bytes (413)")
+    if status in _LATER or status >= 500:
+        retry_after = parse_retry_after(
+            answer.headers.get("retry-after"), date=answer.headers.get("date"), wall_ms=wall_ms
+        )
+        code = "upstream_throttles" if status == 429 else None
+        raise UpstreamUnavailable(f"the upstream answered {status}", retry_after_s=retry_after, code=code)
+    raise hold_for(answer)
+
+
+def hold_for(answer: Answer) -> UpstreamHolds:
+    """Return the error for an answer that says our credential, address or settings are wrong."""
+    status = answer.status
+    if 300 <= status < 400:
+        there = _host(answer.headers.get("location", "")) or "elsewhere"
+        return UpstreamHolds(
+            f"the upstream redirects to {there} ({status}); redirects are not followed",
+            hint="put the final address into `url`; a redirect could carry the token to a stranger",
+            code="upstream_address",
+        )
+    code, hint = _HOLD_HINTS.get(status, ("upstream_settings", "compare `url` and the credential with what it asks"))
+    return UpstreamHolds(f"the upstream refuses us ({status})", hint=hint, code=code)
+
+
+def _read_named(answer: Answer, batch: Batch) -> list[Outcome]:
+    naming = _parse_naming(answer)
+    if naming is None:
+        kind = _printable(answer.headers.get("content-type", "no content type"), 60)
+        raise NotAnAnswer(
+            f"something between us and the centre answers ({answer.status}, {kind}, not an acknowledgement)",
+            hint='a portal or proxy? For a plain webhook set acknowledge = "status"',
+        )
+    outcomes = _outcomes(naming, batch)
+    if all(isinstance(outcome, Released) for outcome in outcomes):
+        if answer.status == 409:
+            raise UpstreamUnavailable("the upstream is still busy with the same request (409)")
+        through = "" if naming.through is None else f"; it says accepted_through {naming.through}"
+        raise NotAnAnswer(
+            f"the answer names none of the events sent, {batch.first} to {batch.last}{through[:60]}",
+            hint="does `url` lead to the right centre?",
+        )
+    return outcomes
+
+
+def _read_refusal(answer: Answer, batch: Batch) -> list[Outcome]:
+    """400 and 422: rejected by name when the answer names events of ours, else refused as a whole."""
+    naming = _parse_naming(answer)
+    if naming is not None:
+        outcomes = _outcomes(naming, batch)
+        if any(isinstance(outcome, Rejected) for outcome in outcomes):
+            return outcomes
+    text = "" if answer.is_cut else _printable(answer.body.decode("utf-8", "replace"), REASON_CHARS_MAX)
+    raise BatchRefused(f"the upstream answered {answer.status}" + (f": {text}" if text else ""))
+
+
+def _outcomes(naming: _Naming, batch: Batch) -> list[Outcome]:
+    through = naming.through if naming.through is not None else -1
+    if batch.retry and through > batch.last:
+        # A high-water mark above an old sequence says nothing about that old event.
+        through = -1
+    outcomes: list[Outcome] = []
+    for sequence, event_id in zip(batch.sequences, batch.ids, strict=True):
+        if event_id in naming.rejected:
+            outcomes.append(Rejected(naming.rejected[event_id]))
+        elif event_id in naming.accepted or sequence <= through:
+            outcomes.append(Accepted())
+        else:
+            outcomes.append(Released())
+    return outcomes
+
+
+def _parse_naming(answer: Answer) -> _Naming | None:
+    """Return what the body names, or None when it is not an acknowledgement: one wrong shape spoils the whole."""
+    if answer.is_cut:
+        return None
+    try:
+        body = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict) or not body.keys() & {"accepted_through", "accepted", "rejected"}:
+        return None
+    through = body.get("accepted_through")
+    if isinstance(through, str) and through.isascii() and through.isdigit() and len(through) <= 20:
+        through = int(through)
+    if through is not None and (not isinstance(through, int) or isinstance(through, bool)):
+        return None
+    accepted, rejected = body.get("accepted"), body.get("rejected")
+    accepted = [] if accepted is None else accepted
+    rejected = [] if rejected is None else rejected
+    if not isinstance(accepted, list) or not all(isinstance(event_id, str) for event_id in accepted):
+        return None
+    if not isinstance(rejected, list):
+        return None
+    reasons: dict[str, str] = {}
+    for row in rejected:
+        if not isinstance(row, dict) or not isinstance(row.get("id"), str):
+            return None
+        reasons[row["id"]] = _printable(str(row.get("reason") or "no reason given"), REASON_CHARS_MAX)
+    return _Naming(through, frozenset(accepted), reasons)
+
+
+def _printable(text: str, chars_max: int) -> str:
+    """Keep one printable line: the text comes from outside and ends up in logs and terminals."""
+    head = text[: chars_max * 2]
+    return " ".join("".join(char if char.isprintable() else " " for char in head).split())[:chars_max]
+
+
+def _host(location: str) -> str:
+    try:
+        return _printable(urlsplit(location).hostname or "", 100)
+    except ValueError:
+        return ""

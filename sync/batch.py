@@ -1,0 +1,121 @@
+"""A batch: the stored bytes of several events, joined.
+
+Theory of operation. An event is encoded once, at capture, and its bytes are what the digest and the chain of the
+outbox are made from. So a batch never decodes them: it puts the brackets and commas of a JSON array around them and
+`"sequence":"<20 digits>",` behind each opening brace. The sequence is written here because the outbox assigns it
+inside the commit, after the event was encoded. CloudEvents compares `sequence` as text, hence the zeros.
+
+An entry that cannot be sent as itself (quarantined for this upstream, or damaged) must not leave a silent hole: a
+consumer would take it for "late" for ever. A gap record stands in its place, built from nothing but the entry's own
+columns, so that every retry of it is byte for byte the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from buffer.entry import Entry
+
+GAP_TYPE = "dockline.gap.v1"
+
+_SEQUENCE = b'{"sequence":"%020d",'
+ENTRY_OVERHEAD_BYTES = len(_SEQUENCE % 0)
+"""What one entry costs in a body beyond its stored bytes: the sequence (its brace is the payload's) and a comma."""
+BODY_OVERHEAD_BYTES = 2
+"""The brackets of the array."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS = 253_402_300_799_999
+"""9999-12-31: the last time RFC 3339 can write. A clock, or a damaged column, may say anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events on their way to one upstream, in the order of the source."""
+
+    source: str
+    sequences: tuple[int, ...]
+    ids: tuple[str, ...]
+    """CloudEvents ids as they stand in the body: for a gap record its own, not that of the entry it stands for."""
+    body: bytes
+    """`application/cloudevents-batch+json`."""
+    chain: str = ""
+    """Head of the outbox's hash chain when the batch was made, "<source>:<sequence>:<hex>"; empty when unknown."""
+    retry: bool = False
+    """The events were quarantined and a person asked for another try: the sequences are old and have holes."""
+
+    @property
+    def first(self) -> int:
+        """Lowest sequence in the batch."""
+        return self.sequences[0]
+
+    @property
+    def last(self) -> int:
+        """Highest sequence in the batch."""
+        return self.sequences[-1]
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+
+def join_batch(source: str, entries: Sequence[Entry], *, chain: str = "", retry: bool = False) -> Batch:
+    """Join the entries into one batch. `entries` must not be empty and must be in the order of their sequence.
+
+    With `retry` the entries are sent as themselves, whatever their `gap_reason` says.
+    """
+    ids: list[str] = []
+    parts: list[bytes] = []
+    for entry in entries:
+        if entry.gap_reason is None or retry:
+            ids.append(entry.id)
+            payload = entry.payload
+        else:
+            ids.append(gap_id(entry.id))
+            payload = gap_payload(source, entry)
+        assert payload[:1] == b"{", f"entry {entry.seq} is not a JSON object"
+        parts.append(_SEQUENCE % entry.seq + payload[1:])
+    return Batch(
+        source=source,
+        sequences=tuple(entry.seq for entry in entries),
+        ids=tuple(ids),
+        body=b"[" + b",".join(parts) + b"]",
+        chain=chain,
+        retry=retry,
+    )
+
+
+def cut_entries(entries: Sequence[Entry], *, count_max: int, bytes_max: int) -> Sequence[Entry]:
+    """Return the longest head of `entries` whose body holds at most `bytes_max` bytes; at least one entry."""
+    size = BODY_OVERHEAD_BYTES - 1
+    for index, entry in enumerate(entries[:count_max]):
+        size += len(entry.payload) + ENTRY_OVERHEAD_BYTES
+        if size > bytes_max and index:
+            return entries[:index]
+    return entries[:count_max]
+
+
+def gap_id(entry_id: str) -> str:
+    """Return the id of the gap record for an entry: the same for every retry and every upstream."""
+    return f"gap-{entry_id}"
+
+
+def gap_payload(source: str, entry: Entry) -> bytes:
+    """Encode the record that announces an entry which is not delivered as itself."""
+    captured = _EPOCH + timedelta(milliseconds=min(max(entry.captured_at, 0), _LAST_MS))
+    return json.dumps(
+        {
+            "specversion": "1.0",
+            "id": gap_id(entry.id),
+            "source": source,
+            "type": GAP_TYPE,
+            "subject": entry.station,
+            "time": captured.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "datacontenttype": "application/json",
+            "data": {"sequence": f"{entry.seq:020d}", "digest": entry.digest.hex(), "reason": entry.gap_reason},
+        },
+        separators=(",", ":"),
+        ensure_ascii=False,
+    ).encode()

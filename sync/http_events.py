@@ -1,0 +1,242 @@
+"""CloudEvents batches over HTTP, the default upstream.
+
+Theory of operation. One POST carries one batch:
+
+    Content-Type: application/cloudevents-batch+json
+    Idempotency-Key: "<source>:<first>-<last>:<sha-256 of the body>"
+    Dockline-Chain: "<source>:<sequence>:<chain hash>"          head of the outbox's journal when the batch was made
+    webhook-id, webhook-timestamp, webhook-signature            Standard Webhooks, with a signing secret
+    Authorization: Bearer <token>                               with a token
+
+The key and the webhook id depend on nothing but the batch, so they are the same for every attempt, also after a
+restart; the timestamp is that of the attempt. Consumers dedupe by event id, never by the key. A centre that keeps the
+last `Dockline-Chain` can prove later that no tail was cut off the journal.
+
+The transport of the HTTP library is used without its client: there is then no cookie jar, no redirect, no proxy or
+netrc from the environment, by construction. The library has no total deadline; `asyncio.timeout` is it. Answers are
+asked for and read without content coding, up to a limit, so a small answer cannot unpack into a large one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import httpx2
+
+from buffer.entry import Outcome
+from sync.answer import Answer, hold_for, read_answer
+from sync.batch import Batch
+from sync.errors import NotAnAnswer, UpstreamHolds, UpstreamUnavailable
+from sync.secret_file import SecretFile
+from sync.settings import HttpEventsSettings
+from sync.signature import parse_secrets, sign
+from sync.tls import tls_context, tls_failure, tls_files
+from sync.upstream import Position
+
+_COMPRESS_BYTES_MIN = 1_000
+"""Below it the coding costs more than it saves."""
+_KEEPALIVE_S = 55.0
+"""A connection idle for longer is not reused: many load balancers drop theirs after a minute, without a word."""
+
+
+class HttpEvents:
+    """Delivers to one URL. Implements `Upstream`."""
+
+    def __init__(
+        self,
+        settings: HttpEventsSettings,
+        *,
+        wall: Callable[[], int],
+        credentials: Path | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Connect to nothing yet. `wall` returns milliseconds since 1970; `credentials` is systemd's folder."""
+        self._settings = settings
+        self._wall = wall
+        token, secret = settings.token_path(credentials), settings.signing_secret_path(credentials)
+        self._token = SecretFile(token) if token else None
+        self._signing_secret = SecretFile(secret) if secret else None
+        self._given_transport = transport
+        self._transport: httpx2.AsyncBaseTransport | None = None
+        self._tls_stamp = self._stamp_tls()
+        self._host = urlsplit(settings.url).hostname or ""
+        self._compresses = settings.compression == "gzip"
+        self._compression_refused = False
+
+    async def send(self, batch: Batch) -> list[Outcome]:
+        """POST the batch and read what the answer names. Raises as `Upstream.send`."""
+        coded = self._compresses and len(batch.body) >= _COMPRESS_BYTES_MIN
+        answer = await self._post(batch, coded=coded)
+        if answer.status == 415 and coded:
+            # The event types are fine for all we know: it is the coding that this server does not take.
+            self._compression_refused, self._compresses = True, False
+            answer = await self._post(batch, coded=False)
+        if self._settings.compression == "auto" and not self._compression_refused:
+            self._compresses = "gzip" in answer.headers.get("accept-encoding", "").lower()
+        return read_answer(answer, batch, acknowledge=self._settings.acknowledge, wall_ms=self._wall())
+
+    async def position(self, source: str) -> Position | None:
+        """GET `position_url?source=...`: `{"accepted_through": n, "centre_instance": "..."}`."""
+        url = self._settings.position_url
+        if url is None:
+            return None
+        asked = f"{url}{'&' if '?' in url else '?'}source={quote(source, safe='')}"
+        answer = await self._ask("GET", asked, self._credential_headers(), b"")
+        if answer.status >= 500 or answer.status == 429:
+            raise UpstreamUnavailable(f"{self._host} answered {answer.status} when asked for its position")
+        if 300 <= answer.status < 500:
+            raise hold_for(answer)
+        return _read_position(answer, source)
+
+    def refreshed(self) -> bool:
+        """Return whether a token, secret or TLS file changed since it was last used."""
+        secrets = (self._token, self._signing_secret)
+        return self._stamp_tls() != self._tls_stamp or any(secret.changed() for secret in secrets if secret)
+
+    async def aclose(self) -> None:
+        """Close the connections; the next `send` opens new ones."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.aclose()
+
+    async def _post(self, batch: Batch, *, coded: bool) -> Answer:
+        digest = hashlib.sha256(batch.body).hexdigest()
+        key = f"{batch.source}:{batch.first}-{batch.last}:{digest}"
+        headers = {
+            "Content-Type": "application/cloudevents-batch+json",
+            "Accept": "application/json",
+            "Idempotency-Key": _structured_string(key),
+            **self._credential_headers(),
+        }
+        if batch.chain:
+            headers["Dockline-Chain"] = _structured_string(batch.chain)
+        if self._signing_secret is not None:
+            headers |= self._signature_headers(self._signing_secret, key, batch.body)
+        if coded:
+            headers["Content-Encoding"] = "gzip"
+        body = gzip.compress(batch.body, 1, mtime=0) if coded else batch.body
+        return await self._ask("POST", self._settings.url, headers, body)
+
+    def _credential_headers(self) -> dict[str, str]:
+        if self._token is None:
+            return {}
+        return {"Authorization": f"Bearer {self._token.value()}"}
+
+    def _signature_headers(self, secret: SecretFile, key: str, body: bytes) -> dict[str, str]:
+        try:
+            keys = parse_secrets(secret.value())
+        except ValueError as error:
+            raise UpstreamHolds(
+                str(error), hint="ask the centre for its webhook secret", code="upstream_credential"
+            ) from None
+        # Hashed, because a full stop in a site id would make the signed text ambiguous.
+        message_id = "batch-" + hashlib.sha256(key.encode()).hexdigest()[:32]
+        timestamp_s = self._wall() // 1000
+        return {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(timestamp_s),
+            "webhook-signature": sign(keys, message_id, timestamp_s, body),
+        }
+
+    async def _ask(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """Exchange one request for one answer. Raises UpstreamUnavailable when none comes in time."""
+        headers = {"User-Agent": "dockline", "Accept-Encoding": "identity", **headers}
+        extensions: dict[str, object] = {"timeout": {}}
+        if self._settings.server_name is not None:
+            extensions["sni_hostname"] = self._settings.server_name
+        request = httpx2.Request(method, url, headers=headers, content=body, extensions=extensions)
+        transport = await self._connected()
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                response = await transport.handle_async_request(request)
+                try:
+                    return await self._read(response)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            raise UpstreamUnavailable(
+                f"{self._host} gave no whole answer within {self._settings.timeout_s:g} s",
+                hint="is the line up? A firewall that drops silently looks like this",
+            ) from None
+        except (httpx2.TransportError, httpx2.InvalidURL, OSError) as error:
+            raise self._explain(error) from error
+
+    async def _read(self, response: httpx2.Response) -> Answer:
+        limit = self._settings.answer_bytes_max
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        body = b""
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > limit:
+                break
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            # We asked for none; what ignores that is not read, so it cannot name anything.
+            body = b""
+        return Answer(response.status_code, headers, body[: limit + 1], limit)
+
+    async def _connected(self) -> httpx2.AsyncBaseTransport:
+        stamp = self._stamp_tls()
+        if self._transport is not None and stamp != self._tls_stamp:
+            await self.aclose()
+        if self._transport is None:
+            self._tls_stamp = stamp
+            self._transport = self._given_transport or self._new_transport()
+        return self._transport
+
+    def _new_transport(self) -> httpx2.AsyncHTTPTransport:
+        # Without TLS the context is not built: loading the authorities costs 20 ms and 5 MB.
+        urls = (self._settings.url, self._settings.position_url or "")
+        verify = tls_context(self._settings) if any(url.startswith("https:") for url in urls) else False
+        limits = httpx2.Limits(
+            max_connections=self._settings.in_flight_max + 1,
+            max_keepalive_connections=self._settings.in_flight_max,
+            keepalive_expiry=_KEEPALIVE_S,
+        )
+        return httpx2.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits)
+
+    def _explain(self, error: Exception) -> UpstreamUnavailable:
+        explained = tls_failure(error, self._host, self._wall())
+        if explained is not None:
+            return explained
+        if isinstance(error, httpx2.ConnectError):
+            return UpstreamUnavailable(
+                f"no connection to {self._host}", hint="is the line up, the name known and the port open?"
+            )
+        return UpstreamUnavailable(f"the connection to {self._host} broke before the whole answer came")
+
+    def _stamp_tls(self) -> tuple[int, ...]:
+        stamps = []
+        for path in tls_files(self._settings):
+            try:
+                stamps.append(path.stat().st_mtime_ns)
+            except OSError:
+                stamps.append(0)
+        return tuple(stamps)
+
+
+def _structured_string(text: str) -> str:
+    """Quote as an RFC 9651 String, which holds printable ASCII only."""
+    assert text.isascii()
+    assert text.isprintable()
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _read_position(answer: Answer, source: str) -> Position:
+    try:
+        body = json.loads(answer.body) if not answer.is_cut else None
+    except (ValueError, RecursionError):
+        body = None
+    through = body.get("accepted_through") if isinstance(body, dict) else None
+    if not isinstance(body, dict) or not isinstance(through, int) or isinstance(through, bool) or through < 0:
+        raise NotAnAnswer(
+            "what answers at position_url names no position",
+            hint='it must answer {"accepted_through": <sequence>}; a portal or proxy in between?',
+        )
+    instance = body.get("centre_instance")
+    return Position(source, through, instance if isinstance(instance, str) else None)

@@ -1,0 +1,55 @@
+"""What the pump needs of the outbox, and nothing more. `buffer.Outbox` is one; so is the fake of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from buffer.entry import Entry
+
+
+class ChainHead(Protocol):
+    """The newest link of the outbox's hash chain."""
+
+    @property
+    def source(self) -> str:
+        """The source with its epoch."""
+
+    @property
+    def seq(self) -> int:
+        """Sequence of the newest entry; 0 when there is none."""
+
+    @property
+    def chain_hex(self) -> str:
+        """Its chain hash."""
+
+
+class OutboxPort(Protocol):
+    """The side of the outbox that faces an upstream. Every call may raise `buffer.errors.OutboxError`."""
+
+    @property
+    def source(self) -> str:
+        """The CloudEvents source with its epoch; fixed while the outbox is open."""
+
+    async def cursor(self, upstream: str) -> int:
+        """Return the sequence through which everything is settled for this upstream."""
+
+    async def head(self, upstream: str, *, after: int, count_max: int, bytes_max: int) -> list[Entry]:
+        """Return the next entries behind `after`, in order, digest checked; empty when there are none."""
+
+    async def settle(
+        self, upstream: str, *, through: int, rejected: Sequence[tuple[int, str]] = (), owner: str = ""
+    ) -> None:
+        """Move the cursor and quarantine what was rejected, in one commit."""
+
+    async def retries(self, upstream: str, *, count_max: int) -> list[Entry]:
+        """Return quarantined entries that a person wants tried again."""
+
+    async def settle_retry(self, upstream: str, delivered: Sequence[int], rejected: Sequence[tuple[int, str]]) -> None:
+        """Record how that went."""
+
+    async def appended(self, after: int) -> None:
+        """Return when an entry behind `after` is committed; at once when there is one."""
+
+    async def head_of_chain(self) -> ChainHead:
+        """Return the newest link of the hash chain."""
