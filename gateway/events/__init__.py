@@ -1,1 +1,1 @@
-"""The canonical events."""
+"""The canonical events: models, JSON Schema, CloudEvents."""

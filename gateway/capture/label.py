@@ -1,0 +1,370 @@
+"""What a data carrier says: one function from text to meaning.
+
+Theory of operation. The AIM symbology identifier (ISO/IEC 15424) decides how the text is read, because the text alone
+does not say: `7032069804988` is a GTIN-13 and also a valid element string (AI 7032).
+
+    ]C1 ]e0 ]e1 ]d2 ]Q3 ]J1     element strings (a Digital Link in ]d2 and ]Q3 as well)
+    ]E0 ]E3 ]E4                 GTIN, ]E3 with an add-on behind it
+    ]I0 ]I1 ]I3                 GTIN when it has 14 digits (ITF-14), else plain text
+    any other                   Digital Link when it is one, else plain text
+    none                        GTIN or an error at 8, 12, 13 and 14 digits, SSCC or an error at 18; element strings
+                                when it begins with a whole AI 00, 01 or 02 or holds a separator; a Digital Link; else
+                                plain text
+
+The site's own labels come first: its item patterns everywhere (they settle what only the site can know), the others
+and command labels wherever the symbology is not GS1's own. Plain text is `item.code` (or `item.sku` by pattern).
+
+A label is never guessed at: a wrong check digit, a field without its separator, an impossible date, one scan delivered
+twice in a row make a `Label` with a problem, which is stored as an unrecognised event with its evidence. It never
+raises.
+
+biip takes 25-60 us a label, so labels are remembered by their raw text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from biip import ParseConfig, ParseError
+from biip.gs1_digital_link_uris import GS1DigitalLinkURI
+from biip.upc import Upc
+
+from gateway.capture.decimal_text import decimal_text
+from gateway.capture.element_string import (
+    SEPARATOR,
+    Element,
+    ElementProblem,
+    check_digit_problem,
+    check_elements,
+    gs1_date,
+    gtin_problem,
+    read_message,
+)
+from gateway.capture.label_pattern import ITEM_GROUPS, LabelPattern
+
+LABELS_CACHED_MAX: Final = 4_096
+CACHED_CHARACTERS_MAX: Final = 256
+"""Longer texts are read each time: 4,096 labels of any length would be no bound on memory."""
+CHARACTERS_MAX: Final = 8_192
+"""More than the largest QR code holds (7,089 digits)."""
+
+LabelKind = Literal["item", "document", "location", "operator", "quantity", "command", "problem"]
+ProblemCode = Literal["unreadable", "barcode_mismatch"]
+
+_SYMBOLOGY: Final = re.compile(r"\][A-Za-z][0-9A-Za-z]")
+_ELEMENT_STRINGS: Final = frozenset({"]C1", "]e0", "]e1", "]d2", "]Q3", "]J1"})
+_EAN: Final = frozenset({"]E0", "]E1", "]E2", "]E3", "]E4"})
+_GS1: Final = _ELEMENT_STRINGS | _EAN
+_GTIN_LENGTHS: Final = (8, 12, 13, 14)
+_WHOLE_KEY: Final = re.compile(r"00[0-9]{18}|0[12][0-9]{14}")
+_BRACKETS: Final = re.compile(r"\((?:00\)[0-9]{18}|0[12]\)[0-9]{14})")
+_HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
+_NUMBERED_KEY: Final = re.compile(r"/(?:00|01|8006|8003|8004|414|253|255|401|402)/[0-9]+(?:/|$)")
+_LINK_CONFIG: Final = ParseConfig(gs1_element_strings_verify_date=False)
+_KEYS: Final = ("00", "01", "02", "8006")
+_DOUBLED_LENGTHS: Final = (8, 12, 13, 14, 18, 20)
+
+
+class LabelItem(NamedTuple):
+    """What the label says the item is; the fields of the event's `item`."""
+
+    gtin: str | None = None
+    sku: str | None = None
+    sscc: str | None = None
+    epc: str | None = None
+    lot: str | None = None
+    serial: str | None = None
+    expiry: str | None = None
+    best_before: str | None = None
+    code: str | None = None
+
+
+class Label(NamedTuple):
+    """One data carrier, understood or not."""
+
+    kind: LabelKind
+    text: str
+    """For a document, location or operator its id; for a quantity the decimal string; for a command its words; for a
+    problem why it is one, in words for a person."""
+    item: LabelItem | None = None
+    quantity: str | None = None
+    """Decimal string: AI 30 of the item itself, AI 37 contained in AI 02, or a group of the site's pattern."""
+    net_weight_kg: str | None = None
+    document_type: str | None = None
+    document_line: str | None = None
+    problem: ProblemCode | None = None
+    """unreadable: not understood. barcode_mismatch: read well, and it contradicts itself."""
+
+
+def split_symbology(code: str, symbology: str | None) -> tuple[str, str | None]:
+    """Return the text without its symbology identifier, and that, when the driver left it in the text."""
+    if symbology is None and code.startswith("]") and _SYMBOLOGY.match(code):
+        return code[3:], code[:3]
+    if symbology is not None and code.startswith(symbology):
+        return code[3:], symbology
+    return code, symbology
+
+
+def parse_label(
+    code: str,
+    symbology: str | None = None,
+    patterns: Sequence[LabelPattern] = (),
+    *,
+    command_prefix: str | None = None,
+    year: int = 2026,
+) -> Label:
+    """Return what the text of a data carrier means. Never raises.
+
+    `symbology` is the AIM identifier ("]C1") or None when the device sends none. `year` is the current year: two-digit
+    years are relative to it (GS1 General Specifications, section 7.12).
+    """
+    text, symbology = split_symbology(code, symbology)
+    try:
+        return _read(text, symbology, patterns, command_prefix, year)
+    except ElementProblem as problem:
+        return _problem(str(problem), "barcode_mismatch" if problem.is_mismatch else "unreadable")
+
+
+class LabelReader:
+    """`parse_label` with the patterns of one site, and a memory of labels."""
+
+    def __init__(
+        self, patterns: Sequence[LabelPattern] = (), command_prefix: str | None = None, *, year: Callable[[], int]
+    ) -> None:
+        self._patterns = tuple(patterns)
+        self._prefix = command_prefix
+        self._year = year
+        self._cached = lru_cache(maxsize=LABELS_CACHED_MAX)(self._read)
+
+    def read(self, code: str, symbology: str | None) -> Label:
+        """As `parse_label`."""
+        if len(code) > CACHED_CHARACTERS_MAX:
+            return self._read(code, symbology)
+        return self._cached(code, symbology)
+
+    def _read(self, code: str, symbology: str | None) -> Label:
+        return parse_label(code, symbology, self._patterns, command_prefix=self._prefix, year=self._year())
+
+
+def _read(text: str, symbology: str | None, patterns: Sequence[LabelPattern], prefix: str | None, year: int) -> Label:
+    plain = text.strip(" \t\r\n")
+    if not plain:
+        return _problem("the label is empty")
+    if len(text) > CHARACTERS_MAX:
+        return _problem(f"{len(text)} characters are more than any data carrier holds")
+    if not text.isascii() and text.encode("utf-8", "replace").decode() != text:
+        return _problem("the text is not valid Unicode")
+    is_gs1 = symbology in _GS1
+    if prefix is not None and not is_gs1 and plain.startswith(prefix):
+        return Label("command", plain[len(prefix) :].strip())
+    for pattern in patterns:
+        if pattern.kind == "item" or not is_gs1:
+            found = pattern.regex.fullmatch(plain)
+            if found:
+                return _read_pattern(pattern, found)
+    if symbology is None:
+        return _read_bare(plain, year)
+    if _HTTP.match(plain):
+        return _read_link(plain, year)
+    if is_gs1 or symbology[1] == "I":
+        return _read_gs1(text, plain, symbology, year)
+    return _read_plain(plain)
+
+
+def _read_gs1(text: str, plain: str, symbology: str, year: int) -> Label:
+    if symbology in text:
+        return _problem("two scans arrived as one: a symbology identifier stands in the data", "barcode_mismatch")
+    if symbology in _ELEMENT_STRINGS:
+        _check_not_doubled(text)
+        return _from_elements(read_message(text, year), year)
+    if symbology[1] == "I" and len(plain) != 14:
+        _check_not_doubled(plain)
+        return _read_plain(plain)
+    if not (plain.isascii() and plain.isdigit()):
+        return _problem(f"{symbology} carries digits only")
+    _check_not_doubled(plain)
+    match symbology:
+        case "]E1" | "]E2":
+            return _problem("an add-on symbol arrived without the symbol it belongs to")
+        case "]E3":
+            if len(plain) not in (15, 18):
+                return _problem(f"]E3: 13 digits and an add-on of 2 or 5 expected, got {len(plain)}")
+            return _gtin(plain[:13])
+        case "]E0" if len(plain) == 8:
+            return _read_upc_e(plain)
+    lengths = {"]E0": (12, 13), "]E4": (8,)}.get(symbology, (14,))
+    if len(plain) not in lengths:
+        return _problem(f"{symbology}: {' or '.join(map(str, lengths))} digits expected, got {len(plain)}")
+    return _gtin(plain)
+
+
+def _read_bare(text: str, year: int) -> Label:
+    """Read text of a device that sends no symbology identifier."""
+    if text.isascii() and text.isdigit():
+        _check_not_doubled(text)
+        if len(text) in _GTIN_LENGTHS:
+            return _gtin(text)
+        if len(text) == 18:
+            return _sscc(text)
+    if _WHOLE_KEY.match(text) or SEPARATOR in text:
+        _check_not_doubled(text)
+        return _from_elements(read_message(text, year), year)
+    if _HTTP.match(text):
+        return _read_link(text, year)
+    return _read_plain(text)
+
+
+def _read_plain(text: str) -> Label:
+    if _BRACKETS.match(text):
+        return _problem("the printed brackets are part of the data: the label is no GS1 element string")
+    return Label("item", text, LabelItem(code=text))
+
+
+def _gtin(digits: str) -> Label:
+    problem = gtin_problem(digits)
+    if problem:
+        return _problem(problem, "barcode_mismatch")
+    return Label("item", digits, LabelItem(gtin=digits.zfill(14)))
+
+
+def _sscc(digits: str) -> Label:
+    problem = check_digit_problem("SSCC", digits)
+    if problem:
+        return _problem(problem, "barcode_mismatch")
+    return Label("item", digits, LabelItem(sscc=digits))
+
+
+def _read_upc_e(digits: str) -> Label:
+    try:
+        return _gtin(Upc.parse(digits).as_upc_a())
+    except ParseError:
+        return _problem(f"{digits} is not a UPC-E", "barcode_mismatch")
+
+
+def _check_not_doubled(text: str) -> None:
+    """A wedge may deliver one scan twice without a terminator between. Digits of known length give it away; so does a
+    GS1 message that is its own repetition, which no label is."""
+    half, odd = divmod(len(text), 2)
+    if odd or not half or text[:half] != text[half:]:
+        return
+    first = text[:half]
+    if half in _DOUBLED_LENGTHS and first.isdigit() and not check_digit_problem("", first):
+        raise ElementProblem(f"{first} arrived twice in one scan", is_mismatch=True)
+    if _WHOLE_KEY.match(first):
+        raise ElementProblem(f"{first} arrived twice in one scan", is_mismatch=True)
+
+
+def _read_link(text: str, year: int) -> Label:
+    """Read a web address: a GS1 Digital Link when it names a GS1 key, else plain text."""
+    scheme, _, rest = text.partition("://")
+    if _HTTP.search(rest):
+        return _problem("two scans arrived as one: two web addresses", "barcode_mismatch")
+    address = f"{scheme.lower()}://{rest}"
+    try:
+        path = urlsplit(address).path
+    except ValueError:
+        return _read_plain(text)
+    if not _NUMBERED_KEY.search(path):
+        return _read_plain(text)
+    try:
+        link = GS1DigitalLinkURI.parse(address, config=_LINK_CONFIG)
+    except ParseError as error:
+        return _problem(f"GS1 Digital Link: {error}".splitlines()[0][:200])
+    return _from_elements(check_elements(list(link.element_strings), year), year)
+
+
+def _from_elements(elements: Sequence[Element], year: int) -> Label:
+    values = dict(elements)
+    readable = "".join(f"({ai}){value}" for ai, value in elements)
+    if "414" in values and not values.keys() & set(_KEYS):
+        return Label("location", _location(values))
+    if values.keys() == {"400"}:
+        return Label("document", values["400"], document_type="po")  # AI 400: customer's purchase order number
+    if not values.keys() & set(_KEYS) and not _is_own_key(values):
+        return _problem(f"{readable}: belongs to an item that another symbol of the label names")
+    gtin = values.get("01") or values.get("02") or values.get("8006", "")[:14] or None
+    sscc = values.get("00")
+    item = LabelItem(
+        gtin=gtin,
+        sscc=sscc,
+        lot=values.get("10"),
+        serial=values.get("21"),
+        expiry=_date(values, "17", year) or _date(values, "7003", year),
+        best_before=_date(values, "15", year),
+        code=readable if gtin is None and sscc is None else None,
+    )
+    count = values.get("37") if "02" in values else values.get("30")
+    return Label("item", readable, item, decimal_text(count) if count else None, _net_weight(values))
+
+
+def _is_own_key(values: dict[str, str]) -> bool:
+    """True when something else than 00, 01 and 02 identifies what was scanned: an asset, a component, a site's own."""
+    return any(ai in values for ai in ("253", "255", "401", "402", "8003", "8004", "8010", "8013")) or any(
+        ai[0] == "9" for ai in values
+    )
+
+
+def _location(values: dict[str, str]) -> str:
+    """Return the location as EPCIS 2.0 writes it; the URN form would need the length of the company prefix."""
+    extension = f"/254/{values['254']}" if "254" in values else ""
+    return f"https://id.gs1.org/414/{values['414']}{extension}"
+
+
+def _date(values: dict[str, str], ai: str, year: int) -> str | None:
+    value = values.get(ai)
+    return gs1_date(value[:6], year) if value else None
+
+
+def _net_weight(values: dict[str, str]) -> str | None:
+    for ai, value in values.items():
+        if ai.startswith("310") and len(ai) == 4:
+            decimals = int(ai[3])
+            return decimal_text(f"{value[:-decimals]}.{value[-decimals:]}" if decimals else value)
+    return None
+
+
+def _read_pattern(pattern: LabelPattern, found: re.Match[str]) -> Label:
+    groups = {name: value for name, value in found.groupdict().items() if value}
+    text = found[0]
+    match pattern.kind:
+        case "document":
+            kind = groups.get("type") or pattern.document_type
+            return Label("document", groups.get("id", text), document_type=kind, document_line=groups.get("line"))
+        case "location" | "operator":
+            return Label(pattern.kind, groups.get("id", text))
+        case "quantity":
+            stated = groups.get("value") or (found[1] if pattern.regex.groups and found[1] else text)
+            value = decimal_text(stated)
+            return Label("quantity", value) if value else _problem(f"{stated} is not a quantity")
+        case "item":
+            return _read_item_pattern(groups, text)
+
+
+def _read_item_pattern(groups: dict[str, str], text: str) -> Label:
+    fields = {name: groups[name] for name in ITEM_GROUPS if name in groups}
+    if "gtin" in fields:
+        fields["gtin"] = fields["gtin"].zfill(14)
+        problem = gtin_problem(fields["gtin"]) if re.fullmatch(r"[0-9]{14}", fields["gtin"]) else "no GTIN"
+        if problem:
+            return _problem(problem, "barcode_mismatch")
+    if "sscc" in fields:
+        problem = (
+            check_digit_problem("SSCC", fields["sscc"]) if re.fullmatch(r"[0-9]{18}", fields["sscc"]) else "no SSCC"
+        )
+        if problem:
+            return _problem(problem, "barcode_mismatch")
+    if not fields.keys() & {"sku", "gtin", "sscc"}:
+        fields["sku"] = text
+    quantity = groups.get("quantity")
+    value = decimal_text(quantity) if quantity else None
+    if quantity and value is None:
+        return _problem(f"{quantity} is not a quantity")
+    return Label("item", text, LabelItem(**fields), value)
+
+
+def _problem(reason: str, code: ProblemCode = "unreadable") -> Label:
+    return Label("problem", reason, problem=code)

@@ -1,0 +1,359 @@
+"""A reading and its context become a canonical event.
+
+Theory of operation. One reading becomes one event, or none when it only sets context (a document, a location label) or
+state (a counter's baseline). What the event is depends on the activity: the handheld's message says it, else the
+station session, else the station's role; without one it is an observation.
+
+    activity   event        business step    a location is
+    receipt    receipt      receiving        to_location
+    putaway    putaway      storing          to_location
+    pick       pick         picking          from_location
+    count      count        cycle_counting   business_location (nothing moves)
+    shipment   shipment     shipping         from_location
+    return     return       receiving        to_location, disposition "returned"
+    transfer   transfer     storing          to_location
+    none       observation  none             business_location
+
+A quantity is what the person says (message, then quantity label), else what the label says (AI 30, or 37 of AI 02),
+else one. Nothing here is a guess: a quantity that is no number, an activity nobody knows or a label with a problem
+makes an `unrecognised` event with what arrived, and a remark for the operator.
+
+Evidence of a scan is the text of its data carrier, not the message around it: an array of five hundred scans would
+otherwise be stored five hundred times.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from pydantic_core import to_json
+
+from buffer.entry import Draft
+from drivers.reading import Measurement, Reading, Remark, ScanContext, TagRead
+from gateway.capture.decimal_text import decimal_text, is_unit
+from gateway.capture.label import Label, LabelItem, LabelReader, split_symbology
+from gateway.capture.site_map import ROUTES_MAX, Route, SiteMap, Station
+from gateway.capture.station import ACTIVITIES, CommandUnknown, Session, told, used
+from gateway.capture.tag import decode_tag
+from gateway.events.cloudevents import NO_PARTS, EventIds, Json, Parts, Template, instant, part, quote
+from gateway.events.model import UNIT_EACH, DeviceState
+
+EVIDENCE_BYTES_MAX: Final = 65_536
+"""Of something that could not be understood; what is longer is noise, and its first part tells that."""
+
+_BIZ_STEP: Final[Mapping[str, str]] = {
+    "receipt": "receiving",
+    "putaway": "storing",
+    "pick": "picking",
+    "count": "cycle_counting",
+    "shipment": "shipping",
+    "return": "receiving",
+    "transfer": "storing",
+    "condition": "sensor_reporting",
+}
+_LOCATION: Final[Mapping[str, str]] = {
+    "receipt": "to_location",
+    "putaway": "to_location",
+    "pick": "from_location",
+    "shipment": "from_location",
+    "return": "to_location",
+    "transfer": "to_location",
+}
+_RFC3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
+_NO_CONTEXT: Final = ScanContext()
+_POSSIBLE_REDELIVERY: Final = ',"possible_redelivery":true'
+_INCREMENT: Final = "increment"
+"""Key of the template for count events of a PLC counter; the others are named after their event."""
+
+
+class Moment(NamedTuple):
+    """When one take happened; all its readings were captured then."""
+
+    ms: int
+    """Wall clock, milliseconds since 1970 UTC."""
+    text: str
+    parts: Parts
+
+
+class Captured(NamedTuple):
+    """What a reading became."""
+
+    draft: Draft | None
+    """None for a reading that is no event."""
+    session: Session
+    """The session after it."""
+    remarks: tuple[Remark, ...] = ()
+
+
+def moment(ms: int, clock: str) -> Moment:
+    """Return the moment of the wall clock `ms`; `clock` is its quality."""
+    text = instant(ms)
+    return Moment(ms, text, Parts(f',"captured_at":"{text}","clock":"{clock}"'))
+
+
+class Normaliser:
+    """Makes the events of one site under one source. Holds no state of devices, only prepared text."""
+
+    def __init__(self, site: SiteMap, source: str, ids: EventIds, labels: LabelReader) -> None:
+        self._site = site
+        self._source = source
+        self._ids = ids
+        self._labels = labels
+        self._templates: dict[tuple[str, str], Template] = {}
+        self._devices: dict[str, str] = {}
+
+    def capture(self, route: Route, reading: Reading, session: Session, at: Moment, *, is_repeat: bool) -> Captured:
+        """Return what the reading became. `is_repeat` flags an event that may be a redelivery."""
+        match reading.kind:
+            case "scan":
+                return self._scan(route, reading, session, at, is_repeat=is_repeat)
+            case "tag":
+                return self._tag(route, reading, session, at)
+            case "count":
+                return self._increment(route, reading, session, at)
+            case "condition":
+                return Captured(self._condition(route, reading, at), session)
+            case "counter_reset":
+                reason = reading.reason or "the counter fell in a way no rollover explains"
+                remark = Remark("counter_reset", reason)
+                return Captured(self._condition(route, reading, at, reason), session, (remark,))
+            case "gap":
+                parts = f"{part('state', 'gap')}{part('reason', reading.reason or 'values did not arrive')}"
+                return Captured(self._draft(route, reading, "device", parts, at), session)
+            case "baseline":
+                return Captured(None, session)
+            case "unreadable":
+                remark = Remark("unreadable", reading.reason or "the message could not be understood")
+                return self._unrecognised(route, reading, session, at, remark, is_repeat=is_repeat)
+
+    def device(self, route: Route, state: DeviceState, reason: str | None, at: Moment) -> Draft:
+        """Return the event of a device that went up, down, silent or degraded."""
+        parts = part("state", state) + (part("reason", reason) if reason else "")
+        return self._draft(route, Reading(route.device, "condition", b""), "device", parts, at)
+
+    def activity(self, route: Route, reading: Reading, session: Session) -> str | None:
+        """Return what is being done: the message's word, else the session's, else the station's role."""
+        context = reading.context
+        return (context and context.activity) or session.activity or route.station.activity
+
+    def _scan(self, route: Route, reading: Reading, session: Session, at: Moment, *, is_repeat: bool) -> Captured:
+        label = self._labels.read(reading.code, reading.symbology)
+        if label.kind == "problem":
+            remark = Remark(label.problem or "unreadable", label.text)
+            return self._unrecognised(route, reading, session, at, remark, is_repeat=is_repeat)
+        if label.kind != "item":
+            try:
+                return Captured(None, told(session, label))
+            except CommandUnknown as unknown:
+                remark = Remark("unreadable", str(unknown))
+                return self._unrecognised(route, reading, session, at, remark, is_repeat=is_repeat)
+        context = reading.context or _NO_CONTEXT
+        activity = context.activity or session.activity or route.station.activity
+        problem = _context_problem(context)
+        if problem is not None:
+            remark = Remark("unreadable", problem)
+            return self._unrecognised(route, reading, session, at, remark, is_repeat=is_repeat)
+        parts = (
+            f"{_work_parts(context, session)}{_item_part(label.item)}"
+            f"{_quantity_part(context, session, label, activity)}"
+            f"{_location_part(context, session, route.station, activity)}{_evidence_part(reading)}"
+        )
+        if label.net_weight_kg is not None:
+            parts += f',"net_weight_kg":"{label.net_weight_kg}"'
+        if session.damaged:
+            parts += ',"disposition":"damaged"'
+        elif activity == "return":
+            parts += ',"disposition":"returned"'
+        if is_repeat:
+            parts += _POSSIBLE_REDELIVERY
+        return Captured(self._draft(route, reading, activity or "observation", parts, at), used(session))
+
+    def _tag(self, route: Route, reading: Reading, session: Session, at: Moment) -> Captured:
+        tag = reading.tag
+        assert tag is not None, "a tag reading carries its tag"
+        identity = decode_tag(tag.epc)
+        context = reading.context or _NO_CONTEXT
+        problem = _context_problem(context)
+        if problem is not None:
+            return self._unrecognised(route, reading, session, at, Remark("unreadable", problem), is_repeat=False)
+        activity = context.activity or session.activity or route.station.activity
+        item = LabelItem(gtin=identity.gtin, sscc=identity.sscc, epc=identity.epc, serial=identity.serial or None)
+        quantity = f',"quantity":{{"value":"1","unit":"{UNIT_EACH}"}}' if activity else ""
+        disposition = ',"disposition":"returned"' if activity == "return" else ""
+        parts = (
+            f"{_work_parts(context, session)}{_item_part(item)}{quantity}{disposition}"
+            f"{_location_part(context, session, route.station, activity)}"
+            f'{_tag_part(tag)},"evidence":{{"raw":"{tag.epc.hex()}"}}'
+        )
+        return Captured(self._draft(route, reading, activity or "observation", parts, at), session)
+
+    def _increment(self, route: Route, reading: Reading, session: Session, at: Moment) -> Captured:
+        measurement = reading.measurement
+        assert measurement is not None, "a count carries its measurement"
+        value = decimal_text(measurement.value)
+        if value is None:
+            remark = Remark("unreadable", f"{measurement.name}: {measurement.value} is no increment")
+            return self._unrecognised(route, reading, session, at, remark, is_repeat=False)
+        unit = measurement.unit if measurement.unit and is_unit(measurement.unit) else UNIT_EACH
+        parts = (
+            f"{_work_parts(_NO_CONTEXT, session)}{_measurement_part(measurement)}"
+            f',"quantity":{{"value":"{value}","unit":"{unit}"}}'
+            f"{_location_part(_NO_CONTEXT, session, route.station, None)}"
+        )
+        return Captured(self._draft(route, reading, _INCREMENT, parts, at), session)
+
+    def _condition(self, route: Route, reading: Reading, at: Moment, reason: str | None = None) -> Draft:
+        measurement = reading.measurement
+        assert measurement is not None, "a condition carries its measurement"
+        parts = _measurement_part(measurement) + (part("reason", reason) if reason else "")
+        return self._draft(route, reading, "condition", parts, at)
+
+    def _unrecognised(
+        self, route: Route, reading: Reading, session: Session, at: Moment, remark: Remark, *, is_repeat: bool
+    ) -> Captured:
+        activity = self.activity(route, reading, session)
+        flag = _POSSIBLE_REDELIVERY if is_repeat else ""
+        parts = (
+            f"{part('activity', activity) if activity in ACTIVITIES else ''}"
+            f"{_work_parts(reading.context or _NO_CONTEXT, session)}{part('reason', remark.message)}"
+            f"{_evidence_part(reading)}{flag}"
+        )
+        return Captured(self._draft(route, reading, "unrecognised", parts, at), session, (remark,))
+
+    def _draft(self, route: Route, reading: Reading, shape: str, parts: str, at: Moment) -> Draft:
+        station = route.station
+        template = self._templates.get((station.id, shape)) or self._template(station, shape)
+        device = self._devices.get(route.device) or self._device(route)
+        if reading.message_id is not None:
+            device = f'{device},"message_id":{quote(reading.message_id)}}}'
+        else:
+            device += "}"
+        event_id = self._ids()
+        occurred_at = at.text if reading.at is None else _occurred_at(reading.at, at)
+        payload = template.encode(event_id, occurred_at, at.parts, Parts(device), parts)
+        return Draft(event_id, template.type, station.id, route.device, at.ms, payload)
+
+    def _template(self, station: Station, shape: str) -> Template:
+        name = "count" if shape == _INCREMENT else shape
+        constants = {
+            "activity": name if name in ACTIVITIES else None,
+            "kind": None if name != "count" else "increment" if shape == _INCREMENT else "absolute",
+            "site": self._site.site,
+            "station": station.id,
+            "read_point": station.read_point,
+            "biz_step": _BIZ_STEP.get(shape),
+        }
+        template = Template(name, source=self._source, subject=station.id, constants=constants)
+        self._templates[station.id, shape] = template
+        return template
+
+    def _device(self, route: Route) -> str:
+        profile = f',"profile":{quote(route.profile)}' if route.profile else ""
+        text = f',"device":{{"id":{quote(route.device)}{profile}'
+        if len(self._devices) >= ROUTES_MAX:
+            self._devices.clear()
+        self._devices[route.device] = text
+        return text
+
+
+def _context_problem(context: ScanContext) -> str | None:
+    """Return what is wrong with the context a message states, or None."""
+    if context.activity and context.activity not in ACTIVITIES:
+        return f'"{context.activity[:40]}" is not an activity'
+    if context.quantity is not None and decimal_text(context.quantity) is None:
+        return f'"{context.quantity[:40]}" is not a quantity'
+    if context.unit is not None and not is_unit(context.unit):
+        return f'"{context.unit[:40]}" is not a UN/ECE unit code'
+    return None
+
+
+def _occurred_at(stated: str, at: Moment) -> str:
+    """Return the device's own time when it is RFC 3339 and exists, else the time of capture."""
+    text = stated if _RFC3339.fullmatch(stated) else stated.upper()
+    if not _RFC3339.fullmatch(text):
+        return at.text
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return at.text
+    return text
+
+
+def _work_parts(context: ScanContext, session: Session) -> str:
+    parts = ""
+    operator = context.operator or session.operator
+    if operator:
+        parts = f',"operator":{quote(operator)}'
+    if context.document:
+        return f'{parts},"document":{{"id":{quote(context.document)}}}'
+    if session.document:
+        kind = part("type", session.document_type) if session.document_type else NO_PARTS
+        line = part("line", session.document_line) if session.document_line else NO_PARTS
+        return f'{parts},"document":{{"id":{quote(session.document)}{kind}{line}}}'
+    return parts
+
+
+def _item_part(item: LabelItem | None) -> str:
+    assert item is not None, "an item label carries its item"
+    members = [f'"{name}":{quote(value)}' for name, value in zip(LabelItem._fields, item, strict=True) if value]
+    return f',"item":{{{",".join(members)}}}'
+
+
+def _quantity_part(context: ScanContext, session: Session, label: Label, activity: str | None) -> str:
+    value: str | None
+    if context.quantity is not None:
+        value = decimal_text(context.quantity)
+    else:
+        value = session.quantity or label.quantity or ("1" if activity else None)
+    return "" if value is None else f',"quantity":{{"value":"{value}","unit":"{context.unit or UNIT_EACH}"}}'
+
+
+def _location_part(context: ScanContext, session: Session, station: Station, activity: str | None) -> str:
+    location = context.location or session.location or station.location
+    member = _LOCATION.get(activity) if activity else None
+    if location and member is None:
+        return f',"business_location":{quote(location)}'
+    place = f',"business_location":{quote(station.business_location)}' if station.business_location else ""
+    return f'{place},"{member}":{quote(location)}' if location else place
+
+
+def _evidence_part(reading: Reading) -> str:
+    if reading.kind == "scan" and (reading.code.isascii() or _is_unicode(reading.code)):
+        text, symbology = split_symbology(reading.code, reading.symbology)
+        carrier = f',"symbology":{quote(symbology)}' if symbology else ""
+        return f',"evidence":{{"raw":{quote(text)}{carrier}}}'
+    raw = reading.raw[:EVIDENCE_BYTES_MAX]
+    try:
+        return f',"evidence":{{"raw":{quote(raw.decode())}}}'
+    except UnicodeDecodeError:
+        return f',"evidence":{{"raw_base64":"{b64encode(raw).decode()}"}}'
+
+
+def _is_unicode(text: str) -> bool:
+    return text.encode("utf-8", "replace").decode() == text
+
+
+def _tag_part(tag: TagRead) -> str:
+    stated = {"antenna": tag.antenna, "rssi_dbm": tag.rssi_dbm, "tid": tag.tid or None, "seen_count": tag.seen_count}
+    return f',"tag_read":{_object({name: value for name, value in stated.items() if value is not None})}'
+
+
+def _measurement_part(measurement: Measurement) -> str:
+    stated = {
+        "name": measurement.name,
+        "value": measurement.value,
+        "unit": measurement.unit or None,
+        "previous": measurement.previous,
+        "raw": measurement.raw,
+    }
+    return f',"measurement":{_object({name: value for name, value in stated.items() if value is not None})}'
+
+
+def _object(members: Mapping[str, str | int | float]) -> Json:
+    return Json(to_json(members, inf_nan_mode="null").decode())

@@ -1,0 +1,32 @@
+"""What intake needs of the outbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from buffer.entry import Draft, Redelivery, StateRow
+
+
+class OutboxPort(Protocol):
+    """The part of `buffer.Outbox` that intake uses."""
+
+    @property
+    def source(self) -> str:
+        """The source of events, with its epoch; fixed while the outbox is open."""
+
+    @property
+    def failures(self) -> int:
+        """How many commits failed; grows before the futures of the failed commits are done."""
+
+    def append(
+        self, drafts: Sequence[Draft], *, state: Sequence[StateRow] = (), redeliveries: Sequence[Redelivery] = ()
+    ) -> asyncio.Future[None]:
+        """Queue one commit; the future is done after it. Raises OutboxError at once when nothing can be queued."""
+
+    def redeliveries(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Redelivery]:
+        """Return the committed answers to those (device, message_id) keys."""
+
+    def states(self, prefix: str = "") -> list[StateRow]:
+        """Return the committed state rows whose key begins with `prefix`."""

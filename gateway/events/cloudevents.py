@@ -1,0 +1,109 @@
+"""The envelope: event ids, and events as bytes.
+
+Theory of operation. An event is encoded once, at capture, and its bytes are stored, hashed, joined into batches and
+delivered; they are never encoded again. All but a few of them are the same for every scan of one station and type, so
+a `Template` holds that text ready and `encode` joins it with what varies. Every text that came from outside goes
+through `quote`, which alone decides what is valid JSON; `gateway.events.model` states what is valid content, and a
+property test holds both against every encoded event.
+
+Measured here for a pick of 740 bytes: joining 0.9 us, `pydantic_core.to_json` of a plain dict 1.9 us plus 1 us to build
+the dict, a pydantic model 7 us.
+
+Ids are UUIDv7 (RFC 9562 section 5.7): 48 bits of milliseconds, 12 random bits, 62 bits of a counter that starts at
+random in each millisecond (section 6.2, method 2). A clock that is set back does not move them back: the last
+millisecond stays until the clock has passed it.
+"""
+
+from __future__ import annotations
+
+import json.encoder
+import random
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final, NewType
+
+from gateway.events.model import event_type, schema_urn
+
+Json = NewType("Json", str)
+"""Text that is already JSON. `Parts`: members of an object, each with a comma before it."""
+Parts = NewType("Parts", str)
+
+NO_PARTS: Final = Parts("")
+_COUNTER_BITS: Final = 62
+_VARIANT: Final = 0b10 << _COUNTER_BITS
+
+_quote: Final[Callable[[str], str]] = json.encoder.encode_basestring  # C, 0.1 us; leaves other than ASCII readable
+
+
+def quote(text: str) -> Json:
+    """Return `text` as a JSON string. What UTF-8 cannot carry (a lone surrogate) becomes "?": no consumer could read
+    it, and the evidence keeps the bytes."""
+    if text.isascii():
+        return Json(_quote(text))
+    return Json(_quote(text.encode("utf-8", "replace").decode()))
+
+
+def part(name: str, text: str) -> Parts:
+    """Return one member of an object with its comma."""
+    return Parts(f',"{name}":{quote(text)}')
+
+
+def instant(ms: int) -> str:
+    """Return milliseconds since 1970 UTC as RFC 3339."""
+    seconds, rest = divmod(ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+
+
+class EventIds:
+    """Makes event ids; each call returns a greater one."""
+
+    def __init__(self, wall: Callable[[], int], rng: random.Random) -> None:
+        """`wall` gives milliseconds since 1970 UTC. `rng` must differ between two gateways and two starts: the daemon
+        hands in the system's source, a simulation a seeded one."""
+        self._wall = wall
+        self._rng = rng
+        self._ms = -1
+        self._head = ""
+        self._counter = 0
+
+    def __call__(self) -> str:
+        ms = self._wall()
+        if ms > self._ms:
+            self._begin(ms)
+        else:
+            self._counter += 1
+            if self._counter >> _COUNTER_BITS:
+                self._begin(self._ms + 1)
+        tail = f"{_VARIANT | self._counter:016x}"
+        return f"{self._head}{tail[:4]}-{tail[4:]}"
+
+    def _begin(self, ms: int) -> None:
+        self._ms = ms
+        stamp = f"{ms & 0xFFFFFFFFFFFF:012x}"
+        self._head = f"{stamp[:8]}-{stamp[8:]}-7{self._rng.getrandbits(12):03x}-"
+        self._counter = self._rng.getrandbits(_COUNTER_BITS - 1)  # top bit clear: room to count
+
+
+class Template:
+    """The constant text of one event type at one station."""
+
+    __slots__ = ("_head", "_middle", "type")
+
+    def __init__(self, name: str, *, source: str, subject: str, constants: Mapping[str, str | None]) -> None:
+        """`name` is the event name ("pick"), `constants` are members of `data`; None leaves one out."""
+        self.type = event_type(name)
+        self._head = (
+            f'{{"specversion":"1.0","type":"{self.type}","source":{quote(source)},"subject":{quote(subject)},'
+            f'"datacontenttype":"application/json","dataschema":"{schema_urn(name)}","id":"'
+        )
+        members = ",".join(f'"{key}":{quote(value)}' for key, value in constants.items() if value is not None)
+        self._middle = f'","data":{{{members},"occurred_at":"'
+
+    def encode(self, event_id: str, occurred_at: str, captured: Parts, device: Parts, parts: str) -> bytes:
+        """Return the event as UTF-8 JSON.
+
+        `occurred_at` is RFC 3339; `captured` holds the members that one take has in common, `device` the device, and
+        `parts` everything else.
+        """
+        head = f'{self._head}{event_id}","time":"{occurred_at}{self._middle}{occurred_at}"'
+        return f"{head}{captured}{device}{parts}}}}}".encode()
