@@ -153,8 +153,7 @@ class _Queue(logging.handlers.QueueHandler):
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         line = self._line.format(record)
-        written = logging.makeLogRecord({"name": record.name, "levelno": record.levelno, "msg": line})
-        return written
+        return logging.makeLogRecord({"name": record.name, "levelno": record.levelno, "msg": line})
 
     def enqueue(self, record: logging.LogRecord) -> None:
         try:
@@ -166,7 +165,7 @@ class _Queue(logging.handlers.QueueHandler):
 class _Writer(logging.StreamHandler[IO[str]]):
     """Writes finished lines; what cannot be written is lost, and nobody else notices."""
 
-    def handleError(self, record: logging.LogRecord) -> None:
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         del record
 
 

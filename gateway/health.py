@@ -1,0 +1,139 @@
+"""What is known about a link: its state, how old its last reading is, and when a change is worth an event.
+
+Theory of operation. A driver only runs or has failed; whether the device is *up* is derived here, with hysteresis both
+ways, so that a flapping cable makes one "degraded" instead of a thousand ups and downs. A link is up once a reading
+came or once it has held for a while; it is down once it has been away for a while; it is silent when it is up and says
+nothing for longer than its configuration calls normal. Nothing here waits or reads a clock: `Availability.settle` is
+told the time and says when to ask again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Reported = Literal["up", "down", "silent", "degraded"]
+"""What a device event says."""
+LinkState = Literal["opening", "up", "down", "silent", "degraded", "faulty", "no-storage", "stopped"]
+"""What the status page says. faulty: the device answers wrongly or refuses us, a person has to look. no-storage: the
+device is well, but its readings cannot be stored."""
+
+FLAP_WINDOW_S = 120.0
+FLAPS_MAX = 4
+"""More losses than this within the window make a link degraded; it needs a quiet window to be up again."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChange:
+    """A device went up, down, silent or degraded."""
+
+    device: str
+    state: Reported
+    previous: Reported | None
+    reason: str | None
+
+
+Announce = Callable[[DeviceChange], Awaitable[None]]
+"""Return once the change is on disk as an event; raises StorageUnavailable."""
+
+
+@dataclass(slots=True)
+class LinkHealth:
+    """What the status page shows of one link. Times are seconds of the monotonic clock unless they say `_ms`."""
+
+    device: str
+    driver: str
+    state: LinkState = "opening"
+    since_ms: int = 0
+    """Wall clock when the state began."""
+    readings: int = 0
+    last_reading: float | None = None
+    restarts: int = 0
+    last_error: str | None = None
+    hint: str | None = None
+    next_attempt: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hysteresis:
+    """How long a link must be away, or hold, before it is news."""
+
+    down_after_s: float
+    up_after_s: float
+    silent_after_s: float | None = None
+
+
+class Availability:
+    """Turns openings, readings and failures of one link into changes worth reporting."""
+
+    def __init__(self, hysteresis: Hysteresis) -> None:
+        self._limits = hysteresis
+        self.reported: Reported | None = None
+        self._opened: float | None = None
+        self._down_since: float | None = None
+        self._heard = False
+        self._last_reading: float | None = None
+        self._losses: deque[float] = deque(maxlen=FLAPS_MAX + 1)
+
+    def opened(self, now: float) -> None:
+        """The driver started to run; whether it reaches its device is not known yet."""
+        self._opened, self._heard = now, False
+        if self._down_since is None and self.reported is None:
+            self._down_since = now
+
+    def heard(self, now: float) -> None:
+        """A reading came: the link is up."""
+        self._heard, self._last_reading = True, now
+        self._down_since = None
+
+    def failed(self, now: float) -> None:
+        """The driver ended."""
+        if self._is_up(now):
+            self._losses.append(now)
+            self._down_since = now
+        elif self._down_since is None:
+            self._down_since = now
+        self._opened, self._heard = None, False
+
+    def settle(self, now: float) -> tuple[Reported | None, float | None]:
+        """Return (the state to report now, when to ask again in seconds); None means nothing new, no need to."""
+        desired, again = self._desired(now)
+        if desired is None or desired == self.reported:
+            return None, again
+        return desired, again
+
+    def _is_up(self, now: float) -> bool:
+        return self._opened is not None and (self._heard or now - self._opened >= self._limits.up_after_s)
+
+    def _desired(self, now: float) -> tuple[Reported | None, float | None]:
+        if self._is_up(now):
+            self._down_since = None
+            return self._desired_while_up(now)
+        waits: list[float] = []
+        if self._opened is not None:
+            waits.append(self._opened + self._limits.up_after_s - now)
+        if self._flaps(now):
+            return "degraded", min(waits, default=None)
+        if self._down_since is None:
+            return None, min(waits, default=None)
+        remaining = self._down_since + self._limits.down_after_s - now
+        if remaining <= 0:
+            return "down", min(waits, default=None)
+        return None, min([*waits, remaining])
+
+    def _desired_while_up(self, now: float) -> tuple[Reported | None, float | None]:
+        if self._flaps(now):
+            return "degraded", self._losses[0] + FLAP_WINDOW_S - now
+        if self.reported == "degraded" and self._losses and now - self._losses[-1] < FLAP_WINDOW_S:
+            return None, self._losses[-1] + FLAP_WINDOW_S - now
+        if self._limits.silent_after_s is None or self._opened is None:
+            return "up", None
+        quiet = now - max(self._opened, self._last_reading or self._opened)
+        if quiet >= self._limits.silent_after_s:
+            return "silent", None
+        return "up", self._limits.silent_after_s - quiet
+
+    def _flaps(self, now: float) -> bool:
+        return len(self._losses) > FLAPS_MAX and now - self._losses[0] < FLAP_WINDOW_S

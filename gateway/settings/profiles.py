@@ -1,0 +1,33 @@
+"""Product files: what a make of scanner or reader needs, kept as data (`config/profiles/*.toml`, one product a file).
+
+A profile presets keys of a `[[device]]`; a key in the device wins. Profiles stand beside the configuration file
+(`profiles/`), so that a site can add its own, and are shipped with the program.
+"""
+
+from __future__ import annotations
+
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+_SHIPPED = (
+    Path(sysconfig.get_path("data")) / "share" / "dockline" / "config" / "profiles",
+    Path(__file__).resolve().parents[2] / "config" / "profiles",
+)
+
+
+def profile_folders(configuration: Path) -> list[Path]:
+    """Return the folders that may hold profiles, the site's own first."""
+    return [configuration.resolve().parent / "profiles", *_SHIPPED]
+
+
+def find_profile(name: str, folders: Sequence[Path]) -> Path | None:
+    """Return the file of a profile, or None. A name never leaves the folders."""
+    if "/" in name or "\\" in name or name.startswith("."):
+        return None
+    return next((path for folder in folders if (path := folder / f"{name}.toml").is_file()), None)
+
+
+def profile_names(folders: Sequence[Path]) -> list[str]:
+    """Return the names of all profiles."""
+    return sorted({path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.toml")})

@@ -1,0 +1,166 @@
+"""The HTTP server inside the daemon: uvicorn, with its signals left alone and its connections bounded.
+
+uvicorn waits for ever for the first request of a connection, and answers 503 to everybody once its connection limit is
+reached: five hundred sockets that say nothing would lock the handhelds out. Here a connection has a deadline to send
+its request, and at the limit the one that has waited longest for its first byte makes room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+REQUEST_HEAD_S = 10.0
+"""A connection that has not sent a whole request head by then is closed."""
+HEAD_BYTES_MAX = 16 * 1024
+KEEP_ALIVE_S = 15
+BACKLOG = 512
+
+
+class Connections:
+    """The open connections of one server, and those that still owe their request."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._owing: OrderedDict[BoundedProtocol, None] = OrderedDict()
+        self._open: set[BoundedProtocol] = set()
+        self.refused = 0
+        """Connections closed to make room or for being silent."""
+
+    def enter(self, connection: BoundedProtocol) -> bool:
+        """Count a new connection; return False when there is no room even after closing a silent one."""
+        if len(self._open) >= self._limit:
+            self.refused += 1
+            if not self._owing:
+                return False
+            oldest, _ = self._owing.popitem(last=False)
+            oldest.abandon()
+        self._open.add(connection)
+        self._owing[connection] = None
+        return True
+
+    def owes_nothing(self, connection: BoundedProtocol) -> None:
+        """A whole request head came."""
+        self._owing.pop(connection, None)
+
+    def leave(self, connection: BoundedProtocol) -> None:
+        self._open.discard(connection)
+        self._owing.pop(connection, None)
+
+
+class BoundedProtocol(H11Protocol):
+    """HTTP/1.1 with a deadline for the request head and a place in `Connections`."""
+
+    places: Connections
+    """Set on the subclass each server makes."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._deadline: asyncio.TimerHandle | None = None
+        if not self.places.enter(self):
+            self.abandon()
+            return
+        self._deadline = self.loop.call_later(REQUEST_HEAD_S, self._too_slow)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+            self.places.owes_nothing(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.places.leave(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        super().connection_lost(exc)
+
+    def abandon(self) -> None:
+        """Close without a word."""
+        self.places.leave(self)
+        self.transport.abort()
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        self.places.refused += 1
+        self.abandon()
+
+
+class ApiServer:
+    """Serves one application on one socket."""
+
+    def __init__(
+        self, app: ASGIApp, listener: socket.socket, *, connections_max: int, certificate: Path | None, key: Path | None
+    ) -> None:
+        """Take over a bound socket; nothing is answered before `start`. Raises OSError, ssl.SSLError."""
+        self.places = Connections(connections_max)
+        protocol: Any = type("_Protocol", (BoundedProtocol,), {"places": self.places})
+        config = uvicorn.Config(
+            app,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=3,
+            h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+        )
+        config.load()
+        if certificate is not None and key is not None:
+            config.ssl = server_tls(certificate, key)
+        self._listener = listener
+        self._server = uvicorn.Server(config)
+        # uvicorn would take SIGTERM for itself; the daemon stops things in its own order.
+        self._server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """The address that is really bound, `host:port`."""
+        host, port = self._listener.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._listener]), name="api")
+
+    async def stop(self) -> None:
+        """Answer what is being asked, then return."""
+        if self._task is None:
+            self._listener.close()
+            return
+        self._server.should_exit = True
+        await self._task
+        self._task = None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind a TCP socket. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def server_tls(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return a server context. Raises OSError, ssl.SSLError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # A passphrase prompt would block the daemon for ever: an encrypted key is refused instead.
+    context.load_cert_chain(certificate, key, password="")
+    return context
