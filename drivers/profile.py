@@ -1,12 +1,15 @@
 """A product's settings as a file: config/profiles/<name>.toml, one product each, no code.
 
     product = "Zebra DS3608 series, RS-232"     for people
-    driver = "serial-scanner"                   what the other keys are keys of
+    driver = "serial-scanner"                   what the product is read with
     notes = "..."                               how to set the product up, for people
-    terminator = "\r"                           every other key: a setting of the driver
 
-A device that names a profile takes its keys; the keys the device itself writes win. The driver's settings model checks
-the result, so a profile cannot say what a device could not.
+    [device]                                    keys of the driver
+    terminator = "\\r"
+
+A device that names a profile takes these keys; the keys the device itself writes win. The settings model of the driver
+checks the result, so a profile cannot say what a device could not. Other tables (`[tags]` of an RFID reader) are for
+whoever knows them.
 """
 
 from __future__ import annotations
@@ -38,7 +41,9 @@ class Profile:
     name: str
     driver: str
     keys: dict[str, Any]
-    """Settings of the driver."""
+    """Settings of the driver: `[device]`."""
+    tables: dict[str, Any]
+    """The other tables of the file."""
     product: str = ""
     notes: str = ""
 
@@ -79,4 +84,9 @@ def _profile(path: Path, name: str, content: dict[str, Any]) -> Profile:
     for key, text in for_people.items():
         if not isinstance(text, str):
             raise ProfileError(f"{path}: {key} is text")
-    return Profile(name, driver, content, **for_people)
+    for key, table in content.items():
+        if not isinstance(table, dict):
+            near = difflib.get_close_matches(key, ("driver", *_FOR_PEOPLE), 1)
+            hint = f'did you mean "{near[0]}"?' if near else f"keys of the driver belong below [device], {key} too"
+            raise ProfileError(f'{path}: unknown key "{key}"', hint=hint)
+    return Profile(name, driver, keys=content.pop("device", {}), tables=content, **for_people)

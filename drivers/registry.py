@@ -1,7 +1,7 @@
 """The drivers by name. Importing this module imports no driver: `dockline --help` and a site without PLCs stay light.
 
 Drivers of other distributions register under the entry-point group `dockline.drivers`, name = "module:Class". A name of
-ours cannot be taken by them.
+ours cannot be taken by them. Beside a class X its module has XSettings, a pydantic model.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def load_driver(name: str) -> DriverKind:
 
 
 def _settings_model(module: Any, driver_class: Any) -> type[BaseModel]:
-    """Return the driver's settings: `Settings` of its class, else of its module."""
-    model = getattr(driver_class, "Settings", None) or module.Settings
+    """Return `<Class>Settings` of the driver's module."""
+    model = getattr(module, f"{driver_class.__name__}Settings")
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        raise TypeError(f"{module.__name__}.Settings is not a pydantic model")
+        raise TypeError(f"{model!r} is not a pydantic model")
     return model

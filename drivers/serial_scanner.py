@@ -16,7 +16,7 @@ from drivers.scanner_dialogue import ScannerDialogue, ScannerSettings
 from drivers.serial_link import SerialPort, open_link, parse_link_url
 
 
-class Settings(ScannerSettings):
+class SerialScannerSettings(ScannerSettings):
     """A scanner that is reached by a serial:// or socket:// URL."""
 
     url: str = Field(description="serial:///dev/serial/by-id/...?baudrate=9600, or socket://host:port.")
@@ -31,7 +31,7 @@ class Settings(ScannerSettings):
 class SerialScanner:
     """Driver `serial-scanner`."""
 
-    def __init__(self, device: str, settings: Settings) -> None:
+    def __init__(self, device: str, settings: SerialScannerSettings) -> None:
         self._device = device
         self._settings = settings
         self.connected = asyncio.Event()

@@ -26,7 +26,7 @@ from drivers.serial_link import Link, keep_alive, open_link, parse_tcp_url
 _SCHEMES = ("tcp", "tcp-listen")
 
 
-class Settings(ScannerSettings):
+class TcpScannerSettings(ScannerSettings):
     """A scanner that is reached by, or reaches us at, a TCP address."""
 
     url: str = Field(description="tcp://host:port (the scanner listens) or tcp-listen://host:port (we do).")
@@ -51,7 +51,7 @@ class Settings(ScannerSettings):
 class TcpScanner:
     """Driver `tcp-scanner`."""
 
-    def __init__(self, device: str, settings: Settings) -> None:
+    def __init__(self, device: str, settings: TcpScannerSettings) -> None:
         self._device = device
         self._settings = settings
         self.connected = asyncio.Event()
