@@ -1,0 +1,147 @@
+"""Units that do not answer: what is left out, and what is recorded of it.
+
+Theory of operation. A slave that is switched off costs a whole time-out each time it is asked, and on a shared
+bus everybody else waits. So each unit has a budget of one time-out a round, and from the second one in a row on it
+rests, longer each time, up to `REST_MAX_S`: a dead slave takes at most a fifth of the bus, soon next to nothing.
+
+Values that did not arrive are a gap, and a gap is recorded, not each missed poll of it. A gap is a window: from the
+first missed poll to the first complete answer after the last one.
+
+- When the unit stays silent for `GAP_OPEN_S`, or the link is lost, the gap is recorded as open, so that the record
+  does not depend on the unit or this program ever coming back. That row is state: a new driver goes on with it.
+- When the unit answers again, it is recorded as over, with its duration. A unit that fails every other poll would
+  make a record each time; so after a record the next one waits for `GAP_INTERVAL_S`, and what is missed meanwhile
+  belongs to the same window. A minute holds at most two records of a unit, whatever happens.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+REST_FACTOR = 4.0
+"""A unit rests four times as long as its silence has just cost."""
+REST_MAX_S = 60.0
+"""A slave that was switched on again is noticed within a minute."""
+GAP_OPEN_S = 10.0
+GAP_INTERVAL_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A window in which polls of one unit brought no value."""
+
+    unit_id: int
+    reason: str
+    """Why the first of them failed."""
+    polls: int
+    since_s: float
+    duration_s: float
+    is_over: bool
+
+    def describe(self) -> str:
+        """For a person."""
+        polls = "1 poll" if self.polls == 1 else f"{self.polls} polls"
+        state = (
+            f"{polls} missed within {self.duration_s:.1f} s"
+            if self.is_over
+            else f"silent for {self.duration_s:.1f} s so far"
+        )
+        return f"unit {self.unit_id}: {self.reason}; {state}"
+
+    def encode(self, now_s: float, wall_ms: int) -> bytes:
+        """The row that commits with the record; monotonic seconds mean nothing to another process."""
+        if self.is_over:
+            return b"{}"
+        since_ms = wall_ms - round((now_s - self.since_s) * 1000)
+        row = {"since_ms": since_ms, "polls": self.polls, "reason": self.reason}
+        return json.dumps(row, separators=(",", ":")).encode()
+
+
+class Outage:
+    """The silences of one unit. Times are monotonic seconds."""
+
+    def __init__(self, unit_id: int) -> None:
+        self.unit_id = unit_id
+        self._reason = ""
+        self._polls = 0
+        self._since: float | None = None
+        self._until: float | None = None
+        self._is_open_on_disk = False
+        self._recorded: float | None = None
+        self._strikes = 0
+        self._rests_until: float | None = None
+
+    def resume(self, row: bytes | None, now: float, wall_ms: int) -> None:
+        """Go on with the gap that was open when the last driver ended."""
+        try:
+            stored = json.loads(row or b"{}")
+            since_ms, polls, reason = int(stored["since_ms"]), int(stored["polls"]), str(stored["reason"])
+        except (ValueError, KeyError, TypeError):
+            return
+        self._since = now - max(0, wall_ms - since_ms) / 1000
+        self._polls, self._reason, self._is_open_on_disk = polls, reason, True
+
+    @property
+    def strikes(self) -> int:
+        """Time-outs in a row."""
+        return self._strikes
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the last poll brought no value."""
+        return self._since is not None and self._until is None
+
+    def rests(self, now: float) -> bool:
+        """Whether the unit is to be left alone for now."""
+        return self._rests_until is not None and now < self._rests_until
+
+    def missed(self, begun: float, reason: str) -> None:
+        """A poll that was begun then brought no value, or not every value."""
+        if self._since is None:
+            self._since, self._reason, self._polls = begun, reason, 0
+        self._until = None
+        self._polls += 1
+
+    def struck(self, now: float, cost_s: float) -> None:
+        """The unit did not answer at all and that took `cost_s`; from the second time in a row on it rests."""
+        self._strikes += 1
+        if self._strikes > 1:
+            self.rest(now, min(REST_MAX_S, cost_s * REST_FACTOR * 2.0 ** min(self._strikes - 2, 16)))
+
+    def rest(self, now: float, rest_s: float) -> None:
+        """Leave the unit alone for so long."""
+        self._rests_until = now + rest_s
+
+    def spoke(self) -> None:
+        """The unit answered something, be it that it refuses."""
+        self._strikes = 0
+        self._rests_until = None
+
+    def answered(self, now: float) -> None:
+        """A poll brought every value."""
+        self.spoke()
+        if self.is_silent:
+            self._until = now
+
+    def due(self, now: float, *, is_ending: bool = False) -> Gap | None:
+        """What has to be recorded now, if anything; it stays due until `recorded`. `is_ending`: nobody polls on."""
+        if self._since is None:
+            return None
+        if self._until is None:
+            is_due = not self._is_open_on_disk and (is_ending or now - self._since >= GAP_OPEN_S)
+        elif self._is_open_on_disk:
+            is_due = now - self._since >= GAP_INTERVAL_S
+        else:
+            is_due = is_ending or self._recorded is None or now - self._recorded >= GAP_INTERVAL_S
+        if not is_due:
+            return None
+        end = now if self._until is None else self._until
+        return Gap(self.unit_id, self._reason, self._polls, self._since, end - self._since, self._until is not None)
+
+    def recorded(self, now: float, gap: Gap) -> None:
+        """The gap is on disk."""
+        self._recorded = now
+        self._is_open_on_disk = not gap.is_over
+        if gap.is_over:
+            self._since = self._until = None

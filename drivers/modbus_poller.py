@@ -1,0 +1,298 @@
+"""Polls a Modbus device, or several on one bus: parts counted, states changed, and what was missed.
+
+Theory of operation. A round reads every block of every unit, one request at a time, then hands on what moved, unit
+by unit, and waits for the commit before it goes on: nothing queues here. What the device shows is compared with
+what is *on disk*, so an event that could not be stored is not lost: the next round finds the same difference, or a
+larger one. After `StorageUnavailable` nobody knows whether the reading is on disk; then the rows are read again
+before anything is counted. For the same reason a driver that is cancelled during a commit waits for its outcome.
+
+One bad thing is one bad thing: a silent slave costs its budget and rests (see `modbus_outage`), a slave that refuses
+an address rests too, while others on the bus are well. Only when nobody is left does `run` raise: `LinkLost` when
+all are silent (reopening may help), `DeviceFault` when one refuses what it is asked (a person has to look).
+
+The gateway never writes to a PLC: there are four requests, and each of them reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from drivers.contract import DeviceFault, DriverError, Emit, LinkLost, StorageUnavailable
+from drivers.modbus_link import Answer, ModbusLink, Refusal, Silence, Sleep
+from drivers.modbus_map import Block, unit_of
+from drivers.modbus_outage import Outage
+from drivers.modbus_settings import ModbusPollerSettings
+from drivers.modbus_track import Said, Track, Unknown
+from drivers.reading import Reading, Verdict
+
+Recall = Callable[[str], bytes | None]
+"""The committed row of a key, or None. Called only while no emit of this driver is under way."""
+
+SILENT_ROUNDS_MAX = 3
+"""When nobody on the link answered so many times in a row, the link is at fault, not the units."""
+REFUSED_REST_S = 60.0
+EMIT_GRACE_S = 4.0
+"""How long a cancelled driver waits for the outcome of its last emit; less than a service manager waits to kill."""
+
+NOT_CONFIGURED = frozenset({1, 2, 3})
+"""Exception codes that no repetition cures: illegal function, illegal data address, illegal data value."""
+NOBODY_HOME = frozenset({10, 11})
+"""Exception codes by which a bus gateway says that the slave behind it is silent."""
+EXCEPTION_NAMES = {
+    1: "illegal function",
+    2: "illegal data address",
+    3: "illegal data value",
+    4: "device failure",
+    5: "acknowledge, still working",
+    6: "device busy",
+    8: "memory parity error",
+    10: "gateway path unavailable",
+    11: "the device behind the gateway does not answer",
+}
+"""MODBUS Application Protocol V1.1b3, 7."""
+
+
+class _Unit:
+    """One slave: its requests, its silences, and what it refused in this round."""
+
+    def __init__(self, device: str, unit_id: int, blocks: list[Block]) -> None:
+        self.unit_id = unit_id
+        self.blocks = blocks
+        self.outage = Outage(unit_id)
+        self.key = f"modbus/{device}/unit/{unit_id}"
+        self.fault: DeviceFault | None = None
+
+
+class ModbusPoller:
+    """Driver `modbus-poller`.
+
+    `recall` gives back what a reading's `state` committed, `monotonic` seconds, `wall` milliseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        settings: ModbusPollerSettings,
+        *,
+        recall: Recall,
+        monotonic: Callable[[], float],
+        wall: Callable[[], int],
+        sleep: Sleep = asyncio.sleep,
+        emit_grace_s: float = EMIT_GRACE_S,
+    ) -> None:
+        self._device = device
+        self._settings = settings
+        self._recall = recall
+        self._monotonic = monotonic
+        self._wall = wall
+        self._sleep = sleep
+        self._emit_grace_s = emit_grace_s
+        default_unit = settings.target.unit_id
+        self._tracks = {p.name: Track(device, p, unit_of(p, default_unit)) for p in settings.points}
+        blocks = settings.blocks
+        ids = dict.fromkeys(block.unit_id for block in blocks)
+        self._units = [_Unit(device, i, [block for block in blocks if block.unit_id == i]) for i in ids]
+        self._must_recall = True
+
+    async def run(self, emit: Emit) -> None:
+        """Poll until the link is lost or the device refuses. Never returns normally.
+
+        Raises LinkLost, DeviceFault.
+        """
+        link = self._new_link()
+        try:
+            await link.open()
+            self._resume_outages()
+            try:
+                await self._poll(link, emit)
+            except DriverError as end:
+                await self._record_ending(end, emit)
+                raise
+        finally:
+            link.close()
+
+    async def probe(self) -> str:
+        """Return what each unit answers to its first request; raise LinkLost or DeviceFault."""
+        link = self._new_link()
+        try:
+            await link.open()
+            lines = [await self._probe_unit(link, unit) for unit in self._units]
+        finally:
+            link.close()
+        return "; ".join(lines)
+
+    async def _probe_unit(self, link: ModbusLink, unit: _Unit) -> str:
+        block = unit.blocks[0]
+        match await link.read(block):
+            case Answer():
+                return f"unit {unit.unit_id} answers: {block.describe()}"
+            case Refusal(code=code):
+                raise _fault(block, code)
+            case Silence(reason=reason):
+                raise LinkLost(f"unit {unit.unit_id}: {reason}", hint="is it switched on, is this its unit id?")
+
+    def _new_link(self) -> ModbusLink:
+        return ModbusLink(self._settings.target, timeout_s=self._settings.timeout_s, sleep=self._sleep)
+
+    def _resume_outages(self) -> None:
+        for unit in self._units:
+            unit.outage = Outage(unit.unit_id)
+            unit.outage.resume(self._recall(unit.key), self._monotonic(), self._wall())
+
+    async def _poll(self, link: ModbusLink, emit: Emit) -> None:
+        due = self._monotonic()
+        while True:
+            for unit in self._units:
+                await self._visit(unit, link, emit)
+            self._raise_when_nobody_is_left()
+            now = self._monotonic()
+            due = max(due + self._settings.poll_interval_s, now)
+            await self._sleep(due - now)
+
+    async def _visit(self, unit: _Unit, link: ModbusLink, emit: Emit) -> None:
+        """Read what a unit has to say and hand it on."""
+        begun = self._monotonic()
+        if unit.outage.rests(begun):
+            unit.outage.missed(begun, "")
+            await self._commit([], unit, emit)
+            return
+        said: list[Said] = []
+        problem: str | None = None
+        unit.fault = None
+        for block in list(unit.blocks):
+            outcome = await self._read(unit, block, link)
+            if isinstance(outcome, Answer):
+                problem = self._listen(block, outcome, said) or problem
+            else:
+                problem = outcome.reason
+                if unit.outage.strikes:
+                    break
+        if problem is None:
+            unit.outage.answered(self._monotonic())
+        else:
+            unit.outage.missed(begun, problem)
+        if unit.fault is not None and len(self._units) > 1:
+            unit.outage.rest(self._monotonic(), REFUSED_REST_S)
+        await self._commit(said, unit, emit)
+
+    async def _read(self, unit: _Unit, block: Block, link: ModbusLink) -> Answer | Silence:
+        """One block, and what its failure means for the unit."""
+        begun = self._monotonic()
+        outcome = await link.read(block)
+        if isinstance(outcome, Answer):
+            unit.outage.spoke()
+            return outcome
+        is_silent = isinstance(outcome, Silence) or outcome.code in NOBODY_HOME
+        if is_silent:
+            now = self._monotonic()
+            # Alone on its link there is nobody to protect: it is asked at every round until the link is reopened.
+            unit.outage.struck(now, now - begun if len(self._units) > 1 else 0.0)
+        else:
+            unit.outage.spoke()
+        if isinstance(outcome, Silence):
+            return outcome
+        if outcome.code in NOT_CONFIGURED:
+            await self._isolate(unit, block, outcome.code, link)
+        return Silence(_exception_text(block, outcome.code))
+
+    async def _isolate(self, unit: _Unit, block: Block, code: int, link: ModbusLink) -> None:
+        """Find the point that is refused among those that were joined; from now on ask for each by itself."""
+        single = [replace(block, address=p.address, count=p.size, points=(p,)) for p in block.points]
+        if len(single) == 1:
+            unit.fault = unit.fault or _fault(block, code)
+            return
+        unit.blocks = [b for b in unit.blocks if b != block] + single
+        for candidate in single:
+            outcome = await link.read(candidate)
+            if isinstance(outcome, Silence):
+                return
+            if isinstance(outcome, Refusal) and outcome.code in NOT_CONFIGURED:
+                unit.fault = unit.fault or _fault(candidate, outcome.code)
+
+    def _listen(self, block: Block, answer: Answer, said: list[Said]) -> str | None:
+        """Collect what the points of a block have to say; return why one of them has no value."""
+        problem = None
+        now = self._monotonic()
+        if self._must_recall:
+            self._remember(now)
+        for point in block.points:
+            match self._tracks[point.name].look(block, answer.registers, now):
+                case Said() as one:
+                    said.append(one)
+                case Unknown(reason=reason):
+                    problem = reason
+        return problem
+
+    def _remember(self, now: float) -> None:
+        for track in self._tracks.values():
+            track.recall(self._recall(track.key), now)
+        self._must_recall = False
+
+    async def _commit(self, said: list[Said], unit: _Unit, emit: Emit, *, is_ending: bool = False) -> None:
+        """Return when everything is on disk, or when it is not: then it is said again in the next round."""
+        now = self._monotonic()
+        gap = unit.outage.due(now, is_ending=is_ending)
+        readings = [one.reading for one in said]
+        if gap is not None:
+            row = gap.encode(now, self._wall())
+            readings.append(Reading(self._device, "gap", b"", reason=gap.describe(), state_key=unit.key, state=row))
+        if not readings:
+            return
+        try:
+            verdicts = await self._emit(emit, readings)
+        except StorageUnavailable:
+            self._must_recall = True
+            return
+        refused = next((verdict for verdict in verdicts if not verdict.is_positive), None)
+        if refused is not None:
+            raise DeviceFault("the gateway refuses what this device says", hint=refused.reason)
+        for one in said:
+            one.settle()
+        if gap is not None:
+            unit.outage.recorded(now, gap)
+
+    async def _emit(self, emit: Emit, readings: Sequence[Reading]) -> list[Verdict]:
+        """Hand on. When cancelled meanwhile, wait for the outcome: the next driver begins from what is on disk."""
+        task = asyncio.ensure_future(emit(readings))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait({task}, timeout=self._emit_grace_s)
+            if task.done() and not task.cancelled():
+                task.exception()
+            task.cancel()
+            raise
+
+    async def _record_ending(self, end: DriverError, emit: Emit) -> None:
+        """Nobody polls from here on; what is missed until the link is open again is a gap that begins now."""
+        now = self._monotonic()
+        for unit in self._units:
+            if not unit.outage.is_silent:
+                unit.outage.missed(now, str(end))
+            with contextlib.suppress(DeviceFault):
+                await self._commit([], unit, emit, is_ending=True)
+
+    def _raise_when_nobody_is_left(self) -> None:
+        outages = [unit.outage for unit in self._units]
+        if all(outage.strikes >= SILENT_ROUNDS_MAX for outage in outages):
+            units = ", ".join(str(outage.unit_id) for outage in outages)
+            where = self._settings.target.describe()
+            raise LinkLost(f"{where}: no answer from unit {units}", hint="is it switched on, is this its unit id?")
+        fault = next((unit.fault for unit in self._units if unit.fault is not None), None)
+        if fault is not None and all(outage.is_silent for outage in outages):
+            raise fault
+
+
+def _exception_text(block: Block, code: int) -> str:
+    name = EXCEPTION_NAMES.get(code, "not in the standard")
+    return f"exception code {code} ({name}) to {block.describe()}"
+
+
+def _fault(block: Block, code: int) -> DeviceFault:
+    hint = f"no such {block.table} address {block.address} in unit {block.unit_id}: check address and table"
+    if code == 2:
+        hint += "; addresses count from 0, a manual's 40001 is holding address 0"
+    return DeviceFault(_exception_text(block, code), hint=f"{hint} of point {block.points[0].name}")

@@ -1,0 +1,97 @@
+"""One point from poll to poll: registers in, a reading out when there is something to say.
+
+A reading carries the row that remembers its value; the point moves on (`Said.settle`) only when that reading is on
+disk. Until then the same is said again, with whatever came on top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from drivers.modbus_change import Condition, Notice
+from drivers.modbus_counter import Baseline, Counter, Increment, Observed, Reset
+from drivers.modbus_map import Block, Point, decode, raw_text, registers_of, scaled, wire_bytes
+from drivers.modbus_state import Remembered, definition_of, remembered
+from drivers.reading import Measurement, Reading, ReadingKind
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A reading, and what to do when it is on disk."""
+
+    reading: Reading
+    settle: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The registers arrived and hold no number."""
+
+    reason: str
+
+
+class Track:
+    """What is known of one point."""
+
+    def __init__(self, device: str, point: Point, unit_id: int) -> None:
+        self.point = point
+        self.key = f"modbus/{device}/{point.name}"
+        """Of the row that remembers this point."""
+        self._device = device
+        self._definition = definition_of(point, unit_id)
+        self._watched: Counter | Condition | None = None
+
+    def recall(self, row: bytes | None, now_s: float) -> None:
+        """Begin from what is on disk."""
+        known = remembered(row, self._definition)
+        if self.point.means == "count":
+            self._watched = Counter(self.point, None if known is None else int(known.raw))
+        else:
+            self._watched = Condition(self.point, None if known is None else known.raw, since_s=now_s)
+
+    def look(self, block: Block, registers: Sequence[int], now_s: float) -> Said | Unknown | None:
+        """Compare the answer to a block with what is on disk; None when there is nothing to say."""
+        own = registers_of(self.point, block, registers)
+        value = decode(self.point, own)
+        raw = raw_text(self.point, value)
+        if raw is None:
+            return Unknown(f"{self.point.name} shows no number ({value})")
+        if isinstance(self._watched, Counter):
+            observed = self._watched.see(int(value))
+            return None if observed is None else self._said_of_counter(self._watched, observed, own)
+        assert self._watched is not None, "recall comes before look"
+        change = self._watched.see(raw, now_s)
+        if change is None:
+            return None
+        settle = partial(self._watched.settle, change, now_s)
+        if isinstance(change, Notice):
+            return Said(self._reading("baseline", change.raw, own, None), settle)
+        text = change.raw if self.point.type == "bool" else scaled(self.point, change.raw)
+        measurement = Measurement(self.point.name, text, self.point.unit, change.previous, change.raw)
+        return Said(self._reading("condition", change.raw, own, measurement), settle)
+
+    def _said_of_counter(self, counter: Counter, observed: Observed, own: Sequence[int]) -> Said:
+        settle = partial(counter.settle, observed.now)
+        raw = str(observed.now)
+        kind: ReadingKind
+        match observed:
+            case Baseline():
+                return Said(self._reading("baseline", raw, own, None), settle)
+            case Increment(last=last, delta=delta):
+                value, kind = scaled(self.point, delta), "count"
+            case Reset(last=last):
+                value, kind = "0", "counter_reset"
+        measurement = Measurement(self.point.name, value, self.point.unit, str(last), raw)
+        return Said(self._reading(kind, raw, own, measurement), settle)
+
+    def _reading(self, kind: ReadingKind, raw: str, own: Sequence[int], measurement: Measurement | None) -> Reading:
+        return Reading(
+            self._device,
+            kind,
+            wire_bytes(own),
+            measurement=measurement,
+            state_key=self.key,
+            state=Remembered(raw).encode(self._definition),
+        )
