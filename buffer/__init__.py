@@ -1,1 +1,64 @@
 """The promise: what was emitted survives."""
+
+from buffer.audit import AuditRecord
+from buffer.census import Census
+from buffer.delivery import Position
+from buffer.entry import Accepted, Draft, Entry, Outcome, Redelivery, Rejected, Released, StateRow
+from buffer.errors import (
+    CommitUnknown,
+    DraftRefused,
+    NotDurable,
+    OutboxClosed,
+    OutboxDamaged,
+    OutboxError,
+    OutboxFull,
+    OutboxLocked,
+    OutboxMissing,
+    QuarantineRefused,
+    SchemaNewer,
+    UpstreamUnknown,
+)
+from buffer.ledger import ChainHead, Epoch
+from buffer.limits import Limits
+from buffer.outbox import Outbox
+from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
+from buffer.reader import EntryFilter, OutboxReader
+from buffer.stats import OutboxStats
+from buffer.verify import Verification
+
+__all__ = [
+    "Accepted",
+    "AuditRecord",
+    "Census",
+    "ChainHead",
+    "CommitUnknown",
+    "Draft",
+    "DraftRefused",
+    "Entry",
+    "EntryFilter",
+    "Epoch",
+    "Limits",
+    "NotDurable",
+    "Outbox",
+    "OutboxClosed",
+    "OutboxDamaged",
+    "OutboxError",
+    "OutboxFull",
+    "OutboxLocked",
+    "OutboxMissing",
+    "OutboxReader",
+    "OutboxStats",
+    "Outcome",
+    "Position",
+    "QuarantineCase",
+    "QuarantineRefused",
+    "QuarantineState",
+    "Quarantined",
+    "Redelivery",
+    "Rejected",
+    "Released",
+    "SchemaNewer",
+    "StateRow",
+    "UpstreamUnknown",
+    "Verification",
+]

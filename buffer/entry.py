@@ -33,8 +33,10 @@ class Entry:
     digest: bytes
     chain: bytes
     gap_reason: str | None = None
-    """Set when this entry cannot be delivered as itself to the upstream asking (quarantined or damaged): a gap
-    record is sent in its place."""
+    """Set when this entry cannot be delivered as itself to the upstream asking (quarantined, discarded, damaged,
+    skipped, missing): a gap record is sent in its place. The other columns may then be empty."""
+    gap_first: int | None = None
+    """Set when the gap is a run of entries: its first sequence; `seq` is the last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,72 @@
+"""What people and the outbox itself did: an append-only table, chained like the entries."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from buffer.digest import CHAIN_START, DIGEST_BYTES
+
+OUTBOX_ACTOR = "outbox"
+"""Who acted when nobody asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One thing that was done."""
+
+    number: int
+    at: int
+    """Wall clock, milliseconds since 1970 UTC."""
+    operating_ms: int
+    actor: str
+    action: str
+    upstream: str
+    seq: int | None
+    detail: str
+    chain: bytes
+
+
+def record(
+    connection: sqlite3.Connection,
+    *,
+    at: int,
+    operating_ms: int,
+    actor: str,
+    action: str,
+    upstream: str = "",
+    seq: int | None = None,
+    detail: str = "",
+) -> None:
+    """Write one record inside the transaction that does the thing."""
+    row = connection.execute("SELECT number, chain FROM audit ORDER BY number DESC LIMIT 1").fetchone()
+    number, chain = (1, CHAIN_START) if row is None else (row[0] + 1, row[1])
+    fields = (number, at, operating_ms, actor, action, upstream, seq, detail)
+    connection.execute("INSERT INTO audit VALUES (?,?,?,?,?,?,?,?,?)", (*fields, audit_chain(chain, fields)))
+
+
+def audit_chain(previous: bytes, fields: tuple[int, int, int, str, str, str, int | None, str]) -> bytes:
+    """Return the chain after a record with these columns."""
+    text = "\0".join("" if field is None else str(field) for field in fields)
+    return blake2b(previous + text.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def records(connection: sqlite3.Connection, *, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
+    """Return records with a number above `after`, oldest first."""
+    rows = connection.execute(
+        "SELECT number, at, operating_ms, actor, action, upstream, seq, detail, chain FROM audit"
+        " WHERE number > ? ORDER BY number LIMIT ?",
+        (after, limit),
+    )
+    return [AuditRecord(*row) for row in rows]
+
+
+def history(connection: sqlite3.Connection, upstream: str, seq: int) -> list[AuditRecord]:
+    """Return what was done about one entry with regard to one upstream, oldest first."""
+    rows = connection.execute(
+        "SELECT number, at, operating_ms, actor, action, upstream, seq, detail, chain FROM audit"
+        " WHERE upstream = ? AND seq = ? ORDER BY number",
+        (upstream, seq),
+    )
+    return [AuditRecord(*row) for row in rows]

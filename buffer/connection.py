@@ -1,0 +1,102 @@
+"""Connections to the outbox file, and what SQLite's errors mean for a promise.
+
+One connection writes and checkpoints: before 3.51.3 SQLite can corrupt a write-ahead log when two connections write
+or checkpoint at once. It checkpoints explicitly, because automatic checkpoints swallow I/O errors. All others are opened
+read-only.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from buffer.errors import CommitUnknown, NotDurable, OutboxDamaged, OutboxError, OutboxFull
+
+DATABASE_NAME = "outbox.db"
+APPLICATION_ID = 0x444B4C4E
+"""Marks the file as ours ("DKLN"), for file(1) and for refusing somebody else's database."""
+
+BUSY_TIMEOUT_MS = 5000
+WAL_BYTES_MAX = 16 * 1024 * 1024
+"""To what the write-ahead log is cut back after a burst."""
+
+SYNCHRONOUS_FULL = 2
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Open the writing connection. Returns when a commit on it is durable.
+
+    Raises NotDurable when SQLite would not promise that, OutboxDamaged when the file is not a database.
+    """
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+        try:
+            configure_writer(connection)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise fault_of(error) from error
+    return connection
+
+
+def configure_writer(connection: sqlite3.Connection) -> None:
+    """Set what durability needs, and read it back."""
+    execute = connection.execute
+    execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    execute("PRAGMA trusted_schema = OFF")
+    execute("PRAGMA foreign_keys = ON")
+    execute("PRAGMA mmap_size = 0")  # an I/O error under mmap is a SIGBUS, not an error code
+    execute("PRAGMA cache_size = -4000")
+    execute("PRAGMA wal_autocheckpoint = 0")
+    execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
+    execute("PRAGMA journal_mode = WAL")
+    # A forklift charger pulls the mains twice a shift; NORMAL would lose what a scanner was told is safe.
+    execute("PRAGMA synchronous = FULL")
+    require_durable(connection)
+
+
+def require_durable(connection: sqlite3.Connection) -> None:
+    """Return when commits are durable; raises NotDurable naming the setting that did not hold."""
+    for pragma, expected in (("journal_mode", "wal"), ("synchronous", SYNCHRONOUS_FULL), ("foreign_keys", 1)):
+        (found,) = connection.execute(f"PRAGMA {pragma}").fetchone()
+        if found != expected:
+            raise NotDurable(
+                f"{pragma} is {found!r} and should be {expected!r}: a commit might not survive a power cut",
+                hint="put [storage] path on a local disk: network file systems cannot hold a write-ahead log",
+            )
+
+
+def open_reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """Open a connection that cannot write. Raises OutboxDamaged, or sqlite3.OperationalError when there is no file."""
+    uri = f"file:{quote(str(path))}?mode=ro" + ("&immutable=1" if immutable else "")
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256)
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA mmap_size = 0")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def fault_of(error: sqlite3.Error) -> OutboxError:
+    """Return what a database error means: refused and known not to be stored, unknown, or damaged."""
+    code = getattr(error, "sqlite_errorcode", None)
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    primary = None if code is None else code & 0xFF
+    match primary:
+        case sqlite3.SQLITE_FULL:
+            return OutboxFull("the disk is full", hint="free space on the disk of [storage] path")
+        case sqlite3.SQLITE_READONLY:
+            return OutboxFull("the outbox is read-only", hint="was the disk remounted read-only? see the kernel log")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return OutboxFull("another program is writing to the outbox", hint="close database tools that hold it open")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_FORMAT:
+            return OutboxDamaged(f"the outbox file is damaged ({name})")
+        case _:
+            return CommitUnknown(f"the disk failed ({name}: {error})", hint="check the disk and the kernel log")

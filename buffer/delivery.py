@@ -1,0 +1,130 @@
+"""Positions: how far each upstream is. Jobs for the writer; each runs inside its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from buffer import quarantine
+from buffer.audit import OUTBOX_ACTOR
+from buffer.errors import UpstreamUnknown
+from buffer.writer import Writer
+
+_OWN_ROWS = """
+SELECT (SELECT count(*) FROM entry WHERE seq > ?1 AND seq <= ?2)
+     - (SELECT count(*) FROM quarantine JOIN entry USING (seq) WHERE upstream = ?3 AND seq > ?1 AND seq <= ?2)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One upstream and how far it is."""
+
+    upstream: str
+    seq: int
+    required: bool
+    delivered: int
+    skipped: int
+
+
+def cursor_of(writer: Writer, upstream: str) -> int:
+    """Return the position of an upstream; raises UpstreamUnknown."""
+    row = writer.connection.execute("SELECT seq FROM cursor WHERE upstream = ?", (upstream,)).fetchone()
+    if row is None:
+        raise UpstreamUnknown(f"no upstream {upstream!r} is registered")
+    return int(row[0])
+
+
+def register(writer: Writer, upstream: str, *, required: bool, retained: bool) -> None:
+    """Give an upstream a cursor: after the newest entry, or before the oldest one still here.
+
+    An upstream that has one keeps it; only whether it is required follows the configuration.
+    """
+    execute = writer.connection.execute
+    row = execute("SELECT required FROM cursor WHERE upstream = ?", (upstream,)).fetchone()
+    if row is not None:
+        if bool(row[0]) != required:
+            execute("UPDATE cursor SET required = ? WHERE upstream = ?", (required, upstream))
+            writer.record(
+                "upstream_changed", actor=OUTBOX_ACTOR, upstream=upstream, detail=f"required = {required}".lower()
+            )
+        return
+    seq = writer.ledger.head_seq
+    (accepted,) = execute("SELECT accepted FROM ledger").fetchone()
+    # The counter of the ledger is written at the end of the commit; what this commit appended is not in it yet.
+    (stored_head,) = execute("SELECT head_seq FROM ledger").fetchone()
+    accepted += writer.ledger.head_seq - stored_head
+    if retained:
+        oldest, rows = execute("SELECT min(seq), count(*) FROM entry").fetchone()
+        seq = seq if oldest is None else oldest - 1
+        accepted -= rows
+    execute(
+        "INSERT INTO cursor (upstream, seq, required, accepted_before, delivered, skipped, registered_at)"
+        " VALUES (?, ?, ?, ?, 0, 0, ?)",
+        (upstream, seq, required, accepted, writer.wall()),
+    )
+    writer.record("upstream_registered", actor=OUTBOX_ACTOR, upstream=upstream, detail=f"after sequence {seq}")
+
+
+def unregister(writer: Writer, upstream: str, *, actor: str) -> None:
+    """Forget an upstream, its position and its quarantine: it will never get what it does not have. Audited."""
+    seq = cursor_of(writer, upstream)
+    execute = writer.connection.execute
+    (held,) = execute("SELECT count(*) FROM quarantine WHERE upstream = ?", (upstream,)).fetchone()
+    execute("DELETE FROM quarantine WHERE upstream = ?", (upstream,))
+    execute("DELETE FROM cursor WHERE upstream = ?", (upstream,))
+    writer.record(
+        "upstream_removed", actor=actor, upstream=upstream, detail=f"at sequence {seq}, {held} rows of quarantine"
+    )
+    writer.retention_due = True
+
+
+def rename(writer: Writer, upstream: str, name: str, *, actor: str) -> None:
+    """Give an upstream another name; position and quarantine go with it. Audited."""
+    cursor_of(writer, upstream)
+    execute = writer.connection.execute
+    if execute("SELECT 1 FROM cursor WHERE upstream = ?", (name,)).fetchone() is not None:
+        raise ValueError(f"there is an upstream {name!r} already")
+    execute("UPDATE cursor SET upstream = ? WHERE upstream = ?", (name, upstream))
+    writer.record("upstream_renamed", actor=actor, upstream=name, detail=f"from {upstream}")
+
+
+def settle(writer: Writer, upstream: str, *, through: int, rejected: Sequence[tuple[int, str]], owner: str) -> None:
+    """Move the cursor to `through`; `rejected` entries enter quarantine, all others up to it count as delivered.
+
+    Delivered is counted row by row: an entry that vanished is never counted as delivered.
+    """
+    cursor = cursor_of(writer, upstream)
+    if not cursor <= through <= writer.ledger.head_seq:
+        raise ValueError(f"{upstream}: cannot settle through {through}: at {cursor}, head {writer.ledger.head_seq}")
+    for seq, reason in rejected:
+        if not cursor < seq <= writer.ledger.head_seq:
+            raise ValueError(f"{upstream}: cannot reject {seq}: at {cursor}, head {writer.ledger.head_seq}")
+        quarantine.admit(writer, upstream, seq, reason=reason, owner=owner)
+    execute = writer.connection.execute
+    (delivered,) = execute(_OWN_ROWS, (cursor, through, upstream)).fetchone()
+    execute("UPDATE cursor SET seq = ?, delivered = delivered + ? WHERE upstream = ?", (through, delivered, upstream))
+    writer.retention_due = True
+
+
+def rewind(writer: Writer, upstream: str, *, to: int, actor: str, reason: str) -> int:
+    """Move the cursor back, not before what is still here, so that entries are delivered again. Audited.
+
+    Returns the new position, which is higher than `to` when retention has removed what follows it.
+    """
+    cursor = cursor_of(writer, upstream)
+    execute = writer.connection.execute
+    (purged,) = execute("SELECT max(last_seq) FROM purged WHERE last_seq <= ?", (cursor,)).fetchone()
+    position = max(to, purged or 0, 0)
+    if position > cursor:
+        raise ValueError(f"{upstream}: cannot rewind to {to}: it is at {cursor}")
+    (again,) = execute(_OWN_ROWS, (position, cursor, upstream)).fetchone()
+    execute("UPDATE cursor SET seq = ?, delivered = delivered - ? WHERE upstream = ?", (position, again, upstream))
+    writer.record("upstream_rewound", actor=actor, upstream=upstream, detail=f"from {cursor} to {position}: {reason}")
+    return position
+
+
+def request_epoch(writer: Writer, reason: str) -> None:
+    """Have the next open begin a new epoch. Audited."""
+    writer.connection.execute("UPDATE ledger SET epoch_wanted = ?", (reason,))
+    writer.record("epoch_requested", actor=OUTBOX_ACTOR, detail=reason)

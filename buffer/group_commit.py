@@ -1,0 +1,226 @@
+"""Many callers, one flush.
+
+Appends and jobs queue in the order of the calls. The writer thread takes everything that queued during its last commit,
+commits it, and reports to the event loop once (`call_soon_threadsafe`), where all futures of the commit are resolved
+together. There is no timer unless a linger is asked for: one turn of the event loop gathers what is ready together.
+
+When a commit fails, the writer stops until the event loop has heard of it. There, in one step, everything queued behind
+it fails too and `failures` grows: whoever built its drafts on state of the failed commit must reload before the next
+append, and can tell by comparing that number. A full disk then goes on; an unknown commit ends the outbox for good:
+after a failed flush the kernel may have dropped the pages, so a second flush that succeeds would be a lie.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from functools import partial
+from typing import Any
+
+from buffer.entry import Draft, Redelivery, StateRow
+from buffer.errors import CommitUnknown, DraftRefused, OutboxError, OutboxFull
+from buffer.limits import ENTRY_OVERHEAD_BYTES, Limits
+from buffer.writer import Append, Item, Job, Outcome, Writer
+
+
+class GroupCommit:
+    """The queue in front of the writer thread. Its methods belong to the event loop."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        executor: Executor,
+        *,
+        limits: Limits,
+        on_commit: Callable[[], None],
+        on_refused: Callable[[OutboxFull], None],
+        on_fatal: Callable[[OutboxError], None],
+    ) -> None:
+        """`executor` has one thread (or runs inline, in a simulation)."""
+        self._writer = writer
+        self._executor = executor
+        self._limits = limits
+        self._on_commit = on_commit
+        self._on_refused = on_refused
+        self._on_fatal = on_fatal
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._queue: list[Item] = []
+        self._writing: Sequence[Item] = []
+        self._queued_entries = 0
+        self._queued_bytes = 0
+        self._busy = False
+        self._kicked = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.fatal: OutboxError | None = None
+        self.failures = 0
+        """How many commits failed; grows before the futures of the failed commit are resolved."""
+
+    def append(
+        self, drafts: Sequence[Draft], state: Sequence[StateRow], redeliveries: Sequence[Redelivery]
+    ) -> asyncio.Future[None]:
+        """Queue a list; the future resolves after its commit. Raises OutboxFull when too much is queued."""
+        if self.fatal is not None:
+            raise self.fatal
+        entries = len(drafts)
+        size = sum([len(draft.payload) for draft in drafts]) + entries * ENTRY_OVERHEAD_BYTES
+        if self._queue and (
+            self._queued_entries + entries > self._limits.queue_entries_max
+            or self._queued_bytes + size > self._limits.queue_bytes_max
+        ):
+            raise OutboxFull("the disk is too slow: too much waits to be written", hint="check the disk")
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._put(Append(drafts, state, redeliveries, future, size), entries, size)
+        return future
+
+    def submit(self, run: Callable[[Writer], Any], *, writes: bool = True) -> asyncio.Future[Any]:
+        """Queue a job behind everything queued so far; the future has its result after its commit."""
+        if self.fatal is not None:
+            raise self.fatal
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._put(Job(run, future, writes), 0, 0)
+        return future
+
+    @property
+    def queued_bytes(self) -> int:
+        """About how many bytes wait to be written."""
+        return self._queued_bytes
+
+    async def drained(self) -> None:
+        """Return when nothing is queued and the writer is idle."""
+        await self._idle.wait()
+
+    def _put(self, item: Item, entries: int, size: int) -> None:
+        with self._lock:
+            self._queue.append(item)
+            self._queued_entries += entries
+            self._queued_bytes += size
+            kick = not (self._busy or self._kicked)
+        if kick:
+            self._kicked = True
+            self._idle.clear()
+            if self._limits.commit_linger_s > 0:
+                self._loop.call_later(self._limits.commit_linger_s, self._kick)
+            else:
+                self._loop.call_soon(self._kick)
+
+    def _kick(self) -> None:
+        with self._lock:
+            self._kicked = False
+            self._busy = True
+        self._start(self._write)
+
+    def _start(self, work: Callable[[], None]) -> None:
+        self._executor.submit(work).add_done_callback(self._ended)
+
+    def _ended(self, work: Future[None]) -> None:
+        """A writer that stopped for a reason nobody foresaw must not leave callers waiting. Any thread."""
+        error = work.exception()
+        if error is not None:
+            unknown = CommitUnknown(f"the writer stopped: {error!r}")
+            unknown.__cause__ = error
+            self._loop.call_soon_threadsafe(self._failed, self._writing, unknown)
+
+    def _write(self) -> None:
+        """Commit group after group until nothing is queued. The writer thread."""
+        while items := self._take():
+            self._writing = items
+            try:
+                outcomes = self._writer.commit(items)
+            except OutboxError as error:
+                self._loop.call_soon_threadsafe(self._failed, items, error)
+                return
+            self._writing = []
+            self._loop.call_soon_threadsafe(self._settled, outcomes)
+            try:
+                self._writer.checkpoint_if_due()
+            except OutboxError as error:
+                self._loop.call_soon_threadsafe(self._failed, [], error)
+                return
+
+    def _take(self) -> list[Item]:
+        with self._lock:
+            queue = self._queue
+            if not queue:
+                self._busy = False
+                self._loop.call_soon_threadsafe(self._rest)
+                return []
+            if self._queued_entries <= self._limits.commit_entries_max:
+                self._queue = []
+                self._queued_entries = self._queued_bytes = 0
+                return queue
+            count = entries = 0
+            for item in queue:
+                if isinstance(item, Append):
+                    if count and entries + len(item.drafts) > self._limits.commit_entries_max:
+                        break
+                    entries += len(item.drafts)
+                    self._queued_bytes -= item.size_bytes
+                count += 1
+            self._queued_entries -= entries
+            self._queue = queue[count:]
+            return queue[:count]
+
+    def _rest(self) -> None:
+        if not (self._busy or self._kicked or self._queue):
+            self._idle.set()
+
+    def _settled(self, outcomes: Sequence[Outcome]) -> None:
+        """Resolve every future of a commit. The event loop."""
+        self._on_commit()
+        for item, result, error in outcomes:
+            if item.future.done():
+                continue
+            if error is None:
+                item.future.set_result(result)
+            else:
+                item.future.set_exception(error)
+
+    def _failed(self, items: Sequence[Item], error: OutboxError) -> None:
+        """Fail the commit and everything queued behind it. The event loop; the writer waits for this."""
+        is_fatal = not isinstance(error, OutboxFull | DraftRefused)
+        if is_fatal:
+            self.fatal = error if isinstance(error, CommitUnknown) else CommitUnknown(str(error), hint=error.hint)
+        with self._lock:
+            behind, self._queue = self._queue, []
+            self._queued_entries = self._queued_bytes = 0
+        everything = [*items, *behind]
+        # A settle is no promise to a device, and it is how a full outbox empties: it gets a commit of its own.
+        jobs = [] if is_fatal else [item for item in everything if isinstance(item, Job)]
+        self.failures += 1
+        for item in everything:
+            if not (isinstance(item, Job) and not is_fatal) and not item.future.done():
+                item.future.set_exception(_copy(self.fatal or error))
+        if isinstance(error, OutboxFull):
+            self._on_refused(error)
+        if is_fatal:
+            self._busy = False
+            self._idle.set()
+            self._on_fatal(error)
+            return
+        self._start(partial(self._write_jobs, jobs))
+
+    def _write_jobs(self, jobs: Sequence[Job]) -> None:
+        """Commit what the failed commit had beside its appends, then go on. The writer thread."""
+        if jobs:
+            self._writing = jobs
+            try:
+                outcomes = self._writer.commit(jobs)
+            except (OutboxFull, DraftRefused) as error:
+                self._loop.call_soon_threadsafe(self._settled, [(job, None, _copy(error)) for job in jobs])
+            except OutboxError as error:
+                self._loop.call_soon_threadsafe(self._failed, jobs, error)
+                return
+            else:
+                self._loop.call_soon_threadsafe(self._settled, outcomes)
+        self._write()
+
+
+def _copy(error: OutboxError) -> OutboxError:
+    """Return an equal error: one raised by many tasks would collect all their tracebacks."""
+    copy = type(error)(str(error), hint=error.hint)
+    copy.__cause__ = error.__cause__
+    return copy

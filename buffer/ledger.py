@@ -1,0 +1,99 @@
+"""The one row that says where the outbox is: head, counters, operating clock, epoch."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from buffer import audit
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Where the outbox is after the last commit."""
+
+    head_seq: int
+    head_chain: bytes
+    accepted: int
+    purged: int
+    operating_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A stretch of sequences under one source."""
+
+    number: int
+    first_seq: int
+    source: str
+    linked_chain: bytes
+    reason: str
+    opened_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHead:
+    """The newest link of the journal; held elsewhere it proves that no tail was cut off."""
+
+    source: str
+    seq: int
+    chain_hex: str
+
+
+def read_ledger(connection: sqlite3.Connection) -> Ledger:
+    """Return the ledger row."""
+    row = connection.execute("SELECT head_seq, head_chain, accepted, purged, operating_ms FROM ledger").fetchone()
+    return Ledger(*row)
+
+
+def read_epochs(connection: sqlite3.Connection) -> list[Epoch]:
+    """Return every epoch, oldest first."""
+    rows = connection.execute(
+        "SELECT number, first_seq, source, linked_chain, reason, opened_at FROM epoch ORDER BY number"
+    )
+    return [Epoch(*row) for row in rows]
+
+
+def begin_run(
+    connection: sqlite3.Connection, *, source: str, new_epoch: Callable[[], str], at: int, wal_was_lost: bool
+) -> list[Epoch]:
+    """Mark the outbox as in use, beginning a new epoch when there is a reason to; returns all epochs.
+
+    Reasons: there is none yet; the gateway got another name; somebody asked for one (`epoch_wanted`); the last run did
+    not end in order and its write-ahead log is gone, so that sequences it had given out might be given out again.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        ledger = read_ledger(connection)
+        epochs = read_epochs(connection)
+        wanted, in_use = connection.execute("SELECT epoch_wanted, in_use FROM ledger").fetchone()
+        reason = None
+        if not epochs:
+            reason = "created"
+        elif wanted is not None:
+            reason = wanted
+        elif in_use and wal_was_lost:
+            reason = "the write-ahead log was removed"
+        elif epochs[-1].source.rpartition("/")[0] != source:
+            reason = "renamed"
+        if reason is not None:
+            connection.execute(
+                "INSERT INTO epoch (first_seq, source, linked_chain, reason, opened_at) VALUES (?,?,?,?,?)",
+                (ledger.head_seq + 1, f"{source}/{new_epoch()}", ledger.head_chain, reason, at),
+            )
+            audit.record(
+                connection,
+                at=at,
+                operating_ms=ledger.operating_ms,
+                actor=audit.OUTBOX_ACTOR,
+                action="epoch_opened",
+                detail=reason,
+            )
+        connection.execute("UPDATE ledger SET in_use = 1, epoch_wanted = NULL")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return read_epochs(connection)

@@ -1,0 +1,136 @@
+"""Opening an outbox: lock, writer, schema, epoch, readers; and closing it. Runs in the writer thread.
+
+The order matters. The lock comes before anything is touched. Durability is read back before anything is promised. The
+mark "in use" reaches the database file itself (checkpoint), so that the next open can tell an orderly end from a crash
+and notice that the write-ahead log of a crash is gone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from buffer.connection import DATABASE_NAME, fault_of, open_reader, open_writer
+from buffer.errors import OutboxDamaged, OutboxError, OutboxFull
+from buffer.ledger import Epoch, begin_run
+from buffer.limits import Limits, Room
+from buffer.lock import FolderLock
+from buffer.migrate import migrate
+from buffer.operating_clock import OperatingClock
+from buffer.presence import Presence
+from buffer.reader import OutboxReader
+from buffer.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Everything an open outbox consists of."""
+
+    lock: FolderLock
+    writer: Writer
+    reader: OutboxReader
+    quick: sqlite3.Connection
+    """Read-only, for the lookups the event loop does itself."""
+    epochs: list[Epoch]
+    marks: list[tuple[int, int]]
+    clock: OperatingClock
+    room: Room
+
+
+def open_files(
+    folder: Path,
+    *,
+    source: str,
+    limits: Limits,
+    wall: Callable[[], int],
+    monotonic: Callable[[], float],
+    new_epoch: Callable[[], str],
+) -> Opened:
+    """Open or create the outbox of a folder. Raises as `Outbox.open` does; nothing stays open then."""
+    path = folder / DATABASE_NAME
+    _make_folder(folder)
+    lock = FolderLock(folder)
+    connections: list[sqlite3.Connection] = []
+    try:
+        wal_was_lost = _prepare(path)
+        connection = open_writer(path)
+        connections.append(connection)
+        migrate(connection)
+        epochs = begin_run(connection, source=source, new_epoch=new_epoch, at=wall(), wal_was_lost=wal_was_lost)
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        _sync_folder(folder)
+        (stored_ms,) = connection.execute("SELECT operating_ms FROM ledger").fetchone()
+        clock = OperatingClock(stored_ms, monotonic)
+        room = Room(limits, monotonic)
+        presence = Presence([path, path.with_name(path.name + "-wal"), lock.path])
+        writer = Writer(connection, path, presence=presence, limits=limits, room=room, clock=clock, wall=wall)
+        marks = connection.execute("SELECT operating_ms, seq FROM age_mark ORDER BY operating_ms").fetchall()
+        for _ in range(2):
+            connections.append(open_reader(path))
+        return Opened(lock, writer, OutboxReader(connections[1]), connections[2], epochs, marks[-1440:], clock, room)
+    except BaseException as error:
+        for one in reversed(connections):
+            one.close()
+        lock.release()
+        if isinstance(error, sqlite3.Error):
+            fault = fault_of(error)
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                fault = OutboxDamaged(f"the outbox file is damaged ({error})")
+            raise fault from error
+        raise
+
+
+def close_files(opened: Opened) -> None:
+    """End the run in order: nothing is lost when the write-ahead log is then missing. Raises OutboxError."""
+    connection = opened.writer.connection
+    try:
+        opened.reader.close()
+        opened.quick.close()
+        connection.execute(
+            "UPDATE ledger SET in_use = 0, operating_ms = max(operating_ms, ?)", (opened.clock.now_ms(),)
+        )
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        connection.close()
+    except sqlite3.Error as error:
+        raise fault_of(error) from error
+    finally:
+        opened.lock.release()
+
+
+def abandon_files(opened: Opened) -> None:
+    """Let go after an unknown commit. The writing connection is not closed: closing it would flush once more."""
+    opened.reader.close()
+    opened.quick.close()
+    opened.lock.release()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+            raise OutboxFull(f"cannot write in {folder}: {error.strerror}") from error
+        raise OutboxError(
+            f"cannot make {folder}: {error.strerror}", hint="check [storage] path and its owner"
+        ) from error
+
+
+def _prepare(path: Path) -> bool:
+    """Create the file for its owner only; returns whether there is a database without a write-ahead log."""
+    wal = path.with_name(path.name + "-wal")
+    # Not after SQLite has opened the file: closing any descriptor of it would drop SQLite's locks.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    return not wal.exists() or wal.stat().st_size == 0
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names of new files durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,388 @@
+"""The outbox: what was emitted survives.
+
+One SQLite file holds the entries, what explains them, how far each upstream is, and what people did. `append` is the
+promise: when its future resolves the entries are on disk, numbered without gaps, linked into the chain. Everything that
+writes goes through one queue to one thread (`group_commit`, `writer`); whatever reads uses read-only connections.
+
+The event loop owns this object. Two lookups are synchronous because they stand between two scans of one device
+(`redeliveries`, `states`); they use a read-only connection of their own and see committed rows only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, ParamSpec, Self, TypeVar
+
+from buffer import delivery, quarantine, redelivery
+from buffer.audit import AuditRecord
+from buffer.census import Census
+from buffer.connection import fault_of
+from buffer.entry import Draft, Entry, Redelivery, StateRow
+from buffer.errors import OutboxClosed, OutboxError, OutboxFull
+from buffer.forecast import Forecast
+from buffer.group_commit import GroupCommit
+from buffer.ledger import ChainHead, Epoch
+from buffer.limits import Limits
+from buffer.opening import Opened, abandon_files, close_files, open_files
+from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
+from buffer.reader import EntryFilter
+from buffer.stats import OutboxStats, take_stats
+from buffer.verify import Verification
+from buffer.writer import Writer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ROOM_ASK_S = 0.5
+"""How often, at most, refused appends make the writer look for room."""
+
+ROOM_CHUNKS = 8
+"""Chunks of delivered entries removed by one look for room; between two looks settles get their turn."""
+
+
+class Outbox:
+    """An open outbox."""
+
+    def __init__(
+        self,
+        opened: Opened,
+        *,
+        limits: Limits,
+        executor: Executor,
+        reader: Executor,
+        monotonic: Callable[[], float],
+        on_fatal: Callable[[OutboxError], None],
+    ) -> None:
+        """Use `Outbox.open`."""
+        self.source = opened.epochs[-1].source
+        """CloudEvents source of everything captured now; the epoch is its last segment. Fixed while open."""
+        self._opened = opened
+        self._epochs: list[Epoch] = opened.epochs
+        self._limits = limits
+        self._executor = executor
+        self._reader_executor = reader
+        self._monotonic = monotonic
+        self._room = opened.room
+        self._closed = False
+        self._head_seq = opened.writer.ledger.head_seq
+        self._head_waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._forecast = Forecast(opened.marks)
+        self._forecast.observe(opened.clock.now_ms(), self._head_seq)
+        self._room_asked_s: float | None = None
+        self._group = GroupCommit(
+            opened.writer,
+            executor,
+            limits=limits,
+            on_commit=self._committed,
+            on_refused=self._refused,
+            on_fatal=on_fatal,
+        )
+
+    @classmethod
+    async def open(
+        cls,
+        folder: Path,
+        *,
+        source: str,
+        limits: Limits,
+        executor: Executor,
+        reader: Executor,
+        wall: Callable[[], int],
+        monotonic: Callable[[], float],
+        new_epoch: Callable[[], str],
+        on_fatal: Callable[[OutboxError], None],
+    ) -> Self:
+        """Open or create the outbox of a folder and return when a commit in it is durable.
+
+        `source` is `//<site>/<gateway>`; the epoch is added. `executor` has one thread and writes, `reader` reads.
+        `wall` gives milliseconds since 1970 UTC, `monotonic` seconds. `on_fatal` is called once, in the event loop,
+        when it is unknown what a commit stored: acknowledge nothing and exit.
+
+        Raises OutboxLocked, SchemaNewer, NotDurable, OutboxDamaged, OutboxFull (no room to open), CommitUnknown.
+        """
+        work = partial(
+            open_files, folder, source=source, limits=limits, wall=wall, monotonic=monotonic, new_epoch=new_epoch
+        )
+        opened = await asyncio.get_running_loop().run_in_executor(executor, work)
+        return cls(opened, limits=limits, executor=executor, reader=reader, monotonic=monotonic, on_fatal=on_fatal)
+
+    async def close(self, deadline_s: float) -> None:
+        """Take no more, commit what is queued, and end in order; returns when everything is let go.
+
+        Raises TimeoutError when the queue could not be committed in time, OutboxError when the end failed. The next
+        open then finds what a crash would have left.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        for _, waiter in self._head_waiters:
+            waiter.cancel()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._group.drained()
+        except TimeoutError:
+            await loop.run_in_executor(self._reader_executor, abandon_files, self._opened)
+            raise
+        end = close_files if self._group.fatal is None else abandon_files
+        await loop.run_in_executor(self._executor, end, self._opened)
+
+    # -- intake
+
+    @property
+    def failed_commits(self) -> int:
+        """How many commits failed. It grows before the futures of the failed commit are resolved.
+
+        Whoever keeps uncommitted effects in memory reloads them (`states`) when it sees this number change, before it
+        builds the next append: everything queued in between has failed as well.
+        """
+        return self._group.failures
+
+    @property
+    def full_reason(self) -> str | None:
+        """Why appends are refused now; None while they are not."""
+        return self._room.full_reason
+
+    def append(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        state: Sequence[StateRow] = (),
+        redeliveries: Sequence[Redelivery] = (),
+    ) -> asyncio.Future[None]:
+        """Queue entries and the rows that explain them; the future resolves when they are on disk, all or none.
+
+        The order of calls is the order of seq. The future raises OutboxFull or DraftRefused (nothing of it was stored),
+        CommitUnknown (it is unknown). Raises OutboxFull at once at the reserve mark. Cancelling the future undoes
+        nothing. Without drafts it is a commit of context only.
+        """
+        if self._closed:
+            raise OutboxClosed
+        if self._room.full_reason is not None:
+            self._ask_for_room()
+            raise OutboxFull(self._room.full_reason, hint="restore the upstream, or free space on the disk")
+        future = self._group.append(drafts, state, redeliveries)
+        if self._room.bytes_left() < self._group.queued_bytes:
+            self._room.full_reason = "what is queued already fills the outbox"
+            self._ask_for_room()
+        return future
+
+    def redeliveries(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Redelivery]:
+        """Return the answers that (device, message id) pairs were given within the window, in committed rows only."""
+        after_ms = self._opened.clock.now_ms() - self._limits.redelivery_window_ms
+        try:
+            return redelivery.recall(self._opened.quick, keys, after_ms)
+        except sqlite3.Error as error:
+            raise fault_of(error) from error
+
+    def states(self, prefix: str = "") -> list[StateRow]:
+        """Return the state rows whose key begins with `prefix`, by key, in committed rows only."""
+        try:
+            rows = self._opened.quick.execute(
+                "SELECT key, value FROM state WHERE key >= ? AND substr(key, 1, ?) = ? ORDER BY key",
+                (prefix, len(prefix), prefix),
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise fault_of(error) from error
+        return [StateRow(*row) for row in rows]
+
+    # -- delivery
+
+    async def register(self, upstream: str, *, required: bool, start: Literal["now", "retained"]) -> None:
+        """Give an upstream a position: after the newest entry, or before the oldest one kept. A known one keeps its."""
+        await self._write(delivery.register, upstream, required=required, retained=start == "retained")
+
+    async def unregister(self, upstream: str, *, actor: str) -> None:
+        """Forget an upstream and its quarantine; audited. Raises UpstreamUnknown."""
+        await self._write(delivery.unregister, upstream, actor=actor)
+
+    async def rename(self, upstream: str, name: str, *, actor: str) -> None:
+        """Give an upstream another name; audited. Raises UpstreamUnknown, ValueError when the name is taken."""
+        await self._write(delivery.rename, upstream, name, actor=actor)
+
+    async def upstreams(self) -> list[delivery.Position]:
+        """Return every registered upstream and how far it is."""
+        return await self._read(self._opened.reader.upstreams)
+
+    async def cursor(self, upstream: str) -> int:
+        """Return the seq up to which an upstream is settled. Raises UpstreamUnknown."""
+        return await self._read(self._opened.reader.cursor, upstream)
+
+    async def head(self, upstream: str, *, after: int, count_max: int, bytes_max: int) -> list[Entry]:
+        """Return entries with seq above `after`, in order and checked against their digests; at least one if any is.
+
+        What cannot be delivered as itself comes as a gap entry (`gap_reason`; `gap_first` when it is a run). A row
+        found damaged is in quarantine when this returns.
+        """
+        read = await self._read(
+            self._opened.reader.head, upstream, after=after, count_max=count_max, bytes_max=bytes_max
+        )
+        if read.newly_damaged:
+            await self._write(quarantine.admit_damaged, upstream, read.newly_damaged)
+        return read.entries
+
+    async def settle(
+        self, upstream: str, *, through: int, rejected: Sequence[tuple[int, str]] = (), owner: str = ""
+    ) -> None:
+        """Move the cursor to `through` and put `rejected` (seq, reason) in quarantine, in one transaction.
+
+        Raises UpstreamUnknown, ValueError for a position behind the cursor or past the head.
+        """
+        await self._write(delivery.settle, upstream, through=through, rejected=rejected, owner=owner)
+
+    async def rewind(self, upstream: str, *, to: int, actor: str, reason: str) -> int:
+        """Move the cursor back as far as entries are kept; audited. Returns the new position."""
+        return await self._write(delivery.rewind, upstream, to=to, actor=actor, reason=reason)
+
+    async def retries(self, upstream: str, *, count_max: int) -> list[Entry]:
+        """Return quarantined entries that a person asked to send again, oldest first."""
+        return await self._read(self._opened.reader.retries, upstream, count_max)
+
+    async def settle_retry(self, upstream: str, delivered: Sequence[int], rejected: Sequence[tuple[int, str]]) -> None:
+        """Note what became of retried entries. Raises QuarantineRefused when one is not waiting for a retry."""
+        await self._write(quarantine.settle_retry, upstream, delivered, rejected)
+
+    async def appended(self, after: int) -> None:
+        """Return when an entry with a seq above `after` is committed. Cancelled when the outbox closes."""
+        if self._head_seq > after:
+            return
+        if self._closed:
+            raise OutboxClosed
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._head_waiters.append((after, waiter))
+        await waiter
+
+    def source_of(self, seq: int) -> str:
+        """Return the source under which a sequence was given out (an older epoch's, for older entries)."""
+        for epoch in reversed(self._epochs):
+            if seq >= epoch.first_seq:
+                return epoch.source
+        return self.source
+
+    async def request_epoch(self, reason: str) -> None:
+        """Have the next open begin a new epoch, because a centre knows sequences that we never gave out; audited."""
+        await self._write(delivery.request_epoch, reason)
+
+    # -- people
+
+    async def quarantine_list(
+        self, upstream: str | None = None, *, state: QuarantineState | None = None, limit: int = 1000
+    ) -> list[Quarantined]:
+        """Return quarantined entries by upstream and seq."""
+        return await self._read(self._opened.reader.quarantine_list, upstream, state=state, limit=limit)
+
+    async def quarantine_show(self, upstream: str, seq: int) -> QuarantineCase | None:
+        """Return everything about one quarantined entry; None when it is not in quarantine."""
+        return await self._read(self._opened.reader.quarantine_show, upstream, seq)
+
+    async def quarantine_retry(self, upstream: str, seqs: Sequence[int], *, actor: str) -> None:
+        """Have entries sent again, all or none; audited. Raises QuarantineRefused."""
+        await self._write(quarantine.retry, upstream, seqs, actor=actor)
+
+    async def quarantine_discard(self, upstream: str, seqs: Sequence[int], *, actor: str, note: str) -> None:
+        """Decide that an upstream never gets these entries, all or none; audited. Raises QuarantineRefused."""
+        await self._write(quarantine.discard, upstream, seqs, actor=actor, note=note)
+
+    async def record(self, action: str, *, actor: str, upstream: str = "", detail: str = "") -> None:
+        """Write an audit record of something a person did; returns when it is on disk."""
+        await self._submit(lambda writer: writer.record(action, actor=actor, upstream=upstream, detail=detail))
+
+    async def audit_list(self, *, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
+        """Return audit records with a number above `after`, oldest first."""
+        return await self._read(self._opened.reader.audit_list, after=after, limit=limit)
+
+    async def entry(self, id_or_seq: str | int) -> Entry | None:
+        """Return one entry by event id or sequence; None when it is not here."""
+        return await self._read(self._opened.reader.entry, id_or_seq)
+
+    async def entries(self, wanted: EntryFilter) -> list[Entry]:
+        """Return the entries that a filter lets through."""
+        return await self._read(self._opened.reader.entries, wanted)
+
+    async def census(self, upstream: str, *, fresh: bool = False) -> Census:
+        """Return the books of one upstream; `fresh` counts every row again. Raises UpstreamUnknown."""
+        return await self._read(self._opened.reader.census, upstream, fresh=fresh)
+
+    async def head_of_chain(self) -> ChainHead:
+        """Return the newest link of the journal."""
+        return await self._read(self._opened.reader.head_of_chain)
+
+    async def verify(self) -> Verification:
+        """Prove the whole journal; minutes on a large outbox, during which other reads wait."""
+        return await self._read(self._opened.reader.verify)
+
+    async def alive(self) -> None:
+        """Return when the writer thread has answered and the files are still there. Needs no commit and no network."""
+        await self._group.submit(Writer.check, writes=False)
+
+    def stats(self) -> OutboxStats:
+        """Return how full the outbox is."""
+        try:
+            return take_stats(
+                self._opened.quick,
+                limits=self._limits,
+                room=self._room,
+                forecast=self._forecast,
+                operating_ms=self._opened.clock.now_ms(),
+                failed_commits=self._group.failures,
+            )
+        except sqlite3.Error as error:
+            raise fault_of(error) from error
+
+    # -- within
+
+    async def _write(self, run: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        return await self._submit(lambda writer: run(writer, *arguments, **options))
+
+    async def _submit(self, run: Callable[[Writer], T]) -> T:
+        if self._closed:
+            raise OutboxClosed
+        # Shielded: whoever stops waiting for a settle must not be able to stop the settle.
+        result: T = await asyncio.shield(self._group.submit(run))
+        return result
+
+    async def _read(self, run: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        if self._closed:
+            raise OutboxClosed
+        return await asyncio.get_running_loop().run_in_executor(
+            self._reader_executor, partial(run, *arguments, **options)
+        )
+
+    def _committed(self) -> None:
+        """A commit is on disk. The event loop, before its futures are resolved."""
+        self._head_seq = self._opened.writer.ledger.head_seq
+        self._forecast.observe(self._opened.clock.now_ms(), self._head_seq)
+        if self._head_waiters:
+            due = [waiter for after, waiter in self._head_waiters if after < self._head_seq]
+            self._head_waiters = [
+                (after, waiter) for after, waiter in self._head_waiters if after >= self._head_seq and not waiter.done()
+            ]
+            for waiter in due:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _refused(self, error: OutboxFull) -> None:
+        """The disk refused a commit."""
+        self._room.refused(str(error))
+
+    def _ask_for_room(self) -> None:
+        """Have the writer measure again and make room, now and then while appends are refused."""
+        now_s = self._monotonic()
+        if self._room_asked_s is not None and now_s - self._room_asked_s < ROOM_ASK_S:
+            return
+        self._room_asked_s = now_s
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if self._closed or self._group.fatal is not None:
+            return
+        self._group.submit(lambda writer: writer.purge_chunks(ROOM_CHUNKS)).add_done_callback(self._made_room)
+
+    def _made_room(self, done: asyncio.Future[int]) -> None:
+        if not done.cancelled() and done.exception() is None and done.result() and self._room.full_reason is not None:
+            self._make_room()

@@ -1,0 +1,179 @@
+"""Entries an upstream will never take as they are: who is to look, what was decided.
+
+    (rejected or damaged) -> open --retry--> retry --delivered--> delivered
+                              ^ |              |
+                              | +--discard--+  +--rejected--> open
+                              +-------------|--------------------
+                                            v
+                                        discarded
+
+Held entries (open, retry) are not purged. Every step is an audit record.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from buffer import audit
+from buffer.audit import OUTBOX_ACTOR, AuditRecord
+from buffer.digest import is_whole
+from buffer.entry import Entry
+from buffer.errors import QuarantineRefused
+from buffer.writer import Writer
+
+QuarantineState = Literal["open", "retry", "delivered", "discarded"]
+
+DAMAGED = "damaged"
+"""Gap reason of an entry whose row is not what was committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """One entry that one upstream does not have."""
+
+    upstream: str
+    seq: int
+    reason: str
+    owner: str
+    state: QuarantineState
+    since: int
+    """Wall clock when it entered, milliseconds since 1970 UTC."""
+    id: str
+    type: str
+    station: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineCase:
+    """Everything about one quarantined entry."""
+
+    quarantined: Quarantined
+    entry: Entry | None
+    """None when its row cannot be read any more."""
+    history: tuple[AuditRecord, ...]
+
+
+def admit(writer: Writer, upstream: str, seq: int, *, reason: str, owner: str) -> None:
+    """Take an entry in as open; one that is in already gets the new reason."""
+    changed = writer.connection.execute(
+        "INSERT INTO quarantine (upstream, seq, reason, owner, state, since) VALUES (?, ?, ?, ?, 'open', ?)"
+        " ON CONFLICT DO UPDATE SET reason = excluded.reason, owner = excluded.owner, state = 'open'"
+        " WHERE state IN ('open', 'retry')",
+        (upstream, seq, reason, owner, writer.wall()),
+    )
+    if changed.rowcount:
+        writer.record("entry_quarantined", actor=OUTBOX_ACTOR, upstream=upstream, seq=seq, detail=reason)
+
+
+def admit_damaged(writer: Writer, upstream: str, seqs: Sequence[int]) -> None:
+    """Take in entries whose rows were found damaged, once."""
+    for seq in seqs:
+        known = writer.connection.execute(
+            "SELECT 1 FROM quarantine WHERE upstream = ? AND seq = ?", (upstream, seq)
+        ).fetchone()
+        if known is None:
+            admit(writer, upstream, seq, reason=DAMAGED, owner="")
+
+
+def retry(writer: Writer, upstream: str, seqs: Sequence[int], *, actor: str) -> None:
+    """Ask for entries to be sent again. Raises QuarantineRefused when one is not open or is damaged."""
+    for seq in seqs:
+        row = writer.connection.execute(
+            "SELECT seq, id, type, station, device, captured_at, payload, digest, chain FROM entry WHERE seq = ?",
+            (seq,),
+        ).fetchone()
+        if row is None or not is_whole(Entry(*row)):
+            raise QuarantineRefused(f"{seq} is damaged and cannot be sent", hint="discard it, with a note why")
+        _change(writer, upstream, seq, "retry", allowed=("open",), actor=actor, action="entry_retried")
+
+
+def discard(writer: Writer, upstream: str, seqs: Sequence[int], *, actor: str, note: str) -> None:
+    """Decide that an upstream never gets these entries. Raises QuarantineRefused when one is settled already."""
+    for seq in seqs:
+        _change(
+            writer, upstream, seq, "discarded", allowed=("open", "retry"), actor=actor, action="entry_discarded",
+            detail=note,
+        )  # fmt: skip
+    writer.retention_due = True
+
+
+def settle_retry(writer: Writer, upstream: str, delivered: Sequence[int], rejected: Sequence[tuple[int, str]]) -> None:
+    """Note what became of entries that were sent again."""
+    for seq in delivered:
+        _change(writer, upstream, seq, "delivered", allowed=("retry",), actor=OUTBOX_ACTOR, action="entry_delivered")
+    for seq, reason in rejected:
+        _change(writer, upstream, seq, "open", allowed=("retry",), actor=OUTBOX_ACTOR, action="entry_quarantined",
+                detail=reason)  # fmt: skip
+        writer.connection.execute(
+            "UPDATE quarantine SET reason = ? WHERE upstream = ? AND seq = ?", (reason, upstream, seq)
+        )
+    writer.connection.execute(
+        "UPDATE cursor SET delivered = delivered + ? WHERE upstream = ?", (len(delivered), upstream)
+    )
+    writer.retention_due = True
+
+
+def _change(
+    writer: Writer,
+    upstream: str,
+    seq: int,
+    state: QuarantineState,
+    *,
+    allowed: Sequence[QuarantineState],
+    actor: str,
+    action: str,
+    detail: str = "",
+) -> None:
+    found = state_of(writer.connection, upstream, seq)
+    if found not in allowed:
+        raise QuarantineRefused(
+            f"{seq} is not in quarantine for {upstream}" if found is None else f"{seq} is {found} for {upstream}"
+        )
+    writer.connection.execute("UPDATE quarantine SET state = ? WHERE upstream = ? AND seq = ?", (state, upstream, seq))
+    writer.record(action, actor=actor, upstream=upstream, seq=seq, detail=detail)
+
+
+def state_of(connection: sqlite3.Connection, upstream: str, seq: int) -> QuarantineState | None:
+    """Return the state of an entry in the quarantine of an upstream; None when it is not in it."""
+    row = connection.execute("SELECT state FROM quarantine WHERE upstream = ? AND seq = ?", (upstream, seq)).fetchone()
+    return None if row is None else row[0]
+
+
+_CASES = """
+SELECT upstream, seq, reason, owner, state, since,
+       coalesce(id, ''), coalesce(type, ''), coalesce(station, ''), coalesce(device, '')
+FROM quarantine LEFT JOIN entry USING (seq)
+WHERE (?1 IS NULL OR upstream = ?1) AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR seq = ?3)
+ORDER BY upstream, seq LIMIT ?4
+"""
+
+
+def cases(
+    connection: sqlite3.Connection,
+    *,
+    upstream: str | None = None,
+    state: QuarantineState | None = None,
+    seq: int | None = None,
+    limit: int = 1000,
+) -> list[Quarantined]:
+    """Return quarantined entries by upstream and seq."""
+    return [Quarantined(*row) for row in connection.execute(_CASES, (upstream, state, seq, limit))]
+
+
+def retries(connection: sqlite3.Connection, upstream: str, count_max: int) -> list[Entry]:
+    """Return entries that a person asked to send again, oldest first."""
+    rows = connection.execute(
+        "SELECT seq, id, type, station, device, captured_at, payload, digest, chain"
+        " FROM quarantine JOIN entry USING (seq) WHERE upstream = ? AND state = 'retry' ORDER BY seq LIMIT ?",
+        (upstream, count_max),
+    )
+    return [Entry(*row) for row in rows]
+
+
+def history(connection: sqlite3.Connection, upstream: str, seq: int) -> tuple[AuditRecord, ...]:
+    """Return what happened to one quarantined entry, oldest first."""
+    return tuple(audit.history(connection, upstream, seq))
