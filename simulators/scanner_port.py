@@ -22,9 +22,12 @@ class ScannerPort(Protocol):
     on_bytes: Callable[[bytes], None]
     """Called with what the gateway wrote."""
 
+    connected: asyncio.Event
+    """Set while what is written goes somewhere. A pseudo-terminal cannot tell, and says so as long as it is plugged."""
+
     @property
     def is_plugged(self) -> bool:
-        """True while bytes can be written."""
+        """True from `plug` to `unplug`."""
 
     @property
     def url(self) -> str:
@@ -49,6 +52,7 @@ class PtyPort:
 
     def __init__(self, link: Path, *, query: str = "baudrate=9600") -> None:
         self.on_bytes: Callable[[bytes], None] = _ignore
+        self.connected = asyncio.Event()
         self._link = link
         self._query = query
         self._master: int | None = None
@@ -78,10 +82,12 @@ class PtyPort:
         fresh.symlink_to(os.ttyname(slave))
         fresh.replace(self._link)
         asyncio.get_running_loop().add_reader(master, self._readable)
+        self.connected.set()
 
     async def unplug(self) -> None:
         if self._master is None or self._slave is None:
             return
+        self.connected.clear()
         self._link.unlink(missing_ok=True)
         asyncio.get_running_loop().remove_reader(self._master)
         os.close(self._master)
@@ -106,6 +112,7 @@ class TcpServerPort:
 
     def __init__(self, host: str = "127.0.0.1", *, scheme: str = "tcp") -> None:
         self.on_bytes: Callable[[bytes], None] = _ignore
+        self.connected = asyncio.Event()
         self._host = host
         self._scheme = scheme
         self._port = 0
@@ -139,6 +146,7 @@ class TcpServerPort:
         if self._writer is not None:
             self._writer.transport.abort()
             self._writer = None
+            self.connected.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._drop()
@@ -146,6 +154,7 @@ class TcpServerPort:
             writer.transport.abort()
             return
         self._writer = writer
+        self.connected.set()
         await _pass_on(reader, self.on_bytes)
         if self._writer is writer:
             self._drop()
@@ -156,6 +165,7 @@ class TcpClientPort:
 
     def __init__(self, target: Callable[[], tuple[str, int]], *, retry_s: float = 0.05) -> None:
         self.on_bytes: Callable[[bytes], None] = _ignore
+        self.connected = asyncio.Event()
         self._target = target
         self._retry_s = retry_s
         self._writer: asyncio.StreamWriter | None = None
@@ -187,11 +197,13 @@ class TcpClientPort:
         while True:
             with contextlib.suppress(OSError):
                 reader, self._writer = await asyncio.open_connection(*self._target())
+                self.connected.set()
                 try:
                     await _pass_on(reader, self.on_bytes)
                 finally:
                     self._writer.transport.abort()
                     self._writer = None
+                    self.connected.clear()
             await asyncio.sleep(self._retry_s)
 
 

@@ -56,7 +56,7 @@ WIRES = ("clean", "byte-by-byte", "delayed", "lossy", "cut")
 BOUND_S = 20.0
 """Longer than anything here takes on a crowded machine; reached only when the promise is broken."""
 
-QUIET_S = 0.3
+QUIET_S = 0.2
 """How long the suite looks for something that must not happen. Too short can only hide a fault, not invent one."""
 
 
