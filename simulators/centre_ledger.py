@@ -147,7 +147,10 @@ class CentreLedger:
             record.first, record.through = sequence, sequence - 1
         known = record.ids.get(sequence)
         if event.is_gap:
-            record.gaps[sequence] = str(json.loads(event.body).get("data", {}).get("reason"))
+            data = json.loads(event.body).get("data", {})
+            # One record may stand for a run of entries.
+            for gap in range(int(data.get("first_sequence", sequence)), sequence + 1):
+                record.gaps[gap] = str(data.get("reason"))
         elif known is not None:
             self.conflicts.append(f"sequence {sequence} of {event.source} came as {known} and as {event.id}")
         else:

@@ -12,6 +12,7 @@ columns, so that every retry of it is byte for byte the same.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ GAP_TYPE = "dockline.gap.v1"
 _SEQUENCE = b'{"sequence":"%020d",'
 ENTRY_OVERHEAD_BYTES = len(_SEQUENCE % 0)
 """What one entry costs in a body beyond its stored bytes: the sequence (its brace is the payload's) and a comma."""
+_GAP_BYTES = 500
+"""About what a gap record takes without its reason."""
 BODY_OVERHEAD_BYTES = 2
 """The brackets of the array."""
 
@@ -73,7 +76,7 @@ def join_batch(source: str, entries: Sequence[Entry], *, chain: str = "", retry:
             ids.append(entry.id)
             payload = entry.payload
         else:
-            ids.append(gap_id(entry.id))
+            ids.append(gap_id(entry))
             payload = gap_payload(source, entry)
         assert payload[:1] == b"{", f"entry {entry.seq} is not a JSON object"
         parts.append(_SEQUENCE % entry.seq + payload[1:])
@@ -91,31 +94,49 @@ def cut_entries(entries: Sequence[Entry], *, count_max: int, bytes_max: int) -> 
     """Return the longest head of `entries` whose body holds at most `bytes_max` bytes; at least one entry."""
     size = BODY_OVERHEAD_BYTES - 1
     for index, entry in enumerate(entries[:count_max]):
-        size += len(entry.payload) + ENTRY_OVERHEAD_BYTES
+        size += ENTRY_OVERHEAD_BYTES
+        size += len(entry.payload) if entry.gap_reason is None else _GAP_BYTES + len(entry.gap_reason)
         if size > bytes_max and index:
             return entries[:index]
     return entries[:count_max]
 
 
-def gap_id(entry_id: str) -> str:
-    """Return the id of the gap record for an entry: the same for every retry and every upstream."""
-    return f"gap-{entry_id}"
+def gap_id(entry: Entry) -> str:
+    """Return the id of the gap record for an entry: the same for every retry and every upstream.
+
+    The reason is part of it, since an entry that was quarantined may be discarded before the record is heard: two
+    contents must not share one id. A damaged row has no id of its own that could be trusted; its sequence serves.
+    """
+    reason = hashlib.sha256((entry.gap_reason or "").encode()).hexdigest()[:8]
+    return f"gap-{entry.id or f'{entry.seq:020d}'}-{reason}"
 
 
 def gap_payload(source: str, entry: Entry) -> bytes:
-    """Encode the record that announces an entry which is not delivered as itself."""
-    captured = _EPOCH + timedelta(milliseconds=min(max(entry.captured_at, 0), _LAST_MS))
-    return json.dumps(
-        {
-            "specversion": "1.0",
-            "id": gap_id(entry.id),
-            "source": source,
-            "type": GAP_TYPE,
-            "subject": entry.station,
-            "time": captured.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "datacontenttype": "application/json",
-            "data": {"sequence": f"{entry.seq:020d}", "digest": entry.digest.hex(), "reason": entry.gap_reason},
-        },
-        separators=(",", ":"),
-        ensure_ascii=False,
-    ).encode()
+    """Encode the record that announces an entry, or a run of them, that is not delivered as itself."""
+    record: dict[str, object] = {
+        "specversion": "1.0",
+        "id": gap_id(entry),
+        "source": _own_source(entry) or source,
+        "type": GAP_TYPE,
+        "datacontenttype": "application/json",
+    }
+    if entry.station:
+        record["subject"] = entry.station
+    if entry.captured_at > 0:
+        captured = _EPOCH + timedelta(milliseconds=min(entry.captured_at, _LAST_MS))
+        record["time"] = captured.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    data = {"sequence": f"{entry.seq:020d}", "digest": entry.digest.hex(), "reason": entry.gap_reason}
+    if entry.gap_first is not None:
+        data["first_sequence"] = f"{entry.gap_first:020d}"
+    record["data"] = data
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _own_source(entry: Entry) -> str | None:
+    """Return the source the entry was captured under: an older epoch's, for what was still pending when it ended."""
+    try:
+        payload = json.loads(entry.payload)
+    except (ValueError, RecursionError):
+        return None
+    source = payload.get("source") if isinstance(payload, dict) else None
+    return source if isinstance(source, str) else None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
-from buffer.entry import Entry
+from buffer.entry import Draft, Entry, StateRow
 
 
 class ChainHead(Protocol):
@@ -53,3 +53,15 @@ class OutboxPort(Protocol):
 
     async def head_of_chain(self) -> ChainHead:
         """Return the newest link of the hash chain."""
+
+    async def rewind(self, upstream: str, *, to: int, actor: str, reason: str) -> int:
+        """Move the cursor back, not before what is still here; audited. Return where it is now."""
+
+    async def request_epoch(self, reason: str) -> None:
+        """Have the next start begin a new epoch, so that no sequence is used twice under one source."""
+
+    def states(self, prefix: str = "") -> list[StateRow]:
+        """Return the committed state rows whose key begins with `prefix`."""
+
+    def append(self, drafts: Sequence[Draft], *, state: Sequence[StateRow] = ()) -> Awaitable[None]:
+        """Commit state rows (and drafts, of which the pump has none)."""

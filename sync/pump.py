@@ -24,15 +24,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from random import Random
 
-from buffer.entry import Accepted, Entry, Outcome, Rejected, Released
+from buffer.entry import Entry, Outcome, Rejected
 from buffer.errors import OutboxFull
 from sync.backoff import Backoff
 from sync.batch import Batch, join_batch
-from sync.errors import BatchRefused, BatchTooLarge, NotAnAnswer, SyncError, UpstreamHolds, UpstreamUnavailable
+from sync.errors import BatchRefused, BatchTooLarge, SyncError, UpstreamHolds, UpstreamUnavailable
 from sync.guard import Guard, Settlement
 from sync.outbox_port import OutboxPort
-from sync.position import find_start
+from sync.position import PositionFinder
 from sync.pump_state import Alarm, Health, PumpState
+from sync.retries import Retries
 from sync.settings import PumpSettings
 from sync.upstream import Upstream
 from sync.waiting import first_of
@@ -44,7 +45,6 @@ CREDENTIAL_LOOK_S = 5.0
 """While on hold the credential files are looked at this often: `stat` is cheap, a waiting site is not."""
 IDLE_LOOK_S = 30.0
 """An idle pump looks for retries this often, should nobody have told it."""
-RETRY_EVENTS_MAX = 100
 
 _Span = tuple[Sequence[Entry], Batch]
 
@@ -82,12 +82,10 @@ class Pump:
             count_max=settings.batch_events_max, bytes_max=settings.batch_bytes_max, monotonic=monotonic
         )
         self._guard = Guard(settings.reject_max)
-        self._cursor = 0
-        """What the outbox last said or took; valid while `_position` is."""
+        self._finder = PositionFinder(outbox, upstream, settings.name)
+        self._retries = Retries(outbox, upstream, settings.name, self._record)
         self._position: int | None = None
-        """Where to read on; behind the cursor only while rewinding. None: ask."""
-        self._rewound_for: str | None = None
-        self._is_rewinding = False
+        """The cursor, as the outbox last said or took it. None: ask."""
         self._standing_alarm: Alarm | None = None
         """Lasts although the upstream answers."""
         self._has_more = True
@@ -149,25 +147,24 @@ class Pump:
 
     async def _find_position(self) -> int:
         if self._position is None:
-            self._cursor = await self._outbox.cursor(self._name)
+            cursor = await self._outbox.cursor(self._name)
             newest = (await self._outbox.head_of_chain()).seq
-            self._show(settled_through=self._cursor, newest=newest)
-            told = await self._upstream.position(self._outbox.source)
-            start = find_start(
-                told,
-                cursor=self._cursor,
-                newest=newest,
-                rewound_for=self._rewound_for,
-                is_rewinding=self._is_rewinding,
-            )
-            if start.rewound_for is not None:
-                self._rewound_for, self._is_rewinding = start.rewound_for, True
-                _log.warning("delivery_rewound upstream=%s from=%d to=%d", self._name, self._cursor, start.after)
+            self._show(settled_through=cursor, newest=newest)
+            start = await self._finder.find(cursor, newest)
             self._standing_alarm = start.alarm
             self._position = start.after
             self._has_more = True
         withheld = self._guard.withheld_through
         return self._position if withheld is None else withheld
+
+    async def _retry(self) -> None:
+        self._retries_due = False
+        retried = await self._retries.run_once()
+        self._retries_due = retried.has_more
+        if retried.is_answered:
+            self._answered()
+            delivered, rejected = self.state.delivered + retried.delivered, self.state.rejected + retried.rejected
+            self._show(requests=self.state.requests + 1, delivered=delivered, rejected=rejected)
 
     async def _await_entries(self, after: int) -> bool:
         """Return True when an entry behind `after` is on disk; False when something else is to be looked at."""
@@ -198,7 +195,7 @@ class Pump:
         if not entries:
             return []
         newest, chain_hex = head.seq, head.chain_hex
-        if entries[-1].seq > newest:
+        if entries[-1].seq > newest and entries[-1].chain:
             newest, chain_hex = entries[-1].seq, entries[-1].chain.hex()
         chain = f"{head.source}:{newest}:{chain_hex}"
         self._show(newest=newest)
@@ -261,7 +258,7 @@ class Pump:
             await self._settle(settlement.through, settlement.rejected)
             self._answered()
             self._show(
-                settled_through=self._cursor,
+                settled_through=settlement.through,
                 delivered=self.state.delivered + settlement.accepted,
                 rejected=self.state.rejected + len(settlement.rejected),
             )
@@ -273,17 +270,10 @@ class Pump:
             )
 
     async def _settle(self, through: int, rejected: Sequence[tuple[int, str]]) -> None:
-        if through <= self._cursor:
-            # Rewinding: the outbox has these as delivered; the cursor never goes back.
-            for seq, reason in rejected:
-                _log.warning("rewound_entry_rejected upstream=%s seq=%d reason=%r", self._name, seq, reason)
-        else:
-            fresh = [(seq, reason) for seq, reason in rejected if seq > self._cursor]
-            await self._record(lambda: self._outbox.settle(self._name, through=through, rejected=fresh))
-            self._cursor, self._is_rewinding = through, False
-            for seq, reason in fresh:
-                _log.warning("entry_quarantined upstream=%s seq=%d reason=%r", self._name, seq, reason)
+        await self._record(lambda: self._outbox.settle(self._name, through=through, rejected=rejected))
         self._position = through
+        for seq, reason in rejected:
+            _log.warning("entry_quarantined upstream=%s seq=%d reason=%r", self._name, seq, reason)
 
     async def _record(self, record: Callable[[], Awaitable[None]]) -> None:
         """Write what the upstream said. While the disk refuses, nothing more is sent: it would be sent for nothing."""
@@ -295,42 +285,6 @@ class Pump:
             except OutboxFull as error:
                 self._show(alarm=Alarm("cursor_not_written", str(error), error.hint))
                 await self._sleep(refused.failed())
-
-    # Retries of quarantined entries that a person asked for: old sequences, one pass for each request.
-
-    async def _retry(self) -> None:
-        self._retries_due = False
-        entries = await self._outbox.retries(self._name, count_max=RETRY_EVENTS_MAX)
-        if not entries:
-            return
-        outcomes = await self._retry_entries(entries)
-        delivered = [entry.seq for entry, outcome in zip(entries, outcomes, strict=True) if outcome == Accepted()]
-        rejected = [
-            (entry.seq, outcome.reason)
-            for entry, outcome in zip(entries, outcomes, strict=True)
-            if isinstance(outcome, Rejected)
-        ]
-        if delivered or rejected:
-            await self._record(lambda: self._outbox.settle_retry(self._name, delivered, rejected))
-            self._retries_due = len(entries) == RETRY_EVENTS_MAX
-        self._show(delivered=self.state.delivered + len(delivered), rejected=self.state.rejected + len(rejected))
-
-    async def _retry_entries(self, entries: Sequence[Entry]) -> list[Outcome]:
-        batch = join_batch(self._outbox.source, entries, retry=True)
-        self._show(requests=self.state.requests + 1)
-        try:
-            outcomes = await self._upstream.send(batch)
-        except NotAnAnswer as error:
-            # Not raised: a centre that cannot confirm an old event must not keep the new ones waiting. If it is a
-            # portal that answers, the next ordinary batch finds out.
-            _log.warning("retry_not_confirmed upstream=%s reason=%r", self._name, str(error))
-            return [Released() for _ in entries]
-        except (BatchRefused, BatchTooLarge) as error:
-            if len(entries) == 1:
-                return [Rejected(str(error))]
-            return [(await self._retry_entries([entry]))[0] for entry in entries]
-        self._answered()
-        return outcomes
 
     # Waiting.
 
