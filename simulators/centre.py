@@ -1,7 +1,7 @@
 """A simulated centre: takes CloudEvents batches, keeps a strict ledger, and misbehaves on request.
 
 It answers as a good consumer should: it dedupes by event id, names what it took, rejects what it never will take, and
-says how far it is at `/v1/position`. `Policy` is what it insists on (token, size, signature, poison), `Script` what it
+says how far it is at `/v1/position` (with `?wait_for=N` not before it has N events). `Policy` is what it insists on (token, size, signature, poison), `Script` what it
 does wrong. With `fast` it only reads first and last sequence of a batch, for benchmarks in which the centre must not
 be what is measured.
 """
@@ -153,6 +153,8 @@ class Centre:
 
     async def _answer(self, request: Request) -> Reply:
         if request.path == POSITION_PATH and request.method == "GET":
+            if "wait_for" in request.query:
+                await self.holds(int(request.query["wait_for"]))
             return self._answer_position(request)
         if request.path != EVENTS_PATH:
             return Reply(404)

@@ -48,6 +48,8 @@ class LoadResult:
     acknowledged: int = 0
     refused: int = 0
     seconds: float = 0.0
+    started_at: float = 0.0
+    """First publish, on the machine-wide monotonic clock of `time.perf_counter`."""
     ack_p50_ms: float = 0.0
     ack_p99_ms: float = 0.0
     generator_cpu_s: float = 0.0
@@ -181,7 +183,7 @@ async def load(plan: LoadPlan) -> LoadResult:
     else:
         await _pace(plan, devices)
     await finished.wait()
-    result = _result(devices, time.perf_counter() - started)
+    result = _result(devices, started)
     result.generator_cpu_s = time.process_time() - cpu
     for device in devices:
         if device.transport is not None:
@@ -200,12 +202,13 @@ async def _pace(plan: LoadPlan, devices: Sequence[LoadDevice]) -> None:
         devices[number % plan.devices].publish(1)
 
 
-def _result(devices: Sequence[LoadDevice], seconds: float) -> LoadResult:
+def _result(devices: Sequence[LoadDevice], started: float) -> LoadResult:
     latencies = sorted(value for device in devices for value in device.latencies)
     result = LoadResult(
         acknowledged=sum(device.acknowledged for device in devices),
         refused=sum(device.refused for device in devices),
-        seconds=seconds,
+        seconds=time.perf_counter() - started,
+        started_at=started,
     )
     if latencies:
         result.ack_p50_ms = statistics.median(latencies)

@@ -36,8 +36,6 @@ class GatewayProcess:
     """The daemon as a child process."""
 
     config: Path
-    ready_port: int
-    """A port that accepts once the gateway takes scans (the listener's)."""
     log: Path
     process: asyncio.subprocess.Process | None = field(default=None)
 
@@ -48,28 +46,29 @@ class GatewayProcess:
         return self.process.pid
 
     async def start(self) -> None:
-        """Return once the gateway accepts connections from devices; raise ChildFailed if it ends first."""
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway", "run", "--config", str(self.config), stdout=log, stderr=log
-            )
-        try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                while not await self.accepts():
-                    if self.process.returncode is not None:
-                        raise ChildFailed(self.last_words())
-                    await asyncio.sleep(0.005)
-        except TimeoutError:
-            raise ChildFailed(f"no answer within {START_TIMEOUT_S:.0f} s: {self.last_words()}") from None
+        """Return once the gateway says that it takes scans; raise ChildFailed if it ends before.
 
-    async def accepts(self) -> bool:
-        """Return whether the listener takes connections now."""
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.ready_port)
-        except OSError:
-            return False
-        writer.close()
-        return True
+        It says so as it says it to systemd: READY=1 on the socket named by NOTIFY_SOCKET.
+        """
+        path = self.log.with_suffix(".notify")
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, self.log.open("ab") as log:
+            notify.bind(str(path))
+            notify.setblocking(False)
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "gateway", "run", "--config", str(self.config)),
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"NOTIFY_SOCKET": str(path)},
+            )
+            ready = asyncio.ensure_future(_said_ready(notify))
+            ended = asyncio.ensure_future(self.process.wait())
+            await asyncio.wait({ready, ended}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+            is_ready = ready.done()
+            for task in (ready, ended):
+                task.cancel()
+        if not is_ready:
+            raise ChildFailed(self.last_words())
 
     async def kill(self) -> None:
         """End the process as a power cut would: SIGKILL, no chance to say goodbye."""
@@ -108,3 +107,9 @@ class GatewayProcess:
         """Return the end of what the process wrote."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(lines[-5:]) or "it said nothing"
+
+
+async def _said_ready(notify: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    while b"READY=1" not in await loop.sock_recv(notify, 4096):
+        continue

@@ -1,0 +1,158 @@
+"""The measurements, one function a row of the table. Numbers of the rows follow the project's list of targets.
+
+Every ratio divides by something measured seconds before on the same disk with the same neighbours, so that it holds
+when the machine is slow today. Rows that would need several minutes take smaller amounts with `quick`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.bench.baseline import fdatasync_p50_ms, raw_rows_per_s
+from gateway.bench.rig import Rig, rig
+from simulators.load import LoadPlan, body
+
+SCAN = body(LoadPlan(), "hh-001", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much to measure."""
+
+    rounds: int = 5
+    events: int = 40_000
+    backlog: int = 100_000
+    pending: int = 1_000_000
+    steady_s: float = 20.0
+
+
+QUICK = Size(rounds=1, events=10_000, backlog=20_000, pending=20_000, steady_s=3.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table."""
+
+    number: str
+    what: str
+    value: float
+    unit: str
+    floor: float
+    is_upper: bool = False
+    """The floor is a ceiling: less is better."""
+    detail: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """True when the value is at or better than its floor."""
+        return self.value <= self.floor if self.is_upper else self.value >= self.floor
+
+
+Say = Callable[[str], None]
+
+
+async def end_to_end(folder: Path, size: Size, say: Say) -> AsyncIterator[Row]:
+    """Row 1: MQTT in, durable, acknowledged by the centre; against plain inserts, in turn."""
+    ratios, costs, speeds, raws = [], [], [], []
+    async with rig(folder) as bench:
+        await bench.start_centre()
+        await bench.gateway.start()
+        total = 0
+        for number in range(size.rounds):
+            say(f"end to end, round {number + 1} of {size.rounds}")
+            raw = raw_rows_per_s(folder, size.events, SCAN)
+            cpu = bench.gateway.cpu_s()
+            heard = await bench.load(size.events)
+            total += size.events
+            await bench.delivered(total)
+            seconds = time.perf_counter() - heard.started_at
+            speeds.append(size.events / seconds)
+            raws.append(raw)
+            ratios.append(speeds[-1] / raw)
+            costs.append((bench.gateway.cpu_s() - cpu) / size.events * 1e6)
+    detail = f"{statistics.median(speeds):,.0f}/s against {statistics.median(raws):,.0f} rows/s"
+    yield Row("1", "scan over MQTT to acknowledged at the centre ÷ raw inserts", statistics.median(ratios), "x", 0.15,
+              detail=detail)  # fmt: skip
+    yield Row("1", "processor time an event", statistics.median(costs), "us", 35, is_upper=True)
+
+
+async def steady(folder: Path, size: Size, say: Say) -> AsyncIterator[Row]:
+    """Rows 4 and 5: a steady trickle with default settings; processor share, and the wait for the acknowledgement."""
+    async with rig(folder) as bench:
+        await bench.start_centre()
+        await bench.gateway.start()
+        await bench.load(1_000)
+        for rate, ceiling in ((200, 12.0), (1000, 40.0)):
+            say(f"steady {rate} scans a second for {size.steady_s:.0f} s")
+            flush = fdatasync_p50_ms(folder)
+            cpu, started = bench.gateway.cpu_s(), time.perf_counter()
+            result = await bench.load(int(rate * size.steady_s), rate=rate)
+            share = (bench.gateway.cpu_s() - cpu) / (time.perf_counter() - started) * 100
+            yield Row("4", f"processor at a steady {rate}/s", share, "% of a core", ceiling, is_upper=True)
+        detail = f"p99 {result.ack_p99_ms:.1f} ms, p50 {result.ack_p50_ms:.1f} ms, flush {flush:.2f} ms"
+        yield Row("5", "p99 scan to durable acknowledgement at 1,000/s ÷ one flush", result.ack_p99_ms / flush, "x", 40,
+                  is_upper=True, detail=detail)  # fmt: skip
+
+
+async def drain(folder: Path, size: Size, say: Say) -> AsyncIterator[Row]:
+    """Rows 8 and 10: a backlog gathered without the centre, then drained; memory all along."""
+    ratios, speeds, peaks = [], [], []
+    idle = 0.0
+    for number in range(max(size.rounds // 2, 1)):
+        say(f"backlog of {size.backlog:,}, round {number + 1}")
+        async with rig(folder) as bench:
+            await bench.gateway.start()
+            idle = bench.gateway.memory_mb()
+            await bench.load(size.backlog)
+            raw = raw_rows_per_s(folder, size.backlog, SCAN)
+            await bench.start_centre()
+            before = await bench.delivered(1)
+            started = time.perf_counter()
+            await bench.delivered(size.backlog)
+            speeds.append((size.backlog - before) / (time.perf_counter() - started))
+            ratios.append(speeds[-1] / raw)
+            peaks.append(bench.gateway.memory_mb(peak=True))
+    yield Row("8", f"drain of {size.backlog:,} events ÷ raw inserts", statistics.median(ratios), "x", 0.25,
+              detail=f"{statistics.median(speeds):,.0f}/s")  # fmt: skip
+    yield Row("10", "resident memory, idle", idle, "MB", 80, is_upper=True)
+    yield Row("10", f"resident memory, peak over a burst and drain of {size.backlog:,}", max(peaks), "MB", 120,
+              is_upper=True)  # fmt: skip
+
+
+async def start(folder: Path, size: Size, say: Say) -> AsyncIterator[Row]:
+    """Rows 10 and 12: memory with a large backlog, and the time from start to the first scan accepted."""
+    async with rig(folder) as bench:
+        empty = [await first_scan_s(bench) for _ in range(size.rounds)]
+        yield Row("12", "start to first scan accepted, empty", statistics.median(empty), "s", 1.5, is_upper=True)
+        say(f"gathering {size.pending:,} pending events")
+        await bench.gateway.start()
+        await bench.load(size.pending)
+        await bench.gateway.stop()
+        say(f"starting over {size.pending:,} pending events")
+        full = [await first_scan_s(bench) for _ in range(size.rounds)]
+        yield Row("12", f"start to first scan accepted, {size.pending:,} pending", statistics.median(full), "s", 2,
+                  is_upper=True)  # fmt: skip
+        await bench.gateway.start()
+        await bench.start_centre()
+        await bench.delivered(size.pending)
+        yield Row("10", f"resident memory, peak over the drain of {size.pending:,}",
+                  bench.gateway.memory_mb(peak=True), "MB", 120, is_upper=True)  # fmt: skip
+
+
+async def first_scan_s(bench: Rig) -> float:
+    """Start the gateway, have one scan acknowledged, stop it; return the seconds from start to acknowledgement."""
+    started = time.perf_counter()
+    await bench.gateway.start()
+    accepting = time.perf_counter()
+    result = await bench.load(1, devices=1)
+    await bench.gateway.stop()
+    await asyncio.sleep(0)
+    return accepting - started + result.ack_p50_ms / 1000
+
+
+ROWS = ((("1",), end_to_end), (("4", "5"), steady), (("8", "10"), drain), (("10", "12"), start))
