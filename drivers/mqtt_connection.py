@@ -1,0 +1,399 @@
+"""One connection of a device to the listener: moves bytes between the socket, the session and the disk.
+
+Theory of operation. `data_received` gives a socket read to the session and acts on what it brought. All publishes of
+one read become one list of readings and one task that awaits the commit; any number of such tasks may be under way, as
+far as the Receive Maximum allows, and the session's window puts their PUBACKs in order. What is to be written in one
+turn of the loop is joined and written once.
+
+Ending. A DISCONNECT that the peer should read must not be followed by a reset, which a close with unread input causes.
+So the connection writes it, closes its sending half, and swallows input for a moment before it is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from typing import Final, cast
+
+import mqtt5
+from mqtt5 import ConnAckReasonCode as ConnAck
+from mqtt5 import DisconnectReasonCode as Reason
+
+from drivers.contract import StorageUnavailable
+from drivers.mqtt_delivery import Delivery, understand
+from drivers.mqtt_doorkeeper import Admission
+from drivers.mqtt_hall import Hall
+from drivers.mqtt_routes import is_below
+from drivers.mqtt_session import Arrival, ServerSession, Ticket, check_connect, connack_refusal, disconnect
+from drivers.mqtt_tls import common_name
+from drivers.mqtt_wire import OldProtocol, WireFault
+from drivers.reading import Verdict
+
+LINGER_S: Final = 1.0
+"""How long an ended connection may take to read why."""
+BURST_S: Final = 1.0
+"""A device may bring a second's worth of its rate at once."""
+
+
+class Connection(asyncio.Protocol):
+    """One device on the wire."""
+
+    def __init__(self, hall: Hall, context: ssl.SSLContext | None) -> None:
+        """`context`: this connection speaks TLS."""
+        self.identity = ""
+        """Device id; empty until the device proved it."""
+        self.is_user = False
+        """The device proved it with a password."""
+        self.closed = asyncio.get_running_loop().create_future()
+        self._hall = hall
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        settings = hall.settings
+        self._session = ServerSession(packet_bytes_max=settings.packet_bytes_max, receive_max=settings.receive_max)
+        self._transport: asyncio.Transport | None = None
+        self._peer: object = None
+        self._client_id = ""
+        self._keep_alive_s = 0
+        self._session_expiry_s = 0
+        self._heard_at = self._loop.time()
+        self._ready_at = 0.0
+        """When this device may be read again, by its rate."""
+        self._pauses: set[str] = set()
+        self._is_ended = False
+        self._outbound: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._introduction: asyncio.Task[None] | None = None
+
+    # The life of the socket.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A socket was accepted."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._peer = transport.get_extra_info("peername")
+        if not self._hall.enter(self):
+            self._transport.abort()
+            return
+        self._timer = self._loop.call_later(self._hall.settings.connect_timeout_s, self._too_slow)
+        if self._context is not None:
+            self._transport.pause_reading()
+            self._introduction = self._loop.create_task(self._start_tls(self._transport, self._context))
+        else:
+            self._bound_outbound(self._transport)
+
+    async def _start_tls(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+        """Shake hands here and not in the server, so that a half-open handshake has a place and a deadline too."""
+        timeout_s = self._hall.settings.connect_timeout_s
+        try:
+            secured = await self._loop.start_tls(
+                transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=timeout_s,
+                ssl_shutdown_timeout=LINGER_S,
+            )
+        except (OSError, ssl.SSLError) as error:
+            self._hall.stats.connections_refused += 1
+            self._hall.tell("tls_refused", "peer=%s reason=%r", self._peer, str(error))
+            self._gone()
+            return
+        if secured is None or self._is_ended:
+            transport.abort()
+            return
+        self._transport = secured
+        self._bound_outbound(secured)
+
+    def _bound_outbound(self, transport: asyncio.Transport) -> None:
+        transport.set_write_buffer_limits(high=self._hall.settings.outbound_bytes_max)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone. What is on its way to disk goes on; nobody will be told."""
+        del exc
+        self._gone()
+
+    def _gone(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._vacate()
+        self._hall.leave(self)
+        self._is_ended = True
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def _vacate(self) -> None:
+        """Give up the session's place, keeping the session for its time."""
+        key = (self.identity, self._client_id)
+        if self.identity and self._hall.seated.get(key) is self:
+            self._hall.unseat(key, self)
+            self._hall.keep_session(key, self._session.subscriptions, self._session_expiry_s, self._loop.time())
+
+    def pause_writing(self) -> None:
+        """More answers are unsent than a device may leave unread."""
+        self._hall.stats.slow_readers += 1
+        self._hall.tell("slow_reader_dropped", "device=%s peer=%s", self.identity, self._peer)
+        self.abort()
+
+    def abort(self) -> None:
+        """Close at once, saying nothing."""
+        self._is_ended = True
+        self._outbound.clear()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def end(self, farewell: bytes) -> None:
+        """Say `farewell`, the last packet, and close. Nothing that arrives from now on counts."""
+        if self._is_ended or self._transport is None:
+            return
+        self._vacate()
+        self._outbound.append(farewell)
+        self._flush()
+        self._is_ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(LINGER_S, self._transport.abort)
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        else:
+            self._transport.close()
+
+    def end_with(self, reason: Reason) -> None:
+        """Close with a DISCONNECT that says why."""
+        self.end(disconnect(reason))
+
+    # Reading.
+
+    def data_received(self, data: bytes) -> None:
+        """One socket read."""
+        if not self._is_ended:
+            self._heard_at = self._loop.time()
+            self._act(self._session.receive(data), len(data))
+
+    def _act(self, arrival: Arrival, size: int) -> None:
+        if arrival.replies:
+            self._write(arrival.replies)
+        if arrival.publishes:
+            self._deliver(arrival, size)
+        if arrival.connect is not None:
+            self._pause("introduction")
+            self._introduction = self._loop.create_task(self._introduce(arrival.connect))
+        if arrival.fault is not None:
+            self._punish(arrival.fault)
+        elif arrival.disconnect is not None:
+            if arrival.disconnect.session_expiry_interval is not None and self._session_expiry_s:
+                self._session_expiry_s = self._expiry(arrival.disconnect.session_expiry_interval)
+            self.end(b"")
+
+    def _punish(self, fault: WireFault) -> None:
+        stats = self._hall.stats
+        stats.faults += 1
+        stats.oversize += fault.reason is Reason.PACKET_TOO_LARGE
+        self._hall.tell("protocol_broken", "device=%r peer=%s reason=%r", self.identity, self._peer, str(fault))
+        if isinstance(fault, OldProtocol):
+            stats.connections_refused += 1
+            self.end(fault.answer)
+        elif not self.identity:
+            # Before its CONNECT is answered a client understands nothing but a CONNACK, and a stranger earns none.
+            stats.connections_refused += 1
+            self.end(b"")
+        else:
+            self.end_with(fault.reason)
+
+    # Who it is.
+
+    async def _introduce(self, connect: mqtt5.ConnectPacket) -> None:
+        assert self._transport is not None
+        refusal = check_connect(connect)
+        if refusal is None:
+            security = self._transport.get_extra_info("ssl_object")
+            name = common_name(security.getpeercert()) if security is not None else None
+            admission = await self._hall.doorkeeper.admit(connect, name)
+        else:
+            admission = Admission(refusal=refusal, why="the protocol forbids this CONNECT here")
+        if self._is_ended:
+            return
+        key = (admission.identity, connect.client_id)
+        if admission.identity and self._hall.is_crowded(key):
+            admission = Admission(refusal=ConnAck.QUOTA_EXCEEDED, why="too many connections of one device")
+        if admission.refusal is not None:
+            self._hall.stats.connections_refused += 1
+            self._hall.tell(
+                "connection_refused",
+                "peer=%s user=%r client_id=%r reason=%r",
+                self._peer,
+                connect.username,
+                connect.client_id[:80],
+                admission.why,
+            )
+            self.end(connack_refusal(admission.refusal))
+            return
+        self._admit(connect, admission)
+
+    def _admit(self, connect: mqtt5.ConnectPacket, admission: Admission) -> None:
+        hall, settings = self._hall, self._hall.settings
+        self.identity, self.is_user = admission.identity, admission.is_user
+        # A client without an id gets one of its own that no other connection of the device has.
+        assigned = None if connect.client_id else f"{self.identity}-{id(self):x}"
+        self._client_id = connect.client_id or assigned or ""
+        key = (self.identity, self._client_id)
+        earlier = hall.seat(key, self)
+        if isinstance(earlier, Connection):
+            hall.stats.taken_over += 1
+            subscriptions: set[str] | None = earlier._session.subscriptions if earlier._session_expiry_s else None
+            earlier.end_with(Reason.SESSION_TAKEN_OVER)
+        else:
+            subscriptions = hall.resume_session(key, self._loop.time())
+        self._session_expiry_s = self._expiry(connect.session_expiry_interval)
+        self._keep_alive_s = min(connect.keep_alive or settings.keep_alive_max_s, settings.keep_alive_max_s)
+        ack_topic = hall.routes.ack_topic(self.identity)
+        self._write(
+            self._session.accept(
+                connect,
+                may_subscribe=lambda topic: topic == ack_topic or is_below(ack_topic, topic),
+                keep_alive_s=self._keep_alive_s,
+                session_expiry_s=self._session_expiry_s,
+                subscriptions=None if connect.clean_start else subscriptions,
+                assigned_client_id=assigned,
+            )
+        )
+        hall.stats.connections_accepted += 1
+        if self._timer is not None:
+            self._timer.cancel()
+        self._heard_at = self._loop.time()
+        self._watch()
+        self._resume("introduction")
+        self._act(self._session.receive(b""), 0)
+
+    def _expiry(self, wanted_s: int) -> int:
+        return min(wanted_s, self._hall.settings.session_expiry_max_s)
+
+    def _too_slow(self) -> None:
+        self._hall.stats.connections_refused += 1
+        self._hall.tell("connection_refused", "peer=%s reason=%r", self._peer, "did not say who it is in time")
+        self.abort()
+
+    def _watch(self) -> None:
+        """End the connection of a device that fell silent (MQTT 5, 3.1.2.10: one and a half keep-alives)."""
+        now = self._loop.time()
+        if self._pauses:
+            # We do not listen, so silence means nothing.
+            self._heard_at = now
+        due = self._heard_at + 1.5 * self._keep_alive_s
+        if now < due:
+            self._timer = self._loop.call_at(due, self._watch)
+            return
+        self._hall.stats.silent += 1
+        self._hall.tell("device_silent", "device=%s peer=%s", self.identity, self._peer)
+        self.end_with(Reason.KEEP_ALIVE_TIMEOUT)
+
+    # From the wire to the disk and back.
+
+    def _deliver(self, arrival: Arrival, size: int) -> None:
+        hall = self._hall
+        delivery = understand(arrival.publishes, hall.routes, sender=self.identity)
+        ticket = self._session.window.open(arrival.packet_ids)
+        hall.stats.received += len(arrival.publishes)
+        if delivery.foreign:
+            hall.stats.foreign += len(delivery.foreign)
+            hall.tell("foreign_topic_refused", "device=%s topic=%r", self.identity, delivery.foreign[0][:120])
+        if not delivery.readings:
+            self._settle(delivery, ticket, [])
+            return
+        self._hold(size)
+        self._limit_rate(len(arrival.publishes))
+        task = self._loop.create_task(self._take(delivery, ticket, size))
+        hall.tasks.add(task)
+        task.add_done_callback(self._taken)
+
+    async def _take(self, delivery: Delivery, ticket: Ticket, size: int) -> None:
+        try:
+            verdicts = await self._hall.emit(delivery.readings)
+        except StorageUnavailable:
+            # No PUBACK with a failure code: it would tell the device to forget the message (MQTT 5, 4.4).
+            self._hall.stats.storage_refusals += 1
+            self.end_with(Reason.QUOTA_EXCEEDED)
+            return
+        finally:
+            self._release(size)
+        self._settle(delivery, ticket, verdicts)
+
+    def _taken(self, task: asyncio.Task[None]) -> None:
+        self._hall.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._hall.on_fault(error)
+
+    def _settle(self, delivery: Delivery, ticket: Ticket, verdicts: Sequence[Verdict]) -> None:
+        """The readings are on disk, or refused for good: answer."""
+        codes = delivery.codes(verdicts)
+        stats = self._hall.stats
+        refused = len(codes) - codes.count(0) if codes else 0
+        stats.refused += refused - len(delivery.foreign)
+        stats.acknowledged += len(delivery.publishes) - refused
+        if self._is_ended:
+            return
+        self._write(self._session.window.settle(ticket, codes))
+        if self._session.subscriptions:
+            self._write(
+                delivery.acknowledgements(
+                    verdicts,
+                    is_heard=self._session.subscriptions.__contains__,
+                    bytes_max=self._session.peer_packet_bytes_max,
+                )
+            )
+
+    # Not more than is good for us.
+
+    def _hold(self, size: int) -> None:
+        self._hall.hold(size)
+        if self._hall.is_full:
+            self._pause("disk")
+
+    def _release(self, size: int) -> None:
+        self._hall.release(size)
+        self.breathe()
+
+    def breathe(self) -> None:
+        """Something reached the disk; read on if that was what we waited for."""
+        if self._pauses and not self._hall.is_full:
+            self._resume("disk")
+
+    def _limit_rate(self, messages: int) -> None:
+        rate = self._hall.settings.messages_per_s_max
+        if rate is None:
+            return
+        now = self._loop.time()
+        self._ready_at = max(self._ready_at, now) + messages / rate
+        ahead_s = self._ready_at - now - BURST_S
+        if ahead_s > 0:
+            self._pause("rate")
+            self._loop.call_later(ahead_s, self._resume, "rate")
+
+    def _pause(self, why: str) -> None:
+        if not self._pauses and self._transport is not None:
+            self._transport.pause_reading()
+        self._pauses.add(why)
+
+    def _resume(self, why: str) -> None:
+        self._pauses.discard(why)
+        if not self._pauses and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def stop_reading(self) -> None:
+        """The listener stops: take nothing more in."""
+        self._pause("stop")
+
+    # Writing.
+
+    def _write(self, data: bytes) -> None:
+        if data and not self._is_ended:
+            if not self._outbound:
+                self._loop.call_soon(self._flush)
+            self._outbound.append(data)
+
+    def _flush(self) -> None:
+        if self._outbound and not self._is_ended and self._transport is not None:
+            data = b"".join(self._outbound)
+            self._outbound.clear()
+            if data:
+                self._transport.write(data)

@@ -1,0 +1,189 @@
+"""What the connections of one listener share: who is in, whose session is kept, how much is on its way to disk.
+
+Theory of operation. Everything is bounded, and whoever reaches a bound pays for it alone:
+
+- Connections. When all places are taken, the oldest that has not yet said who it is makes room for the next one, so
+  that a flood of silent sockets cannot keep a handheld out. When all are known devices, the newcomer is turned away.
+- Bytes on their way to disk. A connection that brings more than its share is not read until the disk caught up.
+- Sessions of devices that went away. Kept in memory, a limited number for a limited time. Kept at all because a client
+  that reconnects and is told "no session" has to forget the messages it was never answered (MQTT 5, 3.2.2.1.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from drivers.contract import Emit
+from drivers.mqtt_doorkeeper import Doorkeeper
+from drivers.mqtt_routes import Routes
+from drivers.mqtt_settings import ListenerSettings
+
+_log = logging.getLogger(__name__)
+
+SESSIONS_PER_CONNECTION_MAX: Final = 4
+TOLD_PER_MINUTE_MAX: Final = 10
+
+SessionKey = tuple[str, str]
+"""Device id and client id. Not the client id alone: a device could end another's session by using its client id."""
+
+
+class Guest(Protocol):
+    """A connection as the hall sees it."""
+
+    identity: str
+
+    def abort(self) -> None:
+        """Close at once, saying nothing."""
+
+    def breathe(self) -> None:
+        """Something reached the disk; read on if that was what you waited for."""
+
+
+@dataclass(slots=True)
+class ListenerStats:
+    """Counters since the listener was built. Every refusal has one."""
+
+    connections_accepted: int = 0
+    connections_refused: int = 0
+    """Wrong password, no place, no MQTT 5, too slow to say who they are."""
+    received: int = 0
+    """Messages."""
+    acknowledged: int = 0
+    """Messages whose readings are on disk."""
+    refused: int = 0
+    """Messages of devices that are not configured."""
+    foreign: int = 0
+    """Messages on a topic that is not the sender's."""
+    faults: int = 0
+    """Connections ended because the peer broke the protocol."""
+    oversize: int = 0
+    """Connections ended because of a packet over the announced size."""
+    slow_readers: int = 0
+    """Connections ended because the device did not read its answers."""
+    storage_refusals: int = 0
+    """Connections ended without acknowledgement because storage was unavailable."""
+    taken_over: int = 0
+    """Connections ended because the same client connected again."""
+    silent: int = 0
+    """Connections ended because nothing was heard for one and a half keep-alives."""
+
+
+@dataclass(slots=True)
+class _KeptSession:
+    subscriptions: set[str]
+    expires_at: float
+
+
+@dataclass(slots=True)
+class Hall:
+    """One run of the listener."""
+
+    settings: ListenerSettings
+    routes: Routes
+    doorkeeper: Doorkeeper
+    stats: ListenerStats
+    emit: Emit
+    on_fault: Callable[[BaseException], None]
+    """Called with an error that ends the run: a programming error in `emit` must not be lost in a task."""
+    guests: dict[Guest, None] = field(default_factory=dict)
+    """Every open connection, oldest first."""
+    strangers: dict[Guest, None] = field(default_factory=dict)
+    """Those of them that have not said who they are, oldest first."""
+    seated: dict[SessionKey, Guest] = field(default_factory=dict)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    """Emits under way. They outlive their connection: a QoS 0 message may be followed by good-bye at once."""
+    bytes_held: int = 0
+    kept: dict[SessionKey, _KeptSession] = field(default_factory=dict)
+    _told: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def enter(self, guest: Guest) -> bool:
+        """Give a new connection a place; False when there is none."""
+        if len(self.guests) >= self.settings.connections_max:
+            oldest = next(iter(self.strangers), None)
+            self.stats.connections_refused += 1
+            self.tell("connection_refused", 'reason="all places are taken" places=%d', self.settings.connections_max)
+            if oldest is None:
+                return False
+            self.leave(oldest)
+            oldest.abort()
+        self.guests[guest] = None
+        self.strangers[guest] = None
+        return True
+
+    def leave(self, guest: Guest) -> None:
+        """Forget a connection."""
+        self.guests.pop(guest, None)
+        self.strangers.pop(guest, None)
+
+    def is_crowded(self, key: SessionKey) -> bool:
+        """True when this device has as many connections as it may and the new one would be one more."""
+        mine = sum(identity == key[0] for identity, _ in self.seated)
+        return key not in self.seated and mine >= self.settings.connections_per_device_max
+
+    def seat(self, key: SessionKey, guest: Guest) -> Guest | None:
+        """The device is known: return its earlier connection with this client id, which it takes over."""
+        self.strangers.pop(guest, None)
+        earlier = self.seated.get(key)
+        self.seated[key] = guest
+        return earlier
+
+    def unseat(self, key: SessionKey, guest: Guest) -> None:
+        """The connection of this session ended, unless another took it over."""
+        if self.seated.get(key) is guest:
+            del self.seated[key]
+
+    def keep_session(self, key: SessionKey, subscriptions: set[str], expiry_s: int, now: float) -> None:
+        """Remember a session for when its device comes back."""
+        self.kept.pop(key, None)
+        if not expiry_s:
+            return
+        if len(self.kept) >= self.settings.connections_max * SESSIONS_PER_CONNECTION_MAX:
+            del self.kept[next(iter(self.kept))]
+        self.kept[key] = _KeptSession(subscriptions, now + expiry_s)
+
+    def resume_session(self, key: SessionKey, now: float) -> set[str] | None:
+        """Return the subscriptions of a kept session and forget it; None when there is none."""
+        session = self.kept.pop(key, None)
+        return session.subscriptions if session is not None and session.expires_at > now else None
+
+    def hold(self, size: int) -> None:
+        """Bytes went on their way to disk."""
+        self.bytes_held += size
+
+    def release(self, size: int) -> None:
+        """They arrived, or never will."""
+        was_full = self.is_full
+        self.bytes_held -= size
+        if was_full and not self.is_full:
+            for guest in list(self.guests):
+                guest.breathe()
+
+    @property
+    def is_full(self) -> bool:
+        """True while nobody should bring more."""
+        return self.bytes_held > self.settings.in_flight_bytes_max
+
+    def tell(self, event: str, form: str, *values: object) -> None:
+        """Log what strangers can cause, a few times a minute and kind at most: a flood must not fill the disk."""
+        minute = int(asyncio.get_running_loop().time() // 60)
+        last, count = self._told.get(event, (minute, 0))
+        count = count + 1 if last == minute else 1
+        self._told[event] = (minute, count)
+        if count <= TOLD_PER_MINUTE_MAX:
+            _log.warning(f"%s {form}", event, *values)
+
+    async def wait_for_emits(self, within_s: float) -> None:
+        """Wait until what is on its way to disk has arrived, but not longer than this; then give up on the rest."""
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=within_s)
+        for task in self.tasks:
+            task.cancel()
+
+    async def wait_for_tasks(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Wait until cancelled tasks have ended."""
+        if tasks:
+            await asyncio.wait(tasks)
