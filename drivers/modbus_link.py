@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import termios
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drivers.contract import LinkLost
+from drivers.contract import DeviceFault, LinkLost
 from drivers.modbus_answer import AnswerFilter, resync_count
 from drivers.modbus_map import ADDRESS_MAX, Block, Table
 from drivers.modbus_settings import Target
@@ -74,7 +75,7 @@ class ModbusLink:
         self._owed: dict[int, tuple[Block, int]] = {}
 
     async def open(self) -> None:
-        """Return when connected; raises LinkLost."""
+        """Return when connected; raises LinkLost, or DeviceFault when a port cannot be set up as configured."""
         logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
         made = asyncio.Event()
 
@@ -87,7 +88,12 @@ class ModbusLink:
         self._client = self._new_client(on_connect)
         self._client.set_max_no_responses(PATIENCE)
         where = self._target.describe()
-        if not await self._client.connect():
+        try:
+            is_open = await self._client.connect()
+        except (termios.error, ValueError) as error:
+            hint = "the adapter does not know this baud rate, parity or number of stop bits"
+            raise DeviceFault(f"cannot set up {where}: {error}", hint=hint) from error
+        if not is_open:
             raise LinkLost(f"cannot open {where}", hint=self._why_not_open())
         try:
             async with asyncio.timeout(self._timeout_s):

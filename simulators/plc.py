@@ -7,8 +7,8 @@ signal occupies are answered with exception code 2, as a real one does.
 Faults act on the bytes of an answer on their way out (`PlcFaults`), or on the request itself (exception codes), so
 that what a master sees is what a bad line, a slow gateway or a wrong map would show it.
 
-The journal has one JSON object a line: what each signal did, in order, with the total it has really counted. A
-checker that knows only the journal and what the gateway delivered can say whether parts were lost or invented.
+The journal notes what each signal did, in order, with the total it has really counted. A checker that knows only
+the journal and what the gateway delivered can say whether parts were lost or invented.
 `first_read` is the value at which counting from outside can begin: nobody can know of parts made before it.
 """
 
@@ -16,20 +16,20 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import json
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, Protocol, cast
 
 from pymodbus.constants import ExcCodes
 from pymodbus.framer import FramerType
+from pymodbus.pdu import ModbusPDU
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from simulators.journal import Journal
 from simulators.plc_signal import Signal, Table
 
 TABLE_OF_FUNCTION: dict[int, Table] = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
@@ -87,16 +87,24 @@ class Request:
     count: int
 
 
+class SerialPort(Protocol):
+    """The PLC's end of a serial line; `scanner_port.PtyPort` is one."""
+
+    on_bytes: Callable[[bytes], None]
+
+    def write(self, data: bytes) -> None:
+        """Send to the master."""
+
+
 class Plc:
-    """One PLC, or several slaves on one line. Add signals, then `start_tcp` or `start_rtu`."""
+    """One PLC, or several slaves on one line: a slave for every unit id of its signals, and for those in `units`."""
 
     def __init__(
         self,
-        signals: list[Signal],
+        signals: Sequence[Signal],
         *,
-        monotonic: Callable[[], float],
-        journal: Path | None = None,
-        units: tuple[int, ...] = (),
+        journal: Journal | None = None,
+        units: Sequence[int] = (),
     ) -> None:
         self.faults = PlcFaults()
         self.functions: collections.Counter[int] = collections.Counter()
@@ -104,15 +112,13 @@ class Plc:
         self.requests: collections.deque[Request] = collections.deque(maxlen=REQUESTS_KEPT)
         self.on_request: Callable[[Request], None] = lambda _: None
         """Called for every request, before it is answered."""
-        self._signals = signals
+        self.journal = journal or Journal("plc")
+        self._signals = list(signals)
         self._units = sorted({signal.unit_id for signal in signals} | set(units))
-        self._monotonic = monotonic
-        self._journal_path = journal
-        self._journal: IO[str] | None = None
         self._unread = {signal.name for signal in signals}
         self._server: ModbusTcpServer | ModbusSerialServer | None = None
         for signal in signals:
-            signal.tell = self._write
+            signal.tell = self._note
 
     @property
     def port(self) -> int:
@@ -129,20 +135,24 @@ class Plc:
         """Return when masters can connect."""
         await self._start(_TcpServer(self, self._devices(), address=(host, port)))
 
-    async def start_rtu(self, path: str, *, baudrate: int = 19200, parity: str = "E") -> None:
-        """Return when the slaves listen on a serial port."""
-        await self._start(
-            _RtuServer(self, self._devices(), framer=FramerType.RTU, port=path, baudrate=baudrate, parity=parity)
-        )
+    def start_rtu(self, port: SerialPort) -> None:
+        """Listen on a serial line from now on."""
+        server = _RtuServer(self, self._devices(), framer=FramerType.RTU)
+        self._server = server
+        handler = server.handle_new_connection()
+        handler.connection_made(_LineTransport(port))
+        port.on_bytes = handler.data_received
+        self._started()
 
-    async def _start(self, server: ModbusTcpServer | ModbusSerialServer) -> None:
-        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-        if self._journal_path is not None and self._journal is None:
-            self._journal = self._journal_path.open("a", encoding="utf-8")
+    async def _start(self, server: ModbusTcpServer) -> None:
         self._server = server
         await server.serve_forever(background=True)
+        self._started()
+
+    def _started(self) -> None:
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
         for signal in self._signals:
-            self._write(signal, "started")
+            self._note(signal, "started")
 
     async def stop(self) -> None:
         """Switch off: connections break, memory stays."""
@@ -158,20 +168,12 @@ class Plc:
                 if connection.transport is not None:
                     cast(asyncio.Transport, connection.transport).abort()
 
-    def close_journal(self) -> None:
-        """Write no more."""
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
-
-    async def answer(self, unit_id: int, function: int, address: int, count: int) -> ExcCodes | None:
-        """Note a request; say with which exception code it is answered, if any."""
-        self.functions[function] += 1
-        request = Request(unit_id, function, address, count)
+    def asked(self, pdu: ModbusPDU) -> None:
+        """Note a request of any kind, whether it will be answered or not."""
+        request = Request(pdu.dev_id, pdu.function_code, pdu.address, pdu.count)
+        self.functions[request.function] += 1
         self.requests.append(request)
         self.on_request(request)
-        code = self.faults.exceptions.get(unit_id)
-        return None if code is None else ExcCodes(code)
 
     def image(self, unit_id: int, function: int, start: int, registers: list[int]) -> None:
         """Put what the signals show now into the registers that are about to be read."""
@@ -181,27 +183,24 @@ class Plc:
                 signal.put(start, registers)
                 if signal.name in self._unread:
                     self._unread.discard(signal.name)
-                    self._write(signal, "first_read")
+                    self._note(signal, "first_read")
 
-    def _write(self, signal: Signal, what: str, **more: int) -> None:
-        if self._journal is None:
-            return
-        line = {"at_s": round(self._monotonic(), 6), "unit_id": signal.unit_id, "signal": signal.name, "what": what,
-                "shows": signal.shows, "total": signal.total, **more}  # fmt: skip
-        self._journal.write(json.dumps(line) + "\n")
-        self._journal.flush()
+    def _note(self, signal: Signal, what: str, **more: int) -> None:
+        self.journal.record(
+            what, unit_id=signal.unit_id, signal=signal.name, shows=signal.shows, total=signal.total, **more
+        )
 
     def _devices(self) -> list[SimDevice]:
         return [self._device(unit_id) for unit_id in self._units]
 
     def _device(self, unit_id: int) -> SimDevice:
         async def act(
-            function: int, start: int, address: int, count: int, registers: list[int], _values: Any
+            function: int, start: int, _address: int, _count: int, registers: list[int], _values: Any
         ) -> ExcCodes | None:
-            code = await self.answer(unit_id, function, address, count)
+            code = self.faults.exceptions.get(unit_id)
             if code is None and function in TABLE_OF_FUNCTION:
                 self.image(unit_id, function, start, registers)
-            return code
+            return None if code is None else ExcCodes(code)
 
         blocks = {table: self._memory(unit_id, table) for table in TABLES}
         return SimDevice(unit_id, (blocks["coil"], blocks["discrete"], blocks["holding"], blocks["input"]), action=act)
@@ -226,9 +225,14 @@ class _Handler(ServerRequestHandler):
     """One connection; its answers pass the faults."""
 
     def __init__(self, owner: Any, plc: Plc, unit_at: int) -> None:
-        super().__init__(owner, None, None, None)  # type: ignore[no-untyped-call]
+        super().__init__(owner, None, self._note, None)  # type: ignore[no-untyped-call]
         self._plc = plc
         self._unit_at = unit_at
+
+    def _note(self, sending: bool, pdu: ModbusPDU) -> ModbusPDU:
+        if not sending:
+            self._plc.asked(pdu)
+        return pdu
 
     def send(self, data: bytes, addr: Any = None) -> None:
         """Send an answer, or what the faults leave of it."""
@@ -244,6 +248,23 @@ class _Handler(ServerRequestHandler):
         """As `send` of the library, without forgetting the request that is arriving meanwhile."""
         if self.transport is not None:
             cast(asyncio.Transport, self.transport).write(answer)
+
+
+class _LineTransport(asyncio.Transport):
+    """Makes a serial port look like what the library writes to."""
+
+    def __init__(self, port: SerialPort) -> None:
+        super().__init__()
+        self._port = port
+
+    def write(self, data: Any) -> None:
+        self._port.write(bytes(data))
+
+    def close(self) -> None:
+        self._port.on_bytes = lambda _: None
+
+    def abort(self) -> None:
+        self.close()
 
 
 class _TcpServer(ModbusTcpServer):
