@@ -1,8 +1,8 @@
 """Connections to the outbox file, and what SQLite's errors mean for a promise.
 
 One connection writes and checkpoints: before 3.51.3 SQLite can corrupt a write-ahead log when two connections write
-or checkpoint at once. It checkpoints explicitly, because automatic checkpoints swallow I/O errors. All others are opened
-read-only.
+or checkpoint at once. It checkpoints explicitly, because automatic checkpoints swallow I/O errors. All others are
+opened read-only.
 """
 
 from __future__ import annotations
@@ -27,17 +27,14 @@ SYNCHRONOUS_FULL = 2
 def open_writer(path: Path) -> sqlite3.Connection:
     """Open the writing connection. Returns when a commit on it is durable.
 
-    Raises NotDurable when SQLite would not promise that, OutboxDamaged when the file is not a database.
+    Raises NotDurable when SQLite would not promise that, sqlite3.Error when the file cannot be opened or read.
     """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
-        try:
-            configure_writer(connection)
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as error:
-        raise fault_of(error) from error
+        configure_writer(connection)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

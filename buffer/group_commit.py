@@ -16,6 +16,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -53,8 +54,6 @@ class GroupCommit:
         self._queued_bytes = 0
         self._busy = False
         self._kicked = False
-        self._idle = asyncio.Event()
-        self._idle.set()
         self.fatal: OutboxError | None = None
         self.failures = 0
         """How many commits failed; grows before the futures of the failed commit are resolved."""
@@ -64,7 +63,7 @@ class GroupCommit:
     ) -> asyncio.Future[None]:
         """Queue a list; the future resolves after its commit. Raises OutboxFull when too much is queued."""
         if self.fatal is not None:
-            raise self.fatal
+            raise _copy(self.fatal)
         entries = len(drafts)
         size = sum([len(draft.payload) for draft in drafts]) + entries * ENTRY_OVERHEAD_BYTES
         if self._queue and (
@@ -79,7 +78,7 @@ class GroupCommit:
     def submit(self, run: Callable[[Writer], Any], *, writes: bool = True) -> asyncio.Future[Any]:
         """Queue a job behind everything queued so far; the future has its result after its commit."""
         if self.fatal is not None:
-            raise self.fatal
+            raise _copy(self.fatal)
         future: asyncio.Future[Any] = self._loop.create_future()
         self._put(Job(run, future, writes), 0, 0)
         return future
@@ -90,8 +89,8 @@ class GroupCommit:
         return self._queued_bytes
 
     async def drained(self) -> None:
-        """Return when nothing is queued and the writer is idle."""
-        await self._idle.wait()
+        """Return when everything queued so far is settled. Raises CommitUnknown."""
+        await self.submit(Writer.check, writes=False)
 
     def _put(self, item: Item, entries: int, size: int) -> None:
         with self._lock:
@@ -101,7 +100,6 @@ class GroupCommit:
             kick = not (self._busy or self._kicked)
         if kick:
             self._kicked = True
-            self._idle.clear()
             if self._limits.commit_linger_s > 0:
                 self._loop.call_later(self._limits.commit_linger_s, self._kick)
             else:
@@ -118,7 +116,7 @@ class GroupCommit:
 
     def _ended(self, work: Future[None]) -> None:
         """A writer that stopped for a reason nobody foresaw must not leave callers waiting. Any thread."""
-        error = work.exception()
+        error = None if work.cancelled() else work.exception()
         if error is not None:
             unknown = CommitUnknown(f"the writer stopped: {error!r}")
             unknown.__cause__ = error
@@ -146,7 +144,6 @@ class GroupCommit:
             queue = self._queue
             if not queue:
                 self._busy = False
-                self._loop.call_soon_threadsafe(self._rest)
                 return []
             if self._queued_entries <= self._limits.commit_entries_max:
                 self._queue = []
@@ -163,10 +160,6 @@ class GroupCommit:
             self._queued_entries -= entries
             self._queue = queue[count:]
             return queue[:count]
-
-    def _rest(self) -> None:
-        if not (self._busy or self._kicked or self._queue):
-            self._idle.set()
 
     def _settled(self, outcomes: Sequence[Outcome]) -> None:
         """Resolve every future of a commit. The event loop."""
@@ -197,14 +190,15 @@ class GroupCommit:
         if isinstance(error, OutboxFull):
             self._on_refused(error)
         if is_fatal:
-            self._busy = False
-            self._idle.set()
             self._on_fatal(error)
             return
         self._start(partial(self._write_jobs, jobs))
 
     def _write_jobs(self, jobs: Sequence[Job]) -> None:
         """Commit what the failed commit had beside its appends, then go on. The writer thread."""
+        # What the log holds can often be moved into the file, which leaves the log's space for the settles.
+        with suppress(OutboxFull):
+            self._writer.checkpoint("PASSIVE")
         if jobs:
             self._writing = jobs
             try:

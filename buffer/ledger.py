@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from buffer import audit
+from buffer.errors import OutboxDamaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class ChainHead:
 def read_ledger(connection: sqlite3.Connection) -> Ledger:
     """Return the ledger row."""
     row = connection.execute("SELECT head_seq, head_chain, accepted, purged, operating_ms FROM ledger").fetchone()
+    if row is None:
+        raise OutboxDamaged("the ledger of the outbox is empty")
     return Ledger(*row)
 
 

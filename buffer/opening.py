@@ -30,6 +30,7 @@ from buffer.writer import Writer
 class Opened:
     """Everything an open outbox consists of."""
 
+    folder: Path
     lock: FolderLock
     writer: Writer
     reader: OutboxReader
@@ -71,17 +72,28 @@ def open_files(
         marks = connection.execute("SELECT operating_ms, seq FROM age_mark ORDER BY operating_ms").fetchall()
         for _ in range(2):
             connections.append(open_reader(path))
-        return Opened(lock, writer, OutboxReader(connections[1]), connections[2], epochs, marks[-1440:], clock, room)
+        return Opened(
+            folder, lock, writer, OutboxReader(connections[1]), connections[2], epochs, marks[-1440:], clock, room
+        )
     except BaseException as error:
         for one in reversed(connections):
             one.close()
         lock.release()
         if isinstance(error, sqlite3.Error):
-            fault = fault_of(error)
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-                fault = OutboxDamaged(f"the outbox file is damaged ({error})")
-            raise fault from error
+            raise fault_at_open(error) from error
         raise
+
+
+def fault_at_open(error: sqlite3.Error) -> OutboxError:
+    """Return what a database error means while nothing has been promised yet."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    match code:
+        case sqlite3.SQLITE_ERROR | sqlite3.SQLITE_CONSTRAINT | sqlite3.SQLITE_MISMATCH:
+            return OutboxDamaged(f"the tables of the outbox are not as they should be ({error})")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            return OutboxError(f"the outbox cannot be opened ({error})", hint="check the owner of [storage] path")
+        case _:
+            return fault_of(error)
 
 
 def close_files(opened: Opened) -> None:

@@ -23,14 +23,14 @@ from buffer.audit import AuditRecord
 from buffer.census import Census
 from buffer.connection import fault_of
 from buffer.entry import Draft, Entry, Redelivery, StateRow
-from buffer.errors import OutboxClosed, OutboxError, OutboxFull
+from buffer.errors import CommitUnknown, OutboxClosed, OutboxError, OutboxFull
 from buffer.forecast import Forecast
 from buffer.group_commit import GroupCommit
 from buffer.ledger import ChainHead, Epoch
 from buffer.limits import Limits
 from buffer.opening import Opened, abandon_files, close_files, open_files
 from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
-from buffer.reader import EntryFilter
+from buffer.reader import EntryFilter, OutboxReader
 from buffer.stats import OutboxStats, take_stats
 from buffer.verify import Verification
 from buffer.writer import Writer
@@ -69,7 +69,7 @@ class Outbox:
         self._monotonic = monotonic
         self._room = opened.room
         self._closed = False
-        self._head_seq = opened.writer.ledger.head_seq
+        self._head_seq = opened.writer.committed_seq
         self._head_waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._forecast = Forecast(opened.marks)
         self._forecast.observe(opened.clock.now_ms(), self._head_seq)
@@ -125,10 +125,9 @@ class Outbox:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(deadline_s):
-                await self._group.drained()
-        except TimeoutError:
-            await loop.run_in_executor(self._reader_executor, abandon_files, self._opened)
-            raise
+                await self._group.drained()  # on TimeoutError the lock stays: the writer thread may still be writing
+        except CommitUnknown:
+            pass  # whoever waited for it has been told
         end = close_files if self._group.fatal is None else abandon_files
         await loop.run_in_executor(self._executor, end, self._opened)
 
@@ -313,8 +312,8 @@ class Outbox:
         return await self._read(self._opened.reader.head_of_chain)
 
     async def verify(self) -> Verification:
-        """Prove the whole journal; minutes on a large outbox, during which other reads wait."""
-        return await self._read(self._opened.reader.verify)
+        """Prove the whole journal, on a connection of its own: minutes on a large outbox."""
+        return await self._read(self._verify)
 
     async def alive(self) -> None:
         """Return when the writer thread has answered and the files are still there. Needs no commit and no network."""
@@ -336,6 +335,13 @@ class Outbox:
 
     # -- within
 
+    def _verify(self) -> Verification:
+        reader = OutboxReader.open(self._opened.folder)
+        try:
+            return reader.verify()
+        finally:
+            reader.close()
+
     async def _write(self, run: Callable[..., T], *arguments: Any, **options: Any) -> T:
         return await self._submit(lambda writer: run(writer, *arguments, **options))
 
@@ -355,7 +361,7 @@ class Outbox:
 
     def _committed(self) -> None:
         """A commit is on disk. The event loop, before its futures are resolved."""
-        self._head_seq = self._opened.writer.ledger.head_seq
+        self._head_seq = self._opened.writer.committed_seq
         self._forecast.observe(self._opened.clock.now_ms(), self._head_seq)
         if self._head_waiters:
             due = [waiter for after, waiter in self._head_waiters if after < self._head_seq]

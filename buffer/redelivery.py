@@ -18,14 +18,12 @@ LOOKUP_SIZES = (1, 8, 64, 256)
 SWEEP_ROWS_MIN = 16
 
 # CROSS JOIN fixes the order: `WHERE (device, message_id) IN (VALUES ...)` reads the same but scans the whole table.
-_LOOKUPS = {
-    size: (
-        f"WITH wanted (d, m) AS (VALUES {','.join(['(?,?)'] * size)})"
-        " SELECT device, message_id, fingerprint, verdict, committed_ms"
-        " FROM wanted CROSS JOIN redelivery ON device = d AND message_id = m"
-    )
-    for size in LOOKUP_SIZES
-}
+_LOOKUP = """
+WITH wanted (d, m) AS (VALUES {keys})
+SELECT device, message_id, fingerprint, verdict, committed_ms
+FROM wanted CROSS JOIN redelivery ON device = d AND message_id = m
+"""
+_LOOKUPS = {size: _LOOKUP.format(keys=",".join(["(?,?)"] * size)) for size in LOOKUP_SIZES}
 
 _HAND = """
 SELECT device, message_id FROM redelivery

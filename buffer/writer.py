@@ -91,6 +91,9 @@ class Writer:
         self.clock = clock
         self.wall = wall
         self.ledger: Ledger = read_ledger(connection)
+        """Where the transaction in progress is; the writer thread only."""
+        self.committed_seq = self.ledger.head_seq
+        """The newest seq on disk; any thread may read it."""
         self.retention_due = True
         """Set when something changed that may let entries leave (a settle, pressure)."""
         self._path = path
@@ -149,6 +152,7 @@ class Writer:
         execute = self.connection.execute
         try:
             self.ledger = read_ledger(self.connection)
+            self.committed_seq = self.ledger.head_seq
             (pages,) = execute("PRAGMA page_count").fetchone()
             (free_pages,) = execute("PRAGMA freelist_count").fetchone()
             (page_bytes,) = execute("PRAGMA page_size").fetchone()
