@@ -222,9 +222,15 @@ def _encoded(record: Any) -> bytes:
 
 def _tag(device: str, plan: Plan, record: Any, message: Any, raw: bytes) -> Reading:
     def at(path: Path | None) -> Any:
+        # walk() written out: this is called seven times for every read of every tag
         if path is None:
             return MISSING
-        return walk(message if path[0] else record, path[1])
+        value = message if path[0] else record
+        for key in path[1]:
+            if not isinstance(value, dict):
+                return MISSING
+            value = value.get(key, MISSING)
+        return value
 
     read = TagRead(
         epc=_epc(at(plan.epc_hex), at(plan.epc_base64)),
@@ -267,6 +273,8 @@ def _tid(as_hex: Any, as_base64: Any) -> str | None:
 
 
 def _number(value: Any) -> float | None:
+    if value is MISSING:
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -277,6 +285,8 @@ def _number(value: Any) -> float | None:
 
 
 def _whole(value: Any, low: int, high: int) -> int | None:
+    if type(value) is int and low <= value <= high:
+        return value
     number = _number(value)
     return int(number) if number is not None and low <= number <= high and number == int(number) else None
 

@@ -6,9 +6,10 @@ would let one tag pass for another: bits behind the identity, reserved bits and 
 dropped without a word. So it is believed only when encoding its answer again gives exactly the bits that were read
 (plus zero bits up to a whole byte or a whole 16-bit memory word). Everything else keeps its bits as `urn:epc:raw`
 (TDS section 12) with a reason: vendor numbers in tags nobody encoded, ISO 15962 content, TDS 2.x headers, wrong
-lengths. A tag never raises, and a raw tag is still a good observation: it can be found again by its bits. (ADI, the
-aviation scheme, always ends there: epcpy 0.1.8 reads its six-bit characters out of step.)
-(ADI, the aviation scheme, always ends there: epcpy 0.1.8 reads its six-bit characters out of step.)
+lengths. A tag never raises, and a raw tag is still a good observation: it can be found again by its bits.
+
+Two kinds of good tags end there because of epcpy 0.1.8: ADI (aviation), whose six-bit characters it reads out of step,
+and text serials in which / < > or ? comes first or right behind " % or &, whose escapes it takes apart wrongly.
 
 The reading carries no protocol control word, so the raw form cannot state an Application Family Identifier.
 """

@@ -1,0 +1,164 @@
+"""Tags are what they say, or raw; never somebody else, and never an exception."""
+
+import random
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.capture.tag import EPC_BYTES_MAX, TAGS_CACHED_MAX, decode_tag
+from simulators.epc import check_digit, sgtin_96, sgtin_198, sscc_96
+
+PREFIX_LENGTHS = range(6, 13)
+SERIAL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!\"%&'()*+,-./:;<=>?_"
+"""GS1 AI encodable character set 82 (General Specifications, figure 7.11-1)."""
+
+
+def prefixes(digits: int) -> st.SearchStrategy[tuple[str, str]]:
+    """A GS1 Company Prefix and what is left of `digits`."""
+    return st.tuples(st.sampled_from(PREFIX_LENGTHS), st.integers(0, 10**digits - 1)).map(
+        lambda drawn: (f"{drawn[1]:0{digits}d}"[: drawn[0]], f"{drawn[1]:0{digits}d}"[drawn[0] :])
+    )
+
+
+def test_sgtin_96_of_the_standard() -> None:
+    """TDS 1.13, E.3. Laid out by hand: 0x30, filter 3 = 011, partition 5 = 101, 24 bits 614141, 20 bits 812345,
+    38 bits 6789."""
+    bits = f"{0x30:08b}" + "011" + "101" + f"{614141:024b}" + f"{812345:020b}" + f"{6789:038b}"
+    epc = int(bits, 2).to_bytes(12)
+    assert epc.hex() == "3074257bf7194e4000001a85"
+    tag = decode_tag(epc)
+    assert (tag.epc, tag.scheme, tag.filter) == ("urn:epc:id:sgtin:0614141.812345.6789", "sgtin-96", 3)
+    assert (tag.gtin, tag.serial) == ("80614141123458", "6789")
+    assert (tag.is_raw, tag.reason, tag.sscc) == (False, None, None)
+
+
+def test_sscc_96_of_the_standard() -> None:
+    tag = decode_tag(bytes.fromhex("3174257BF4499602D2000000"))
+    assert (tag.epc, tag.sscc, tag.filter) == ("urn:epc:id:sscc:0614141.1234567890", "106141412345678908", 3)
+    assert tag.gtin is None
+
+
+@pytest.mark.parametrize(
+    ("epc", "uri", "field", "key"),
+    [
+        ("3274257BF46072000000162E", "urn:epc:id:sgln:0614141.12345.5678", "gln", "0614141123452"),
+        ("3374257BF40C0E400000162E", "urn:epc:id:grai:0614141.12345.5678", "grai", "06141411234525678"),
+        ("3474257BF40000000000162E", "urn:epc:id:giai:0614141.5678", "giai", "06141415678"),
+    ],
+)
+def test_keys_of_the_other_schemes(epc: str, uri: str, field: str, key: str) -> None:
+    """TDS 1.13, E.3, filter 3."""
+    tag = decode_tag(bytes.fromhex(epc))
+    assert (tag.epc, getattr(tag, field), tag.filter) == (uri, key, 3)
+
+
+def test_a_location_tag_gives_its_uri() -> None:
+    tag = decode_tag(bytes.fromhex("3274257BF46072000000162E"))
+    assert tag.sgln == tag.epc == "urn:epc:id:sgln:0614141.12345.5678"
+
+
+def test_a_serial_with_a_slash_is_escaped_in_the_uri_only() -> None:
+    tag = decode_tag(sgtin_198("0614141", "712345", "32a/b", filter_value=3))
+    assert (tag.epc, tag.serial) == ("urn:epc:id:sgtin:0614141.712345.32a%2Fb", "32a/b")
+
+
+@pytest.mark.parametrize(
+    ("epc", "told"),
+    [
+        ("E28011606000020528F904FA", "never encoded"),
+        ("F7950614141812345678901234567890", r"SGTIN\+"),
+        ("FB950614141812345678901234567890", r"DSGTIN\+"),
+        ("A15020B0C1D2E3F405162738", "not an EPC binary header"),
+        ("000000000000000000000343", "not an EPC binary header"),
+        ("3074257BF7194E4000001A85FFFF", "more than one"),
+        ("3074257BF7194E4000001A850000", "more than one"),
+        ("3074257BF7194E4000001A8500", "more than one"),
+        ("3074257BF7194E400000", "sgtin-96"),
+        ("30", "sgtin-96"),
+        ("307C257BF7194E4000001A85", "sgtin-96"),
+        ("3174257BF4499602D2000001", "more than one"),
+    ],
+)
+def test_what_is_not_known_stays_raw_and_says_why(epc: str, told: str) -> None:
+    """Vendor tags, TDS 2.x, ISO content, a bib number, bytes behind the end, cut off, partition 7, reserved bits."""
+    tag = decode_tag(bytes.fromhex(epc))
+    assert tag.epc == f"urn:epc:raw:{len(epc) * 4}.x{epc}"
+    assert tag.is_raw
+    assert tag.reason is not None
+    assert re.search(told, tag.reason)
+    assert (tag.gtin, tag.sscc, tag.filter) == (None, None, None)
+
+
+def test_characters_behind_the_end_of_a_serial_are_not_swallowed() -> None:
+    """An SGTIN-198 whose serial goes on behind a NUL: epcpy reads "AB", and so it would be another tag's name."""
+    whole = int.from_bytes(sgtin_198("0614141", "712345", "AB"))
+    spare = 208 - 198
+    beyond = whole | ord("C") << (spare + 7 * (20 - 4))  # the fourth character, the third being NUL
+    assert decode_tag(beyond.to_bytes(26)).is_raw
+    assert decode_tag(whole.to_bytes(26)).serial == "AB"
+
+
+def test_a_serial_of_198_bits_may_come_in_whole_bytes_or_whole_words() -> None:
+    words = sgtin_198("0614141", "712345", "32a/b")
+    assert len(words) == 26
+    assert decode_tag(words).epc == decode_tag(words[:25]).epc
+    assert decode_tag(words[:24]).is_raw
+    assert decode_tag(words + b"\0\0").is_raw
+    assert decode_tag(words[:-1] + b"\1").is_raw
+
+
+@given(prefixes(13), st.integers(0, 2**38 - 1), st.integers(0, 7))
+def test_any_sgtin_96_comes_back(parts: tuple[str, str], serial: int, filter_value: int) -> None:
+    prefix, item = parts
+    tag = decode_tag(sgtin_96(prefix, item, serial, filter_value=filter_value))
+    body = item[0] + prefix + item[1:]
+    assert tag.epc == f"urn:epc:id:sgtin:{prefix}.{item}.{serial}"
+    assert (tag.gtin, tag.serial, tag.filter) == (body + check_digit(body), str(serial), filter_value)
+
+
+@given(prefixes(13), st.text(SERIAL, min_size=1, max_size=20), st.integers(0, 7))
+def test_any_sgtin_198_comes_back(parts: tuple[str, str], serial: str, filter_value: int) -> None:
+    """Some serial numbers with / < > ? are legal and beyond epcpy 0.1.8: those stay raw, and are never misread."""
+    prefix, item = parts
+    tag = decode_tag(sgtin_198(prefix, item, serial, filter_value=filter_value))
+    if tag.is_raw and set(serial) & set("/<>?"):
+        return
+    body = item[0] + prefix + item[1:]
+    assert (tag.gtin, tag.serial, tag.filter) == (body + check_digit(body), serial, filter_value)
+
+
+@given(prefixes(17), st.integers(0, 7))
+def test_any_sscc_96_comes_back(parts: tuple[str, str], filter_value: int) -> None:
+    prefix, reference = parts
+    tag = decode_tag(sscc_96(prefix, reference, filter_value=filter_value))
+    body = reference[0] + prefix + reference[1:]
+    assert (tag.epc, tag.sscc) == (f"urn:epc:id:sscc:{prefix}.{reference}", body + check_digit(body))
+
+
+@given(st.binary(max_size=EPC_BYTES_MAX + 2) | st.binary(min_size=11, max_size=25).map(lambda rest: b"\x30" + rest))
+def test_no_tag_raises_and_every_tag_has_a_name(epc: bytes) -> None:
+    tag = decode_tag(epc)
+    assert tag.epc.startswith("urn:epc:")
+    assert tag.is_raw == (tag.reason is not None)
+    if tag.is_raw:
+        assert tag.epc == f"urn:epc:raw:{len(epc) * 8}.x{epc.hex().upper()}"
+
+
+@given(
+    st.sampled_from([0x2C, 0x2D, 0x2E, 0x2F, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x3C, 0x3F]),
+    st.binary(min_size=11, max_size=11),
+)
+def test_two_tags_never_share_a_name(header: int, rest: bytes) -> None:
+    """Flip one bit that is not the filter's: the name changes."""
+    epc = bytes([header]) + rest
+    bit = random.Random(rest).choice([*range(8), *range(14, 96)])
+    other = (int.from_bytes(epc) ^ 1 << (95 - bit)).to_bytes(12)
+    assert decode_tag(epc).epc != decode_tag(other).epc
+
+
+def test_the_cache_is_bounded() -> None:
+    for number in range(TAGS_CACHED_MAX + 100):
+        decode_tag(b"\xe2" + number.to_bytes(11))
+    assert decode_tag.cache_info().currsize == TAGS_CACHED_MAX
