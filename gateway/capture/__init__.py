@@ -1,1 +1,1 @@
-"""From readings to events, in one step."""
+"""Capture: readings become events, and each is on disk before its device hears so."""

@@ -15,6 +15,8 @@ def decimal_text(text: str) -> str | None:
 
     "007", "1E+2" and "+5" are numbers of devices and spreadsheets: they are brought into form, their value is kept.
     """
+    if text.isdigit() and text.isascii() and text[0] != "0" and len(text) <= 18:
+        return text  # nearly always, and four times faster than the expression
     if _PLAIN.fullmatch(text):
         return text
     if not text.isascii() or len(text) > 40 or "_" in text:

@@ -63,7 +63,7 @@ _GTIN_LENGTHS: Final = (8, 12, 13, 14)
 _WHOLE_KEY: Final = re.compile(r"00[0-9]{18}|0[12][0-9]{14}")
 _BRACKETS: Final = re.compile(r"\((?:00\)[0-9]{18}|0[12]\)[0-9]{14})")
 _HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
-_NUMBERED_KEY: Final = re.compile(r"/(?:00|01|8006|8003|8004|414|253|255|401|402)/[0-9]+(?:/|$)")
+_NUMBERED_KEY: Final = re.compile(r"/(?P<ai>00|01|8006|8003|8004|414|253|255|401|402)/(?P<key>[0-9]+)(?:/|$)")
 _LINK_CONFIG: Final = ParseConfig(gs1_element_strings_verify_date=False)
 _KEYS: Final = ("00", "01", "02", "8006")
 _DOUBLED_LENGTHS: Final = (8, 12, 13, 14, 18, 20)
@@ -170,7 +170,7 @@ def _read(text: str, symbology: str | None, patterns: Sequence[LabelPattern], pr
         return _read_bare(plain, year)
     if _HTTP.match(plain):
         return _read_link(plain, year)
-    if is_gs1 or symbology[1] == "I":
+    if is_gs1 or symbology.startswith("]I"):
         return _read_gs1(text, plain, symbology, year)
     return _read_plain(plain)
 
@@ -210,16 +210,16 @@ def _read_bare(text: str, year: int) -> Label:
             return _gtin(text)
         if len(text) == 18:
             return _sscc(text)
-    if _WHOLE_KEY.match(text) or SEPARATOR in text:
+    if (text[0] == "0" and _WHOLE_KEY.match(text)) or SEPARATOR in text:
         _check_not_doubled(text)
         return _from_elements(read_message(text, year), year)
-    if _HTTP.match(text):
+    if text[0] in "hH" and _HTTP.match(text):
         return _read_link(text, year)
     return _read_plain(text)
 
 
 def _read_plain(text: str) -> Label:
-    if _BRACKETS.match(text):
+    if text[0] == "(" and _BRACKETS.match(text):
         return _problem("the printed brackets are part of the data: the label is no GS1 element string")
     return Label("item", text, LabelItem(code=text))
 
@@ -268,8 +268,11 @@ def _read_link(text: str, year: int) -> Label:
         path = urlsplit(address).path
     except ValueError:
         return _read_plain(text)
-    if not _NUMBERED_KEY.search(path):
+    found = _NUMBERED_KEY.search(path)
+    if not found:
         return _read_plain(text)
+    if found["ai"] == "01" and len(found["key"]) not in _GTIN_LENGTHS:  # biip fills up any number with zeros
+        return _problem(f"GS1 Digital Link: {found['key']} is no GTIN")
     try:
         link = GS1DigitalLinkURI.parse(address, config=_LINK_CONFIG)
     except ParseError as error:

@@ -24,13 +24,12 @@ otherwise be stored five hundred times.
 
 from __future__ import annotations
 
+import math
 import re
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
-
-from pydantic_core import to_json
 
 from buffer.entry import Draft
 from drivers.reading import Measurement, Reading, Remark, ScanContext, TagRead
@@ -39,7 +38,7 @@ from gateway.capture.label import Label, LabelItem, LabelReader, split_symbology
 from gateway.capture.site_map import ROUTES_MAX, Route, SiteMap, Station
 from gateway.capture.station import ACTIVITIES, CommandUnknown, Session, told, used
 from gateway.capture.tag import decode_tag
-from gateway.events.cloudevents import NO_PARTS, EventIds, Json, Parts, Template, instant, part, quote
+from gateway.events.cloudevents import EventIds, Template, instant, part, quote
 from gateway.events.model import UNIT_EACH, DeviceState
 
 EVIDENCE_BYTES_MAX: Final = 65_536
@@ -78,7 +77,8 @@ class Moment(NamedTuple):
     ms: int
     """Wall clock, milliseconds since 1970 UTC."""
     text: str
-    parts: Parts
+    parts: str
+    """The members all its events have in common."""
 
 
 class Captured(NamedTuple):
@@ -94,7 +94,7 @@ class Captured(NamedTuple):
 def moment(ms: int, clock: str) -> Moment:
     """Return the moment of the wall clock `ms`; `clock` is its quality."""
     text = instant(ms)
-    return Moment(ms, text, Parts(f',"captured_at":"{text}","clock":"{clock}"'))
+    return Moment(ms, text, f',"captured_at":"{text}","clock":"{clock}"')
 
 
 class Normaliser:
@@ -230,13 +230,13 @@ class Normaliser:
         station = route.station
         template = self._templates.get((station.id, shape)) or self._template(station, shape)
         device = self._devices.get(route.device) or self._device(route)
-        if reading.message_id is not None:
+        if reading.message_id:
             device = f'{device},"message_id":{quote(reading.message_id)}}}'
         else:
             device += "}"
         event_id = self._ids()
         occurred_at = at.text if reading.at is None else _occurred_at(reading.at, at)
-        payload = template.encode(event_id, occurred_at, at.parts, Parts(device), parts)
+        payload = template.encode(event_id, occurred_at, at.parts, device, parts)
         return Draft(event_id, template.type, station.id, route.device, at.ms, payload)
 
     def _template(self, station: Station, shape: str) -> Template:
@@ -268,7 +268,7 @@ def _context_problem(context: ScanContext) -> str | None:
         return f'"{context.activity[:40]}" is not an activity'
     if context.quantity is not None and decimal_text(context.quantity) is None:
         return f'"{context.quantity[:40]}" is not a quantity'
-    if context.unit is not None and not is_unit(context.unit):
+    if context.unit and not is_unit(context.unit):
         return f'"{context.unit[:40]}" is not a UN/ECE unit code'
     return None
 
@@ -293,8 +293,8 @@ def _work_parts(context: ScanContext, session: Session) -> str:
     if context.document:
         return f'{parts},"document":{{"id":{quote(context.document)}}}'
     if session.document:
-        kind = part("type", session.document_type) if session.document_type else NO_PARTS
-        line = part("line", session.document_line) if session.document_line else NO_PARTS
+        kind = part("type", session.document_type) if session.document_type else ""
+        line = part("line", session.document_line) if session.document_line else ""
         return f'{parts},"document":{{"id":{quote(session.document)}{kind}{line}}}'
     return parts
 
@@ -341,7 +341,7 @@ def _is_unicode(text: str) -> bool:
 
 def _tag_part(tag: TagRead) -> str:
     stated = {"antenna": tag.antenna, "rssi_dbm": tag.rssi_dbm, "tid": tag.tid or None, "seen_count": tag.seen_count}
-    return f',"tag_read":{_object({name: value for name, value in stated.items() if value is not None})}'
+    return f',"tag_read":{{{_members(stated)}}}'
 
 
 def _measurement_part(measurement: Measurement) -> str:
@@ -352,8 +352,13 @@ def _measurement_part(measurement: Measurement) -> str:
         "previous": measurement.previous,
         "raw": measurement.raw,
     }
-    return f',"measurement":{_object({name: value for name, value in stated.items() if value is not None})}'
+    return f',"measurement":{{{_members(stated)}}}'
 
 
-def _object(members: Mapping[str, str | int | float]) -> Json:
-    return Json(to_json(members, inf_nan_mode="null").decode())
+def _members(stated: Mapping[str, str | float | None]) -> str:
+    """Return what is stated as members; a number that JSON cannot hold (NaN) is not stated."""
+    return ",".join(
+        f'"{name}":{quote(value) if isinstance(value, str) else value}'
+        for name, value in stated.items()
+        if value is not None and (isinstance(value, str) or math.isfinite(value))
+    )

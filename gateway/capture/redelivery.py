@@ -53,12 +53,13 @@ def encode_verdict(verdict: Verdict) -> bytes:
 
 
 def decode_verdict(kept: bytes) -> Verdict:
-    """Return the original verdict, marked as redelivered. Raises ValueError for what `encode_verdict` did not write."""
-    result, events, *remarks = kept.decode().split(_FIELD)
-    if result not in _RESULTS or len(remarks) % 2:
-        raise ValueError(f"{kept!r} is no verdict")
-    exceptions = tuple(Remark(code, message) for code, message in zip(remarks[::2], remarks[1::2], strict=True))
-    return Verdict(_RESULTS[result], tuple(events.split(",")) if events else (), exceptions, redelivered=True)
+    """Return the original verdict, marked as redelivered. A verdict that became unreadable on disk was still given for
+    a message that was stored: that much is said."""
+    result, _, rest = kept.decode("utf-8", "replace").partition(_FIELD)
+    events, *remarks = rest.split(_FIELD)
+    exceptions = tuple(Remark(code, message) for code, message in zip(remarks[::2], remarks[1::2], strict=False))
+    ids = tuple(events.split(",")) if events else ()
+    return Verdict(_RESULTS.get(result, "stored"), ids, exceptions, redelivered=True)
 
 
 def again(verdict: Verdict) -> Verdict:

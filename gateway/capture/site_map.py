@@ -6,6 +6,7 @@ first, then by the longest pattern ("hh-*") that fits it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,6 +16,8 @@ from gateway.capture.label_pattern import LabelPattern
 
 ROUTES_MAX: Final = 10_000
 """Devices whose route is remembered; with more at one gateway the memory is begun afresh."""
+_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+"""What may stand for the "*" of a pattern comes from outside: it must still make an id."""
 MOBILE_DRIVERS: Final = ("handheld",)
 """Devices of these drivers carry their own context, so their session is their own."""
 
@@ -95,7 +98,7 @@ class SiteMap:
 
     def _find(self, device: str) -> Route | None:
         entry = self._exact.get(device)
-        if entry is None:
+        if entry is None and _ID.fullmatch(device):
             entry = next((entry for prefix, entry in self._prefixes if device.startswith(prefix)), None)
         if entry is None:
             return None

@@ -1,0 +1,391 @@
+"""Readings in, verdicts out: the one step in which a scan becomes a fact.
+
+Theory of operation. `take` works in two halves. The first half has no await: redeliveries are looked up, repeat reads
+told apart, labels read, sessions moved on, events encoded, and everything that explains them (session rows, counter
+values, event cycles, the answers to numbered messages) goes to the outbox in one append, hence in one commit. So the
+memory that the next take works on includes what is not committed yet, and the order of appends is the order of takes.
+The second half waits for the commit and answers; nothing is answered that is not on disk.
+
+A take collects its effects in a `_Step` and publishes them only when the append was accepted: a full outbox leaves no
+trace. When a commit fails, everything queued behind it fails with it (`OutboxPort.failures` tells at once, before any
+future is looked at), and the next take first reloads what is committed.
+
+Redelivery. The answers of committed messages are in the outbox, those in flight here; a message sent again while its
+first copy is in flight waits for that copy's commit. A known number with other content is another message of a device
+that was reset: stored, with the remark `message_id_reused`, and the number means the new one from then on. A device
+without numbers cannot be told from a person who scans twice: when its driver says it may be repeating itself and the
+content is that of its last stored reading, the event is stored and flagged.
+
+The waiting is shielded: a driver that is cancelled neither undoes the commit nor takes the answer from others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from buffer.entry import Draft, Redelivery, StateRow
+from buffer.errors import OutboxError
+from drivers.contract import StorageUnavailable
+from drivers.reading import Reading, Remark, Verdict
+from gateway.capture.event_cycle import EventCycle, Seal, device_seconds
+from gateway.capture.intake_counts import IntakeCounts, Tally
+from gateway.capture.knocking import Knock, KnockingRegister
+from gateway.capture.label import LabelReader
+from gateway.capture.normalise import Captured, Moment, Normaliser, moment
+from gateway.capture.outbox_port import OutboxPort
+from gateway.capture.redelivery import again, decode_verdict, encode_verdict, fingerprint
+from gateway.capture.session_book import SessionBook, session_rows
+from gateway.capture.site_map import Route, SiteMap, Station
+from gateway.capture.station import EMPTY, Session
+from gateway.capture.station import STATE_PREFIX as SESSION_PREFIX
+from gateway.events.cloudevents import EventIds
+from gateway.events.model import ClockQuality, DeviceState
+
+BUILT_IN_YEAR: Final = 2026
+"""No clock is earlier than this program: a gateway that starts in 1970 still reads expiry dates right."""
+LAST_PREFIX: Final = "last/"
+_MS_PER_YEAR: Final = 31_556_952_000
+
+Key = tuple[str, str]
+
+
+class _Step:
+    """The effects of one take, until its commit is known."""
+
+    __slots__ = ("answers", "cycles", "drafts", "future", "last", "redelivered", "seals", "sessions", "state", "waits")
+
+    def __init__(self) -> None:
+        self.drafts: list[Draft] = []
+        self.state: dict[str, bytes | None] = {}
+        self.answers: dict[Key, tuple[bytes, Verdict]] = {}
+        self.sessions: dict[str, Session] = {}
+        self.last: dict[str, bytes] = {}
+        self.cycles: dict[EventCycle, None] = {}
+        self.seals: list[tuple[EventCycle, Seal]] = []
+        self.future: asyncio.Future[None] | None = None
+        self.waits: list[_Step] = []
+        """Steps of earlier takes whose commit must be known before this one answers."""
+        self.redelivered = 0
+
+
+class Intake:
+    """The way of every reading into the outbox. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        site: SiteMap,
+        outbox: OutboxPort,
+        *,
+        wall: Callable[[], int],
+        monotonic: Callable[[], float],
+        ids: EventIds,
+        clock_quality: Callable[[], ClockQuality],
+        knocking: KnockingRegister | None = None,
+    ) -> None:
+        """`wall` gives milliseconds since 1970 UTC, `monotonic` seconds. Loads the committed state; raises
+        OutboxError when that cannot be read."""
+        self._outbox = outbox
+        self._wall = wall
+        self._monotonic = monotonic
+        self._ids = ids
+        self._clock_quality = clock_quality
+        self._knocking = knocking or KnockingRegister()
+        self._tally = Tally()
+        self._year = BUILT_IN_YEAR
+        self._book = SessionBook()
+        self._last: dict[str, bytes] = {}
+        self._cycles: dict[str, EventCycle] = {}
+        self._in_flight: dict[Key, tuple[bytes, Verdict, _Step]] = {}
+        self._steps: dict[_Step, None] = {}  # appended and not settled, oldest first
+        self.adopt(site)
+        self._load()
+
+    def adopt(self, site: SiteMap) -> None:
+        """Work by another map of the site from the next take on; sessions and event cycles go on."""
+        self._site = site
+        self._stations = {station.id: station for station in site.stations}
+        labels = LabelReader(site.label_patterns, site.command_prefix, year=lambda: self._year)
+        self._normaliser = Normaliser(site, self._outbox.source, self._ids, labels)
+        for device in site.devices:
+            self._knocking.forget(device.id)
+        for reader, cycle in self._cycles.items():
+            station = self._stations.get(reader.partition(":")[0])
+            if station is not None:
+                cycle.spec = station.event_cycle
+
+    async def take(self, readings: Sequence[Reading]) -> list[Verdict]:
+        """Return one verdict a reading, in order, when all of them are on disk; raise StorageUnavailable when they are
+        not, or when it is unknown: no device may be acknowledged then."""
+        try:
+            step, verdicts = self._decide(readings)
+        except OutboxError as error:
+            self._tally.refused["storage"] += len(readings)
+            raise _unavailable(error) from error
+        await self._commits(step)
+        self._tally.redelivered += step.redelivered
+        return verdicts
+
+    async def device_event(self, device: str, state: DeviceState, reason: str | None = None) -> str:
+        """Store that a device went up, down, silent or degraded; return the event's id when it is on disk. Raises
+        StorageUnavailable. A link that is no device of its own is a device at the gateway."""
+        self._begin()
+        route = self._site.route(device) or self._gateway_route(device)
+        step = _Step()
+        draft = self._normaliser.device(route, state, reason, moment(self._wall(), self._clock_quality()))
+        step.drafts.append(draft)
+        try:
+            self._append(step, self._monotonic(), self._wall())
+        except OutboxError as error:
+            raise _unavailable(error) from error
+        await self._commits(step)
+        return draft.id
+
+    def counts(self) -> IntakeCounts:
+        """Return what was taken since start, for metrics."""
+        return self._tally.counts(self._knocking.unlisted, sum(cycle.forced_out for cycle in self._cycles.values()))
+
+    def knocks(self) -> list[Knock]:
+        """Return the devices that spoke and are not configured."""
+        return self._knocking.knocks()
+
+    def _decide(self, readings: Sequence[Reading]) -> tuple[_Step, list[Verdict]]:
+        """The first half of `take`: no await from here to `append`."""
+        self._begin()
+        wall_ms, now = self._wall(), self._monotonic()
+        self._year = max(BUILT_IN_YEAR, 1970 + wall_ms // _MS_PER_YEAR)
+        at = moment(wall_ms, self._clock_quality())
+        in_flight = self._in_flight
+        keys = [
+            key
+            for reading in readings
+            if reading.message_id and (key := (reading.device, _storable(reading.message_id))) not in in_flight
+        ]
+        known = self._outbox.redeliveries(keys) if keys else {}
+        step = _Step()
+        try:
+            verdicts = [self._take_one(reading, step, known, at, now) for reading in readings]
+            self._append(step, now, wall_ms)
+        except OutboxError:
+            self._undo_cycles(step)
+            raise
+        return step, verdicts
+
+    def _take_one(self, reading: Reading, step: _Step, known: dict[Key, Redelivery], at: Moment, now: float) -> Verdict:
+        route = self._site.route(reading.device)
+        if route is None or not route.enabled:
+            return self._refuse(reading, route, at)
+        if not reading.message_id:
+            return self._take_unnumbered(route, reading, step, at, now)
+        key = (reading.device, _storable(reading.message_id))
+        mark = fingerprint(reading)
+        was_used = False
+        kept = step.answers.get(key)
+        if kept is not None:
+            was_used = True
+            if kept[0] == mark:
+                step.redelivered += 1
+                return again(kept[1])
+        elif (flying := self._in_flight.get(key)) is not None:
+            was_used = True
+            if flying[0] == mark:
+                step.waits.append(flying[2])
+                step.redelivered += 1
+                return again(flying[1])
+        elif (committed := known.get(key)) is not None:
+            was_used = True
+            if committed.fingerprint == mark:
+                step.redelivered += 1
+                return decode_verdict(committed.verdict)
+        verdict = self._store(route, reading, step, at, now, is_repeat=False, reused=was_used)
+        if verdict.result != "repeat_read":
+            step.answers[key] = (mark, verdict)
+        return verdict
+
+    def _take_unnumbered(self, route: Route, reading: Reading, step: _Step, at: Moment, now: float) -> Verdict:
+        if reading.kind not in ("scan", "unreadable"):
+            return self._store(route, reading, step, at, now, is_repeat=False, reused=False)
+        mark = fingerprint(reading)
+        last = step.last.get(reading.device) or self._last.get(reading.device)
+        is_repeat = reading.may_repeat and mark == last
+        verdict = self._store(route, reading, step, at, now, is_repeat=is_repeat, reused=False)
+        step.last[reading.device] = mark
+        if is_repeat:
+            self._tally.possible_redeliveries += 1
+        return verdict
+
+    def _store(
+        self, route: Route, reading: Reading, step: _Step, at: Moment, now: float, *, is_repeat: bool, reused: bool
+    ) -> Verdict:
+        key, idle_s = route.session_key, route.station.session_idle_s
+        session = step.sessions.get(key) or self._book.session(key, now, idle_s)
+        if reading.kind == "tag":
+            repeat = self._admit(route, reading, session, step, now)
+            if repeat is not None:
+                return repeat
+        captured = self._normaliser.capture(route, reading, session, at, is_repeat=is_repeat)
+        if captured.session is not session:
+            step.sessions[key] = captured.session
+        elif session is not EMPTY and self._book.is_due(key, now, idle_s):
+            step.sessions[key] = session
+        if reading.state_key is not None:
+            step.state[reading.state_key] = reading.state
+        return self._answer(route, reading, captured, step, reused=reused)
+
+    def _answer(self, route: Route, reading: Reading, captured: Captured, step: _Step, *, reused: bool) -> Verdict:
+        remarks = captured.remarks
+        if reused:
+            said = f"{reading.message_id} was used for another message before; was the device reset?"
+            remarks = (*remarks, Remark("message_id_reused", said))
+        draft = captured.draft
+        if draft is None:
+            return Verdict("stored_with_exception" if remarks else "stored", (), remarks)
+        step.drafts.append(draft)
+        if reading.kind == "tag":
+            assert reading.tag is not None
+            self._cycle(route).cover(reading.tag.epc, draft.id)
+        if remarks:
+            return Verdict("stored_with_exception", (draft.id,), remarks)
+        return Verdict("stored", (draft.id,))
+
+    def _admit(self, route: Route, reading: Reading, session: Session, step: _Step, now: float) -> Verdict | None:
+        """Return the verdict of a repeat read; None for the first sight of a tag, which becomes an event."""
+        tag, context = reading.tag, reading.context
+        assert tag is not None, "a tag reading carries its tag"
+        cycle = self._cycle(route)
+        step.cycles[cycle] = None
+        activity = self._normaliser.activity(route, reading, session)
+        document = (context and context.document) or session.document
+        location = (context and context.location) or session.location
+        meaning = f"{activity}|{document}|{location}"
+        admission = cycle.admits(
+            tag.epc,
+            meaning,
+            now,
+            rssi_dbm=tag.rssi_dbm,
+            seen_count=tag.seen_count,
+            device_s=device_seconds(reading.at),
+        )
+        if admission.is_first:
+            return None
+        self._tally.repeat_reads += 1
+        if admission.event_id is None:
+            return Verdict("repeat_read", reason="the station's event cycle does not count this read yet")
+        if not admission.is_committed and self._steps:
+            # Commits happen in order: when the last one in flight is on disk, so is the one that covers this read.
+            step.waits.append(next(reversed(self._steps)))
+        return Verdict("repeat_read", (admission.event_id,))
+
+    def _refuse(self, reading: Reading, route: Route | None, at: Moment) -> Verdict:
+        if route is not None:
+            self._tally.refused["device_disabled"] += 1
+            return Verdict("refused", reason=f'device "{route.device}" is switched off in the configuration')
+        self._tally.refused["unknown_device"] += 1
+        driver = "rfid-reader" if reading.kind == "tag" else "handheld"
+        self._knocking.note(reading.device, driver, tuple(self._stations), at.ms)
+        return Verdict("refused", reason="this device is not configured here; `dockline status` shows how to admit it")
+
+    def _append(self, step: _Step, now: float, wall_ms: int) -> None:
+        """Hand the step to the outbox and publish its effects; raise OutboxError with nothing published."""
+        state = [StateRow(key, value) for key, value in step.state.items()]
+        if step.sessions:
+            state += session_rows(step.sessions, wall_ms)
+        if step.last:
+            state += [StateRow(LAST_PREFIX + device, mark) for device, mark in step.last.items()]
+        for cycle in step.cycles:
+            seal = cycle.seal(now, wall_ms)
+            if seal is not None:
+                step.seals.append((cycle, seal))
+                state += seal.rows
+        answers = [
+            Redelivery(device, number, mark, encode_verdict(verdict))
+            for (device, number), (mark, verdict) in step.answers.items()
+        ]
+        if not (step.drafts or state or answers):
+            return
+        future = self._outbox.append(step.drafts, state=state, redeliveries=answers)
+        step.future = future
+        self._steps[step] = None
+        for key, (mark, verdict) in step.answers.items():
+            self._in_flight[key] = (mark, verdict, step)
+        self._book.adopt(step.sessions, now)
+        self._last.update(step.last)
+        future.add_done_callback(partial(self._settle, step))
+
+    async def _commits(self, step: _Step) -> None:
+        """Wait until the step, and those it leans on, are on disk."""
+        for waited in (*step.waits, step):
+            if waited.future is None:
+                continue
+            try:
+                await asyncio.shield(waited.future)
+            except OutboxError as error:
+                raise _unavailable(error) from error
+
+    def _settle(self, step: _Step, future: asyncio.Future[None]) -> None:
+        """The commit of a step is known."""
+        if self._steps.pop(step, self) is self:
+            return  # a reload came first
+        for key in step.answers:
+            flying = self._in_flight.get(key)
+            if flying is not None and flying[2] is step:
+                del self._in_flight[key]
+        if future.cancelled() or future.exception() is not None:
+            self._undo_cycles(step)
+            self._is_stale = True
+            self._tally.refused["storage"] += len(step.drafts)
+            return
+        for cycle, seal in step.seals:
+            cycle.commit(seal.number)
+        self._tally.accept(step.drafts)
+
+    def _undo_cycles(self, step: _Step) -> None:
+        for cycle in step.cycles:
+            cycle.rollback(next((seal.number for sealed, seal in step.seals if sealed is cycle), None))
+
+    def _begin(self) -> None:
+        """Make sure that memory is what is committed plus what is in flight."""
+        if not self._is_stale and self._outbox.failures == self._failures:
+            return
+        for step in reversed(list(self._steps)):  # the latest first: each rollback undoes what is behind it
+            if step.future is not None and step.future.done():
+                self._settle(step, step.future)
+        self._load()
+
+    def _load(self) -> None:
+        now, wall_ms = self._monotonic(), self._wall()
+        self._failures = self._outbox.failures
+        self._is_stale = False
+        self._book.load(self._outbox.states(SESSION_PREFIX), self._idle_s, now, wall_ms)
+        self._last = {
+            row.key.removeprefix(LAST_PREFIX): row.value
+            for row in self._outbox.states(LAST_PREFIX)
+            if row.value is not None
+        }
+
+    def _idle_s(self, session_key: str) -> float | None:
+        station = self._stations.get(session_key.partition("/")[0])
+        return None if station is None else station.session_idle_s
+
+    def _cycle(self, route: Route) -> EventCycle:
+        reader = route.session_key.replace("/", ":")  # "/" ends the reader's name in the keys of state rows
+        cycle = self._cycles.get(reader)
+        if cycle is None:
+            cycle = self._cycles[reader] = EventCycle(reader, route.station.event_cycle)
+            cycle.restore(self._outbox.states(cycle.prefix), self._monotonic(), self._wall())
+        return cycle
+
+    def _gateway_route(self, device: str) -> Route:
+        station = Station(self._site.gateway)
+        return Route(device, station, "link", None, True, station.id)
+
+
+def _storable(message_id: str) -> str:
+    """Return the number in a form SQLite can hold: a lone surrogate from a JSON escape is no text."""
+    return message_id if message_id.isascii() else message_id.encode("utf-8", "replace").decode()
+
+
+def _unavailable(error: OutboxError) -> StorageUnavailable:
+    return StorageUnavailable(str(error), hint=error.hint)

@@ -1,0 +1,77 @@
+"""An outbox in memory: what intake needs, with commits that a test holds back, lets through or fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from buffer.entry import Draft, Redelivery, StateRow
+from buffer.errors import OutboxError
+
+
+@dataclass
+class Append:
+    """One append, committed or not."""
+
+    drafts: Sequence[Draft]
+    state: Sequence[StateRow]
+    redeliveries: Sequence[Redelivery]
+    future: asyncio.Future[None]
+
+
+@dataclass
+class OutboxFake:
+    """Commits at once unless `hold` is set; then `commit` and `fail` decide, oldest first."""
+
+    source: str = "//dc07/dock-pc-1/e1"
+    hold: bool = False
+    refuse: OutboxError | None = None
+    """Raised by the next appends: a full disk."""
+    failures: int = 0
+    entries: list[Draft] = field(default_factory=list)
+    rows: dict[str, bytes] = field(default_factory=dict)
+    answers: dict[tuple[str, str], Redelivery] = field(default_factory=dict)
+    queue: list[Append] = field(default_factory=list)
+    commits: int = 0
+    lookups: int = 0
+
+    def append(
+        self, drafts: Sequence[Draft], *, state: Sequence[StateRow] = (), redeliveries: Sequence[Redelivery] = ()
+    ) -> asyncio.Future[None]:
+        if self.refuse is not None:
+            raise self.refuse
+        one = Append(drafts, state, redeliveries, asyncio.get_running_loop().create_future())
+        self.queue.append(one)
+        if not self.hold:
+            self.commit()
+        return one.future
+
+    def commit(self, count: int | None = None) -> None:
+        """Put the oldest `count` appends on disk; all without it."""
+        for _ in range(len(self.queue) if count is None else count):
+            one = self.queue.pop(0)
+            self.entries.extend(one.drafts)
+            for row in one.state:
+                if row.value is None:
+                    self.rows.pop(row.key, None)
+                else:
+                    self.rows[row.key] = row.value
+            for answer in one.redeliveries:
+                self.answers[answer.device, answer.message_id] = answer
+            self.commits += 1
+            one.future.set_result(None)
+
+    def fail(self, error: OutboxError) -> None:
+        """Fail everything queued, in one step, as the outbox does."""
+        self.failures += 1
+        queued, self.queue = self.queue, []
+        for one in queued:
+            one.future.set_exception(error)
+
+    def redeliveries(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Redelivery]:
+        self.lookups += 1
+        return {key: self.answers[key] for key in keys if key in self.answers}
+
+    def states(self, prefix: str = "") -> list[StateRow]:
+        return [StateRow(key, value) for key, value in self.rows.items() if key.startswith(prefix)]
