@@ -1,7 +1,8 @@
 """The drivers by name. Importing this module imports no driver: `dockline --help` and a site without PLCs stay light.
 
 Drivers of other distributions register under the entry-point group `dockline.drivers`, name = "module:Class". A name of
-ours cannot be taken by them. Beside a class X its module has XSettings, a pydantic model.
+ours cannot be taken by them. The settings model of a driver is the type of its `settings`
+argument, or what its class calls `Settings`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import importlib
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 from pydantic import BaseModel
 
@@ -70,17 +71,17 @@ def load_driver(name: str) -> DriverKind:
     try:
         module = importlib.import_module(module_name)
         driver_class = getattr(module, class_name)
-        settings_model = _settings_model(module, driver_class)
-    except (ImportError, AttributeError, TypeError) as error:
+        settings_model = _settings_model(driver_class)
+    except (ImportError, AttributeError, NameError, TypeError) as error:
         raise UnknownDriver(
             f'driver "{name}" cannot be loaded: {error}', hint="is the installation complete?"
         ) from error
     return DriverKind(name, settings_model, driver_class if hasattr(driver_class, "run") else None)
 
 
-def _settings_model(module: Any, driver_class: Any) -> type[BaseModel]:
-    """Return `<Class>Settings` of the driver's module."""
-    model = getattr(module, f"{driver_class.__name__}Settings")
+def _settings_model(driver_class: Any) -> type[BaseModel]:
+    """Return the pydantic model of the driver's settings."""
+    model = getattr(driver_class, "Settings", None) or get_type_hints(driver_class.__init__).get("settings")
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        raise TypeError(f"{model!r} is not a pydantic model")
+        raise TypeError(f"{driver_class.__name__} has no settings model")
     return model
