@@ -7,7 +7,7 @@ centre: everything is kept and a person is told.
 
 For the limits to mean anything, a rejection must not be settled before it is known what follows. So rejected events
 are *withheld*: the reading goes on behind them, and they are settled together with the next accepted event, or when
-nothing is left behind them. Until then a crash or an outage forgets them, and they are sent and rejected once more.
+nothing is left behind them. Until then a crash forgets them, and they are sent and rejected once more.
 
 The cursor is one number, so only the unbroken head of a batch can be settled: what is accepted behind a released entry
 is sent again with it, and the consumer knows it by its id.

@@ -84,8 +84,9 @@ class Pump:
         self._guard = Guard(settings.reject_max)
         self._finder = PositionFinder(outbox, upstream, settings.name)
         self._retries = Retries(outbox, upstream, settings.name, self._record)
-        self._position: int | None = None
-        """The cursor, as the outbox last said or took it. None: ask."""
+        self._position = 0
+        """The cursor, as the outbox last said or took it; believed while `_is_placed`."""
+        self._is_placed = False
         self._standing_alarm: Alarm | None = None
         """Lasts although the upstream answers."""
         self._has_more = True
@@ -146,14 +147,17 @@ class Pump:
                 return
 
     async def _find_position(self) -> int:
-        if self._position is None:
+        if not self._is_placed:
             cursor = await self._outbox.cursor(self._name)
             newest = (await self._outbox.head_of_chain()).seq
             self._show(settled_through=cursor, newest=newest)
             start = await self._finder.find(cursor, newest)
             self._standing_alarm = start.alarm
-            self._position = start.after
-            self._has_more = True
+            if start.after != self._position:
+                # Answers about events elsewhere. At the same place they still count: a centre that throttles after
+                # every request would otherwise make us ask for the same rejection for ever.
+                self._guard.drop()
+            self._position, self._is_placed, self._has_more = start.after, True, True
         withheld = self._guard.withheld_through
         return self._position if withheld is None else withheld
 
@@ -308,8 +312,7 @@ class Pump:
 
     def _forget(self, error: SyncError, health: Health, delay_s: float) -> None:
         """Drop what is only believed and say what is wrong."""
-        self._position = None
-        self._guard.drop()
+        self._is_placed = False
         if self.state.alarm is None or self.state.alarm.code != error.code:
             _log.warning("delivery_interrupted upstream=%s code=%s reason=%r", self._name, error.code, str(error))
         self._show(

@@ -1,11 +1,11 @@
 """How much to send at once.
 
 Theory of operation. The window is one number of events, plus a cap on bytes. It does the bisection: when a batch is
-refused without naming an event, its range is *suspect* (it holds at least one bad event) and the window falls to half
-of it. A half that is accepted leaves the other half suspect, which is then halved without being sent whole; a half
-that is refused becomes the suspect range. So one request a level finds the first bad event. Behind it the window grows
-from one again, doubling, since a second bad event is as likely as none. For one bad event in a batch of n that makes
-at most 2*log2(n) + 2 requests, and every step settles what it learned: an outage in the middle loses no ground.
+refused without naming an event, its range is *suspect* (it holds at least one bad event) and only half of it is sent.
+A half that is accepted leaves the other half suspect, which is then halved without being sent whole; a half that is
+refused becomes the suspect range. So one request a level finds the first bad event. Behind it the window grows from
+one again, fourfold: a second bad event may be near, or none. For one bad event in a batch of n that makes at most
+2*log2(n) + 2 requests, and every step settles what it learned: an outage in the middle loses no ground.
 
 A request that is too large halves the cap on bytes as well. The cap is lifted after a while, because a small limit is
 sometimes that of a proxy which has gone.
@@ -20,6 +20,8 @@ from sync.batch import cut_entries
 
 BYTES_CAP_HELD_S = 600.0
 """One wasted sequence of halvings every ten minutes is cheap; a tiny cap for ever is not."""
+
+_GROWTH = 4
 
 
 class Window:
@@ -55,16 +57,17 @@ class Window:
         """Return the head of `entries` that the next batch may hold; at least one entry."""
         count = self._count
         if self._suspect_through is not None:
-            suspects = sum(1 for entry in entries if entry.seq <= self._suspect_through)
-            # A suspect range is known to be refused whole: send half of it, or its only event.
-            if suspects:
+            # A suspect range is known to be refused whole: send half of it, or its only event. Counted by sequence,
+            # since only a part of the range may have been read.
+            suspects = self._suspect_through - entries[0].seq + 1
+            if suspects > 0:
                 count = min(count, max(suspects // 2, 1))
         return cut_entries(entries, count_max=count, bytes_max=self.bytes)
 
     def refused(self, entries: Sequence[Entry]) -> None:
         """A batch was refused for one of several events, unnamed."""
         self._suspect_through = entries[-1].seq
-        self._count = max(len(entries) // 2, 1)
+        self._count = len(entries)
 
     def isolated(self, seq: int) -> None:
         """A single event was refused: begin behind it with small steps."""
@@ -81,7 +84,7 @@ class Window:
         """A whole batch was answered for."""
         self._pass(entries[-1].seq)
         if self._suspect_through is None:
-            self._count = min(self._count_max, max(self._count, len(entries)) * 2)
+            self._count = min(self._count_max, max(self._count, len(entries)) * _GROWTH)
 
     def partly_passed(self, count: int) -> None:
         """Only the first `count` events of a batch were answered for: do not send the rest over and over."""

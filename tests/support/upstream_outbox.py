@@ -1,0 +1,112 @@
+"""An outbox in memory that is as strict as the real one about what may be settled."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, replace
+
+from upstream_events import SOURCE
+
+from buffer.entry import Draft, Entry, StateRow
+from buffer.errors import OutboxFull
+
+
+@dataclass(frozen=True)
+class Head:
+    source: str
+    seq: int
+    chain_hex: str
+
+
+class FakeOutbox:
+    def __init__(self, entries: Sequence[Entry] = (), *, source: str = SOURCE) -> None:
+        self.source = source
+        self.rows: list[Entry] = list(entries)
+        self.at = 0
+        self.quarantine: dict[int, str] = {}
+        self.asked_again: set[int] = set()
+        self.retried: list[int] = []
+        self.state: dict[str, bytes] = {}
+        self.settles: list[int] = []
+        self.cursor_asked = 0
+        self.epochs_wanted: list[str] = []
+        self.rewinds: list[int] = []
+        self.refuse_settles = 0
+        self._grown = asyncio.Event()
+
+    def add(self, *entries: Entry) -> None:
+        self.rows += entries
+        self._grown.set()
+
+    async def cursor(self, upstream: str) -> int:
+        self.cursor_asked += 1
+        return self.at
+
+    async def head(self, upstream: str, *, after: int, count_max: int, bytes_max: int) -> list[Entry]:
+        assert count_max >= 1
+        found: list[Entry] = []
+        size = 0
+        for row in self.rows:
+            if row.seq <= after:
+                continue
+            size += len(row.payload)
+            if found and (size > bytes_max or len(found) == count_max):
+                break
+            reason = self.quarantine.get(row.seq)
+            found.append(row if reason is None else replace(row, gap_reason=f"quarantined: {reason}"))
+        return found[:count_max]
+
+    async def settle(
+        self, upstream: str, *, through: int, rejected: Sequence[tuple[int, str]] = (), owner: str = ""
+    ) -> None:
+        if self.refuse_settles:
+            self.refuse_settles -= 1
+            raise OutboxFull("the disk is full", hint="make room")
+        assert self.at <= through <= (self.rows[-1].seq if self.rows else 0), "the cursor moves forward, to an entry"
+        for seq, reason in rejected:
+            assert self.at < seq <= through
+            assert reason
+            self.quarantine[seq] = reason
+        self.at = through
+        self.settles.append(through)
+
+    async def retries(self, upstream: str, *, count_max: int) -> list[Entry]:
+        return [row for row in self.rows if row.seq in self.asked_again][:count_max]
+
+    async def settle_retry(self, upstream: str, delivered: Sequence[int], rejected: Sequence[tuple[int, str]]) -> None:
+        for seq in [*delivered, *(seq for seq, _ in rejected)]:
+            self.asked_again.remove(seq)
+        for seq in delivered:
+            del self.quarantine[seq]
+            self.retried.append(seq)
+        self.quarantine.update(rejected)
+
+    async def appended(self, after: int) -> None:
+        while not self.rows or self.rows[-1].seq <= after:
+            self._grown.clear()
+            await self._grown.wait()
+
+    async def head_of_chain(self) -> Head:
+        if not self.rows:
+            return Head(self.source, 0, "00")
+        return Head(self.source, self.rows[-1].seq, self.rows[-1].chain.hex())
+
+    async def rewind(self, upstream: str, *, to: int, actor: str, reason: str) -> int:
+        assert to <= self.at
+        self.at = to
+        self.rewinds.append(to)
+        return to
+
+    async def request_epoch(self, reason: str) -> None:
+        self.epochs_wanted.append(reason)
+
+    def states(self, prefix: str = "") -> list[StateRow]:
+        return [StateRow(key, value) for key, value in self.state.items() if key.startswith(prefix)]
+
+    def append(self, drafts: Sequence[Draft], *, state: Sequence[StateRow] = ()) -> Awaitable[None]:
+        assert not drafts
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for row in state:
+            assert row.value is not None
+            self.state[row.key] = row.value
+        done.set_result(None)
+        return done
