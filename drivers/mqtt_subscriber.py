@@ -1,0 +1,193 @@
+"""A subscriber on a site's broker: one persistent session, and a PUBACK only for what is on disk.
+
+Theory of operation. The broker keeps what was published while the gateway was away and sends again what was never
+acknowledged, so the rules are few: the same client id always, a session that does not start clean, a session expiry, a
+SUBSCRIBE on every connect (a changed configuration is then never ignored), and PUBACKs in order of arrival, by this
+connection, after the commit. `InboundWindow` keeps the last three; Receive Maximum is its size.
+
+Storage unavailable: nothing is acknowledged, the run ends with LinkLost, and the broker sends everything again to the
+next run. Had it stayed connected, the broker would have waited for ever for acknowledgements that nobody owes it.
+
+Identity. On a broker the topic is the device: the broker's ACL has to see that a device publishes on its own topics
+only (config/mosquitto.acl). The acknowledgement goes to the response topic of the message, but only inside the device's
+own `ack` tree.
+
+    LinkLost     the broker cannot be reached, went away, or is shutting down
+    DeviceFault  it refuses us (user, ACL, TLS, protocol version), or another gateway uses our client id
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from typing import Final
+
+import mqtt5
+from mqtt5 import ConnAckReasonCode as ConnAck
+
+from drivers.contract import DeviceFault, DriverError, Emit, LinkLost
+from drivers.mqtt_broker_link import BrokerLink, SubscriberStats, in_words
+from drivers.mqtt_routes import Parse, Routes
+from drivers.mqtt_session import ClientSession
+from drivers.mqtt_settings import BrokerSettings, parse_broker_url
+from drivers.mqtt_tls import client_context, fault_of
+
+__all__ = ["BrokerSettings", "MqttSubscriber"]
+
+_log = logging.getLogger(__name__)
+
+FAILURE: Final = 0x80
+"""Reason codes from here on are errors (MQTT 5, 2.4)."""
+
+
+class MqttSubscriber:
+    """Driver `mqtt-subscriber`: one for all devices that publish to the site's broker."""
+
+    Settings = BrokerSettings
+
+    def __init__(
+        self,
+        device: str,
+        settings: BrokerSettings,
+        *,
+        site: str,
+        client_id: str,
+        readers: Mapping[str, tuple[str, Parse]] | None = None,
+        executor: Executor | None = None,
+    ) -> None:
+        """`client_id` names our session unless the settings do: stable over restarts, different on every installation.
+
+        `readers`: topic filter -> (device id, parser) for devices with payloads of their own. `executor` reads small
+        files; None takes the loop's default threads.
+        """
+        self.device = device
+        self.stats = SubscriberStats()
+        self.subscribed = asyncio.Event()
+        """Set while the broker delivers to us."""
+        self.client_id = settings.client_id or client_id
+        self.routes = Routes(site, readers)
+        self.session = ClientSession(packet_bytes_max=settings.packet_bytes_max, receive_max=settings.receive_max)
+        self._settings = settings
+        self._executor = executor
+        self._had_session = False
+
+    async def run(self, emit: Emit) -> None:
+        """Take messages until the broker is lost. Raises LinkLost or DeviceFault."""
+        link = BrokerLink(self.session, self.routes, self._settings, self.stats, emit)
+        try:
+            try:
+                async with asyncio.timeout(self._settings.connect_timeout_s):
+                    await self._connect(link)
+            except TimeoutError as error:
+                raise LinkLost(
+                    f"the broker {self._settings.url} does not answer", hint="is it running, and is the port right?"
+                ) from error
+            await link.ended
+        finally:
+            self.subscribed.clear()
+            await link.close(self._settings.drain_s)
+
+    async def _connect(self, link: BrokerLink) -> None:
+        scheme, host, port = parse_broker_url(self._settings.url)
+        loop = asyncio.get_running_loop()
+        password, context = await loop.run_in_executor(self._executor, self._read_files, scheme)
+        try:
+            await loop.create_connection(lambda: link, host, port, ssl=context)
+        except ssl.SSLError as error:
+            raise fault_of(error) from error
+        except OSError as error:
+            raise LinkLost(
+                f"cannot reach the broker {self._settings.url}: {error.strerror or error}",
+                hint="is it running, and is the address right?",
+            ) from error
+        link.send(
+            self.session.connect(
+                mqtt5.ConnectPacket(
+                    self.client_id,
+                    username=self._settings.username,
+                    password=password,
+                    clean_start=False,
+                    keep_alive=self._settings.keep_alive_s,
+                    session_expiry_interval=self._settings.session_expiry_s,
+                    receive_max=self._settings.receive_max,
+                    max_packet_size=self._settings.packet_bytes_max,
+                )
+            )
+        )
+        self._check_connack(await link.hear(link.connack))
+        link.send(self.session.subscribe(self.routes.filters))
+        self._check_suback(await link.hear(link.suback))
+        self.subscribed.set()
+        _log.info("broker_subscribed url=%s client_id=%s", self._settings.url, self.client_id)
+
+    def _read_files(self, scheme: str) -> tuple[bytes | None, ssl.SSLContext | None]:
+        settings = self._settings
+        password = None
+        if settings.password_file is not None:
+            try:
+                password = settings.password_file.read_text("utf-8").strip().encode()
+            except (OSError, UnicodeDecodeError) as error:
+                raise DeviceFault(
+                    f"password file {settings.password_file}: {error}", hint="see [mqtt.broker] password_file"
+                ) from error
+        if scheme == "mqtt":
+            return password, None
+        return password, client_context(settings.ca_file, settings.certificate, settings.key)
+
+    def _check_connack(self, connack: mqtt5.ConnAckPacket) -> None:
+        if connack.reason_code is not ConnAck.SUCCESS:
+            raise _refusal(connack.reason_code)
+        self.stats.connects += 1
+        if self._had_session and not connack.session_present:
+            self.stats.sessions_lost += 1
+            _log.warning(
+                "broker_session_lost url=%s client_id=%s hint=%r",
+                self._settings.url,
+                self.client_id,
+                "messages sent while we were away are gone from the broker; is its persistence on?",
+            )
+        self._had_session = True
+        granted_s = connack.session_expiry_interval
+        if granted_s is not None and granted_s < self._settings.session_expiry_s:
+            _log.warning(
+                "broker_session_shortened seconds=%d wanted=%d hint=%r",
+                granted_s,
+                self._settings.session_expiry_s,
+                "the broker keeps messages for a shorter time than session_expiry_s asks for",
+            )
+
+    def _check_suback(self, suback: mqtt5.SubAckPacket) -> None:
+        for topic_filter, code in zip(self.routes.filters, suback.reason_codes, strict=False):
+            if int(code) >= FAILURE:
+                raise DeviceFault(
+                    f'the broker refuses the subscription "{topic_filter}" ({in_words(code)})',
+                    hint="its ACL must let the gateway read this topic; config/mosquitto.acl shows how",
+                )
+            if int(code) == 0:
+                # At QoS 0 the broker forgets a message when it has sent it: what we could not store would be lost.
+                raise DeviceFault(
+                    f'the broker grants "{topic_filter}" at QoS 0 only',
+                    hint="allow QoS 1 (max_qos) in its configuration",
+                )
+
+
+def _refusal(reason: ConnAck) -> DriverError:
+    """Return what a CONNACK of failure means for us."""
+    message = f"the broker refuses us ({in_words(reason)})"
+    match reason:
+        case ConnAck.BAD_USER_NAME_OR_PASSWORD | ConnAck.NOT_AUTHORIZED:
+            return DeviceFault(
+                message, hint="check username and password_file in [mqtt.broker], and the broker's users"
+            )
+        case ConnAck.CLIENT_ID_NOT_VALID:
+            return DeviceFault(message, hint="set client_id in [mqtt.broker] to one the broker allows")
+        case ConnAck.UNSUPPORTED_PROTOCOL_VERSION:
+            return DeviceFault(message, hint="the broker must speak MQTT 5; mosquitto does since 1.6")
+        case (
+            ConnAck.SERVER_UNAVAILABLE | ConnAck.SERVER_BUSY | ConnAck.QUOTA_EXCEEDED | ConnAck.CONNECTION_RATE_EXCEEDED
+        ):
+            return LinkLost(message)
+    return DeviceFault(message, hint="see the broker's log")
