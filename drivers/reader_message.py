@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -278,10 +277,9 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        number = float(value)
+        return float(value)  # NaN and infinity are in no range and end at the callers' bounds
     except (ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
 
 
 def _whole(value: Any, low: int, high: int) -> int | None:

@@ -63,7 +63,7 @@ class MqttSender:
         try:
             await asyncio.wait({publishing, lost}, return_when=asyncio.FIRST_COMPLETED)
             if not publishing.done():
-                raise aiomqtt.MqttError("the connection was lost")
+                raise aiomqtt.MqttError("the connection was lost") from lost.exception()
         finally:
             publishing.cancel()
         await publishing

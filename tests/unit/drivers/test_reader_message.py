@@ -133,6 +133,12 @@ def test_hex_is_preferred_to_base64() -> None:
     assert reading.tag == TagRead(b"\1\2")
 
 
+@pytest.mark.parametrize("text", ["ftqQ!OAUQAnEAAsCu", "ftqQOAUQAnEAAsC", "ftqQ OAU"])
+def test_what_is_nearly_base64_is_no_epc(text: str) -> None:
+    parsed = parse_tags("r700", IMPINJ, encode({"tagInventoryEvent": {"epc": text}}))
+    assert [reading.kind for reading in parsed.readings] == ["unreadable"]
+
+
 def test_an_antenna_that_went_missing_is_health() -> None:
     report = parse_report("r700", IMPINJ, b'[{"eventType":"antennaDisconnected"},{"eventType":"inventoryStatus"}]')
     assert (report.health, report.ignored, report.readings) == (("antennaDisconnected",), 2, [])
@@ -153,6 +159,8 @@ def test_a_reader_that_numbers_its_messages_for_good() -> None:
         {"antenna": True},
         {"peakRssi": None},
         {"peakRssi": "NaN"},
+        {"peakRssi": float("-inf")},
+        {"antenna": float("nan")},
         {"peakRssi": 1e300},
         {"peakRssi": {}},
         {"reads": 0},
@@ -266,6 +274,7 @@ def test_a_byte_order_mark_is_no_matter() -> None:
         (1795000000, "s", "2026-11-18T11:06:40+00:00"),
         (1795000000500000, "us", "2026-11-18T11:06:40.500000+00:00"),
         (1e30, "s", None),
+        (float("nan"), "s", None),
         ("soon", "s", None),
     ],
 )

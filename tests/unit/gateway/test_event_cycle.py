@@ -250,6 +250,9 @@ def test_a_clock_set_back_over_a_restart_doubles_nothing(wall: int) -> None:
     after.restore(disk.states(), 0.0, wall)
     assert sight(after, 0.1).kind == "repeat"
     assert sight(after, 10.2).is_first
+    unseen = EventCycle("dock-3", spec())
+    unseen.restore(disk.states(), 0.0, wall)
+    assert sight(unseen, 10.1).is_first
 
 
 def test_what_was_not_committed_is_not_restored() -> None:
@@ -292,6 +295,31 @@ def test_rows_of_departed_tags_are_deleted_bit_by_bit() -> None:
         save(cycle, 20.0 + step, disk)
         left.append(len([name for name in disk.passes() if len(name) == 4]))
     assert left == [700, 200, 0, 0]
+
+
+def test_a_tag_that_comes_back_keeps_its_row_while_others_are_deleted() -> None:
+    """Its old row waits behind hundreds of deletions; the row of its new pass must not be taken for it."""
+    disk, cycle = Disk(), EventCycle("dock-3", spec())
+    for number in range(1100):
+        sight(cycle, 0.0, number.to_bytes(2))
+    save(cycle, 0.0, disk)
+    sight(cycle, 20.0, b"new")
+    save(cycle, 20.0, disk)
+    last = (1099).to_bytes(2)
+    sight(cycle, 21.0, last, event="again")
+    save(cycle, 21.0, disk)
+    sight(cycle, 22.0, b"newer")
+    save(cycle, 22.0, disk)
+    assert disk.passes() == {b"new".hex(), b"newer".hex(), last.hex()}
+    assert disk.rows[f"event_cycle/dock-3/{last.hex()}"].startswith(b"again ")
+
+
+def test_a_tag_forced_out_before_it_was_sealed_leaves_no_row() -> None:
+    disk, cycle = Disk(), EventCycle("dock-3", spec(tags_max=1))
+    sight(cycle, 0.0, b"\x01")
+    sight(cycle, 0.1, b"\x02")
+    save(cycle, 0.1, disk)
+    assert disk.passes() == {"02"}
 
 
 def test_a_deletion_that_was_not_committed_is_tried_again() -> None:

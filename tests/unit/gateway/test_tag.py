@@ -91,6 +91,13 @@ def test_what_is_not_known_stays_raw_and_says_why(epc: str, told: str) -> None:
     assert (tag.gtin, tag.sscc, tag.filter) == (None, None, None)
 
 
+def test_a_serial_that_epcpy_chokes_on_is_raw() -> None:
+    """Two slashes: epcpy takes its own escapes apart and raises a plain ValueError."""
+    tag = decode_tag(sgtin_198("0614141", "712345", "//"))
+    assert tag.is_raw
+    assert "sgtin-198" in (tag.reason or "")
+
+
 def test_characters_behind_the_end_of_a_serial_are_not_swallowed() -> None:
     """An SGTIN-198 whose serial goes on behind a NUL: epcpy reads "AB", and so it would be another tag's name."""
     whole = int.from_bytes(sgtin_198("0614141", "712345", "AB"))
