@@ -258,8 +258,12 @@ class EventCycle:
     def rollback(self, seal: int | None = None) -> None:
         """Undo this seal and everything behind it, unsealed admissions included; None undoes only the unsealed.
 
-        That tags were present is not undone, only that they were reported.
+        A seal that was undone or committed before is left alone, and so is what came after it: each of several appends
+        that failed together may say so, while a new one is already under way. That tags were present is not undone,
+        only that they were reported.
         """
+        if seal is not None and all(frame.number != seal for frame in self._frames):
+            return
         self._undo(self._unsealed)
         self._unsealed = []
         while seal is not None and self._frames and self._frames[-1].number >= seal:

@@ -148,6 +148,22 @@ def test_an_append_that_was_refused_undoes_only_itself() -> None:
     assert sight(cycle, 0.1, b"\x02").is_first
 
 
+def test_appends_that_failed_together_do_not_undo_a_newer_one() -> None:
+    """Two takes hear of the same failed commit one after the other; between them a third take was admitted."""
+    cycle = EventCycle("dock-3", spec())
+    failed = []
+    for epc in (b"\x01", b"\x02"):
+        sight(cycle, 0.0, epc)
+        failed.append(cycle.seal(0.0, WALL))
+    cycle.rollback(failed[0].number)  # type: ignore[union-attr]
+    assert sight(cycle, 0.1, b"\x02", event="new").is_first
+    newer = cycle.seal(0.1, WALL)
+    assert newer is not None
+    cycle.rollback(failed[1].number)  # type: ignore[union-attr]
+    cycle.commit(newer.number)
+    assert sight(cycle, 0.2, b"\x02") == Admission("repeat", "new", is_committed=True)
+
+
 def test_unsealed_admissions_can_be_undone_alone() -> None:
     cycle = EventCycle("dock-3", spec())
     sight(cycle, 0.0, b"\x01")
