@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from event_check import validator
 from jsonschema import Draft202012Validator, ValidationError
 from pydantic import ValidationError as ModelError
 
-from event_check import validator
 from gateway.events.json_schema import FOLDER, schema_text, schemas, write_schemas
 from gateway.events.model import DATA, Item, Quantity, event_type, schema_urn
 
