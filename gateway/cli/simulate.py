@@ -1,0 +1,277 @@
+"""`dockline simulate`: the other end of every wire, one at a time, for testers without hardware.
+
+Each command prints the lines to put into the configuration, works until it has done what was asked or until Ctrl-C,
+and then says what it heard. Nothing here is used by the gateway itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+
+T = TypeVar("T")
+
+app = typer.Typer(help="Play a device, a centre or a whole site.", no_args_is_help=True)
+
+Count = Annotated[int, typer.Option("--count", min=0, help="How many scans; 0 goes on until Ctrl-C.")]
+Interval = Annotated[float, typer.Option("--interval", min=0, help="Seconds between two scans.")]
+Codes = Annotated[
+    list[str] | None, typer.Option("--code", help="Labels to scan in turn; without it, labels with a token.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Draws everything that is left to chance.")]
+Host = Annotated[str, typer.Option(help="Where the listener or broker is.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Its port.")]
+JournalFile = Annotated[Path | None, typer.Option(help="Write down what the device did and heard, NDJSON.")]
+PasswordFile = Annotated[Path | None, typer.Option(help="File with the device's password.")]
+
+
+@app.command()
+def scanner(
+    link: Annotated[Path, typer.Argument(help="Name the serial port shall have, for example ./dock-1.")],
+    *,
+    count: Count = 10,
+    interval: Interval = 0.5,
+    code: Codes = None,
+    acknowledge: Annotated[Literal["none", "ack-nak"], typer.Option(help="How it was set up.")] = "ack-nak",
+    journal: JournalFile = None,
+    seed: Seed = 1,
+) -> None:
+    """Play a barcode scanner on a pseudo-terminal; it says a scan again until it hears ACK."""
+    from simulators.journal import Journal
+    from simulators.scanner import Scanner, ScannerHabits
+    from simulators.scanner_port import PtyPort
+
+    async def play() -> None:
+        port = PtyPort(link.absolute())
+        device = Scanner(
+            port, Journal(link.name, journal), ScannerHabits(acknowledge=acknowledge), rng=random.Random(seed)
+        )
+        await device.start()
+        _say(f'driver = "serial-scanner"\nurl = "{port.url}"\nterminator = "\\r"\nacknowledge = "{acknowledge}"')
+        try:
+            async for label in _labels(code, "s1", count, interval):
+                _say(f"{label}: {await device.scan(label)}")
+        finally:
+            await device.close()
+
+    _play(play())
+
+
+@app.command()
+def handheld(
+    device: Annotated[str, typer.Argument(help="Device id, the user name at the gateway.")],
+    *,
+    site: Annotated[str, typer.Option(help="Site id of the gateway.")],
+    host: Host = "127.0.0.1",
+    port: Port = 1884,
+    count: Count = 10,
+    interval: Interval = 0.5,
+    code: Codes = None,
+    activity: Annotated[
+        str | None, typer.Option(help="What the scans are for; the station decides without it.")
+    ] = None,
+    document: Annotated[str | None, typer.Option(help="Document the scans belong to.")] = None,
+    password_file: PasswordFile = None,
+    folder: Annotated[Path, typer.Option(help="Where it keeps scans that nobody acknowledged yet.")] = Path(),
+    seed: Seed = 1,
+) -> None:
+    """Play a handheld over MQTT 5; it keeps every scan in a file until the gateway's acknowledgement names it."""
+    from simulators.handheld import Handheld, HandheldPlan
+
+    context = {name: value for name, value in (("activity", activity), ("document", document)) if value is not None}
+    password = password_file.read_text().strip() if password_file else None
+    plan = HandheldPlan(device, site, port, host, username=device if password else None, password=password)
+
+    async def play() -> None:
+        async with Handheld(plan, folder, rng=random.Random(seed)) as player:
+            async for label in _labels(code, "h1", count, interval):
+                answer = await player.answer(player.scan(label, **context))
+                _say(f"{label}: {answer.result} ({answer.tone}) {answer.reason or ''}".rstrip())
+            await player.all_answered()
+
+    _play(play())
+
+
+@app.command()
+def rfid(
+    device: Annotated[str, typer.Argument(help="Device id, the client id at the gateway.")],
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 1884,
+    topic: Annotated[str, typer.Option(help="MQTT topic it publishes to.")] = "zebra/portal-1/tags",
+    url: Annotated[str | None, typer.Option(help="POST to this address instead of MQTT.")] = None,
+    token_file: Annotated[Path | None, typer.Option(help="Bearer token for --url.")] = None,
+    pallets: Annotated[int, typer.Option(min=1, help="Pallets that pass.")] = 3,
+    tags: Annotated[int, typer.Option(min=1, help="Tags on each pallet.")] = 20,
+    shape: Annotated[Literal["single", "array"], typer.Option(help="One message a tag, or arrays.")] = "array",
+    journal: JournalFile = None,
+    seed: Seed = 1,
+) -> None:
+    """Play an RFID portal that speaks like a Zebra IoT Connector reader."""
+    from simulators.journal import Journal
+    from simulators.rfid import PassJournal, PortalClock, PortalPlan, passed_tags, run_portal
+    from simulators.rfid_endpoint import HttpSender, MqttEndpoint, MqttSender
+
+    async def play() -> None:
+        token = token_file.read_text().strip() if token_file else None
+        sender = HttpSender(url, token=token) if url else MqttSender(MqttEndpoint(host, port, topic, device))
+        book = Journal(device, journal)
+        _say(f'driver = "rfid-reader"\nprofile = "zebra-iot-connector"\ntopic = "{topic}"')
+        plan = PortalPlan(pallets=pallets, tags_per_pallet=tags, shape=shape)
+        clock = PortalClock(wall=lambda: time.time_ns() // 1_000_000)
+        try:
+            sent = await run_portal(plan, sender, PassJournal(book), clock, random.Random(seed))
+        finally:
+            await sender.aclose()
+        passed = passed_tags(book.lines)
+        _say(f"{len(passed)} tags passed, {sum(tag.acknowledged for tag in passed)} acknowledged, {sent} messages")
+
+    _play(play())
+
+
+@app.command()
+def plc(
+    *,
+    port: Port = 5020,
+    interval: Annotated[
+        float, typer.Option("--interval", min=0.001, help="Seconds between two parts, on average.")
+    ] = 0.5,
+    reset_chance: Annotated[float, typer.Option(min=0, max=1, help="Chance that somebody resets the counter.")] = 0.0,
+    seconds: Annotated[float, typer.Option(min=0, help="How long; 0 goes on until Ctrl-C.")] = 0.0,
+    journal: JournalFile = None,
+    seed: Seed = 1,
+) -> None:
+    """Play a PLC that counts parts: a real Modbus TCP server on loopback."""
+    from simulators.journal import Journal
+    from simulators.plc import Plc, work
+    from simulators.plc_signal import Signal
+
+    async def play() -> None:
+        counter = Signal("good_parts", 0, rollover=2**32)
+        machine = Plc([counter], journal=Journal("plc", journal))
+        await machine.start_tcp(port=port)
+        _say(
+            f'driver = "modbus-poller"\nurl = "modbus-tcp://127.0.0.1:{machine.port}?unit=1"\n'
+            'points = [{ name = "good_parts", address = 0, type = "uint32", means = "count", rollover = 4294967296 }]'
+        )
+        try:
+            async with asyncio.timeout(seconds or None):
+                await work(
+                    counter,
+                    rng=random.Random(seed),
+                    sleep=asyncio.sleep,
+                    interval_s=interval,
+                    reset_chance=reset_chance,
+                )
+        except TimeoutError:
+            pass
+        finally:
+            await machine.stop()
+            _say(f"{counter.total} parts counted; requests by function code: {dict(machine.functions)}")
+
+    _play(play())
+
+
+@app.command()
+def centre(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 lets the system choose.")] = 8480,
+    ledger: Annotated[Path | None, typer.Option(help="Keep the ledger in this file, NDJSON.")] = None,
+    plan: Annotated[Path | None, typer.Option(help="Script of misbehaviour, JSON.")] = None,
+    token_file: Annotated[Path | None, typer.Option(help="Insist on this bearer token.")] = None,
+    secret_file: Annotated[Path | None, typer.Option(help="Insist on Standard Webhooks signatures.")] = None,
+    poison: Annotated[list[str] | None, typer.Option(help="Reject events that hold this text.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Count only, for benchmarks.")] = False,
+) -> None:
+    """Play the centre: takes events, keeps a strict ledger, misbehaves by plan."""
+    from simulators.centre_main import CentreOptions, run_centre
+
+    options = CentreOptions(
+        port=port,
+        ledger=ledger,
+        plan=plan,
+        token_file=token_file,
+        secret_file=secret_file,
+        poison=tuple(poison or ()),
+        fast=fast,
+    )
+    raise typer.Exit(run_centre(options))
+
+
+@app.command()
+def site(
+    folder: Annotated[Path, typer.Argument(help="Where ports and journals go.")],
+    *,
+    listener_port: Annotated[int, typer.Option(min=1, max=65535, help="Listener of the gateway under test.")] = 1884,
+    api_port: Annotated[int, typer.Option(min=0, max=65535, help="Its local API.")] = 8470,
+    scans: Annotated[int, typer.Option(min=1, help="Scans of scanners and handhelds together.")] = 400,
+    seconds: Annotated[float, typer.Option(min=1, help="About how long the devices are busy.")] = 60.0,
+    seed: Seed = 1,
+) -> None:
+    """Play a whole site: writes FOLDER/gateway.toml, waits for a gateway that runs with it, and gives the verdict."""
+    from rich.console import Console
+
+    from gateway.demo.configuration import demo_configuration
+    from simulators.ledger import reconcile
+    from simulators.site import Site, SitePlan
+
+    async def play() -> bool:
+        folder.mkdir(parents=True, exist_ok=True)
+        home = folder.absolute()
+        async with Site(home, SitePlan(seed=seed, scans=scans, seconds=seconds), listener_port=listener_port) as played:
+            text = demo_configuration(home, played, listener=listener_port, api=api_port)
+            (folder / "gateway.toml").write_text(text)
+            _say(f"start the gateway now:  dockline run --config {folder / 'gateway.toml'}")
+            await played.work()
+            _say("every device has heard an answer to everything it said; Ctrl-C ends, the verdict so far follows")
+            ledger = reconcile(played.device_scans(), played.centre_events())
+            while ledger.lost or ledger.delivered < ledger.injected or played.parts().missing > 0:
+                await played.centre.attempted(len(played.centre.attempts) + 1)
+                ledger = reconcile(played.device_scans(), played.centre_events())
+            Console().print({name: len(found) for name, found in ledger.violations().items()})
+            return ledger.holds and played.parts().missing == 0
+
+    if _play(play()) is False:
+        raise typer.Exit(1)
+
+
+async def _labels(codes: list[str] | None, tag: str, count: int, interval: float) -> AsyncIterator[str]:
+    """Yield labels at a steady pace: the given ones in turn, else GS1 labels that carry a token."""
+    for number, label in enumerate(_endless(codes, tag), start=1):
+        yield label
+        if number == count:
+            return
+        await asyncio.sleep(interval)
+
+
+def _endless(codes: list[str] | None, tag: str) -> Iterator[str]:
+    from simulators.site import GTINS
+    from simulators.token import Token
+
+    number = 0
+    while True:
+        for code in codes or (None,):
+            number += 1
+            yield code if code is not None else f"]C101{GTINS[number % len(GTINS)]}21{Token(tag, number)}"
+
+
+def _play(play: Coroutine[Any, Any, T]) -> T | None:
+    """Run until done or Ctrl-C; a port that is taken is said in one line."""
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            return asyncio.run(play)
+        except OSError as error:
+            typer.echo(f"cannot: {error.strerror or error}", err=True)
+            raise typer.Exit(1) from None
+    return None
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
