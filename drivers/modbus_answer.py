@@ -116,7 +116,7 @@ class AnswerFilter:
         if len(rest) >= 6:
             protocol, length = struct.unpack_from(">HH", rest, 2)
             if protocol != 0 or not 3 <= length <= LENGTH_MAX:
-                self.out_of_step = "what arrives is not a Modbus frame"
+                self.out_of_step = self.out_of_step or "what arrives is not a Modbus frame"
                 return None
             if len(rest) >= 6 + length:
                 return 6 + int(length)
