@@ -1,9 +1,9 @@
 """A simulated centre: takes CloudEvents batches, keeps a strict ledger, and misbehaves on request.
 
 It answers as a good consumer should: it dedupes by event id, names what it took, rejects what it never will take, and
-says how far it is at `/v1/position` (with `?wait_for=N` not before it has N events). `Policy` is what it insists on (token, size, signature, poison), `Script` what it
-does wrong. With `fast` it only reads first and last sequence of a batch, for benchmarks in which the centre must not
-be what is measured.
+says how far it is at `/v1/position` (with `?wait_for=N` not before it has N events). `Policy` is what it insists on
+(token, size, signature, poison), `Script` what it does wrong. With `fast` it only reads first and last sequence of a
+batch, for benchmarks in which the centre must not be what is measured.
 """
 
 from __future__ import annotations
@@ -330,9 +330,12 @@ class Centre:
             case "applied_hang":
                 return Reply(hang=True)
             case "half_answer":
-                return Reply(**{**_fields(reply), "cut_after": 60 + len(reply.body) // 2})
+                return Reply(**{**_fields(reply), "is_cut": True})
+            case _ if reply.status == 200 and reply.body:
+                claim = {"accepted_through": int(events[-1]["sequence"]) + 1_000_000}
+                return _json_reply(200, json.loads(reply.body) | claim)
             case _:
-                return _json_reply(200, {"accepted_through": int(events[-1]["sequence"]) + 1_000_000})
+                return reply
 
     def _retry_after(self, text: str) -> str:
         """Seconds as they are; "date+5" becomes the HTTP date five seconds from now."""

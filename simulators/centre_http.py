@@ -46,8 +46,8 @@ class Reply:
     """Close without sending anything."""
     hang: bool = False
     """Send nothing and keep the connection open until the server stops or the client leaves."""
-    cut_after: int | None = None
-    """Close after this many bytes of head and body together."""
+    is_cut: bool = False
+    """Close after half of the bytes of head and body together."""
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
@@ -156,9 +156,9 @@ async def _send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, repl
         headers["Connection"] = "close"
     head = f"HTTP/1.1 {reply.status} {phrase}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     whole = head.encode("latin-1") + b"\r\n" + reply.body
-    writer.write(whole if reply.cut_after is None else whole[: reply.cut_after])
+    writer.write(whole[: len(whole) // 2] if reply.is_cut else whole)
     await writer.drain()
-    if reply.cut_after is not None:
+    if reply.is_cut:
         # Close in order, so that the bytes before the cut do arrive.
         writer.close()
         return False

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -64,10 +64,13 @@ class Batch:
         return len(self.sequences)
 
 
-def join_batch(source: str, entries: Sequence[Entry], *, chain: str = "", retry: bool = False) -> Batch:
+def join_batch(
+    source_of: Callable[[int], str], entries: Sequence[Entry], *, chain: str = "", retry: bool = False
+) -> Batch:
     """Join the entries into one batch. `entries` must not be empty and must be in the order of their sequence.
 
-    With `retry` the entries are sent as themselves, whatever their `gap_reason` says.
+    `source_of` says under which source a sequence was given: that of an older epoch for what it left pending. With
+    `retry` the entries are sent as themselves, whatever their `gap_reason` says.
     """
     ids: list[str] = []
     parts: list[bytes] = []
@@ -77,11 +80,11 @@ def join_batch(source: str, entries: Sequence[Entry], *, chain: str = "", retry:
             payload = entry.payload
         else:
             ids.append(gap_id(entry))
-            payload = gap_payload(source, entry)
+            payload = gap_payload(source_of(entry.seq), entry)
         assert payload[:1] == b"{", f"entry {entry.seq} is not a JSON object"
         parts.append(_SEQUENCE % entry.seq + payload[1:])
     return Batch(
-        source=source,
+        source=source_of(entries[-1].seq),
         sequences=tuple(entry.seq for entry in entries),
         ids=tuple(ids),
         body=b"[" + b",".join(parts) + b"]",
@@ -116,7 +119,7 @@ def gap_payload(source: str, entry: Entry) -> bytes:
     record: dict[str, object] = {
         "specversion": "1.0",
         "id": gap_id(entry),
-        "source": _own_source(entry) or source,
+        "source": source,
         "type": GAP_TYPE,
         "datacontenttype": "application/json",
     }
@@ -130,13 +133,3 @@ def gap_payload(source: str, entry: Entry) -> bytes:
         data["first_sequence"] = f"{entry.gap_first:020d}"
     record["data"] = data
     return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-
-
-def _own_source(entry: Entry) -> str | None:
-    """Return the source the entry was captured under: an older epoch's, for what was still pending when it ended."""
-    try:
-        payload = json.loads(entry.payload)
-    except (ValueError, RecursionError):
-        return None
-    source = payload.get("source") if isinstance(payload, dict) else None
-    return source if isinstance(source, str) else None

@@ -171,7 +171,8 @@ class HttpEvents:
         limit = self._settings.answer_bytes_max
         headers = {name.lower(): value for name, value in response.headers.items()}
         body = b""
-        async for chunk in response.aiter_raw():
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        async for chunk in response.stream:
             body += chunk
             if len(body) > limit:
                 break

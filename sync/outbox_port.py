@@ -31,6 +31,9 @@ class OutboxPort(Protocol):
     def source(self) -> str:
         """The CloudEvents source with its epoch; fixed while the outbox is open."""
 
+    def source_of(self, seq: int) -> str:
+        """Return the source under which a sequence was given: an older epoch's, for older entries."""
+
     async def cursor(self, upstream: str) -> int:
         """Return the sequence through which everything is settled for this upstream."""
 

@@ -207,7 +207,7 @@ class Pump:
         rest = entries
         while rest and len(spans) < flights:
             part = window.cut(rest)
-            spans.append((part, join_batch(self._outbox.source, part, chain=chain)))
+            spans.append((part, join_batch(self._outbox.source_of, part, chain=chain)))
             rest = rest[len(part) :]
         # Full by count, by bytes (the outbox or the window stopped before the newest entry), or cut.
         self._has_more = len(entries) >= count_max or bool(rest) or entries[-1].seq < newest

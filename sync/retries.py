@@ -72,7 +72,7 @@ class Retries:
 
     async def _send(self, entries: Sequence[Entry]) -> list[Outcome]:
         try:
-            return await self._upstream.send(join_batch(self._outbox.source, entries, retry=True))
+            return await self._upstream.send(join_batch(self._outbox.source_of, entries, retry=True))
         except NotAnAnswer:
             # Not raised: if it is a portal that answers, the next ordinary batch finds out.
             return [Released() for _ in entries]

@@ -33,6 +33,9 @@ class FakeOutbox:
         self.refuse_settles = 0
         self._grown = asyncio.Event()
 
+    def source_of(self, seq: int) -> str:
+        return self.source
+
     def add(self, *entries: Entry) -> None:
         self.rows += entries
         self._grown.set()

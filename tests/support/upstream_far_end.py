@@ -1,0 +1,130 @@
+"""What the upstream contract needs of the other side, and one such side per kind of upstream.
+
+A further kind of upstream joins the contract by one class here: how to build the upstream, and how its far end is made
+to misbehave. What a kind cannot do by its nature it says in `names`.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from simulators.centre import Centre, Policy
+from simulators.centre_script import Act, Script
+from simulators.network import Network
+from sync import HttpEventsSettings, Upstream
+from sync.http_events import HttpEvents
+
+
+class FarEnd(Protocol):
+    """The other side of one upstream."""
+
+    upstream: Upstream
+    names: bool
+    """The acknowledgement names events, so that a part of a batch can be left open."""
+
+    def ids(self) -> list[str]:
+        """Ids it has, in the order of first arrival."""
+
+    def deliveries(self, id: str) -> int:
+        """How often an event arrived."""
+
+    def conflicts(self) -> list[str]:
+        """Contradictions it saw."""
+
+    def will(self, *days: str) -> None:
+        """Queue what happens to the next requests, by the names in DAYS."""
+
+    def wants_at_most(self, body_bytes: int) -> None:
+        """Refuse larger requests from now on."""
+
+    def dislikes(self, text: str) -> None:
+        """Reject events that hold this text from now on."""
+
+    async def close(self) -> None:
+        """Go away."""
+
+    async def open(self) -> None:
+        """Come back."""
+
+
+DAYS = {
+    "lost answer": Act("answer_lost"),
+    "lost request": Act("request_lost"),
+    "half answer": Act("half_answer"),
+    "applied, then 503": Act("applied_status", 503),
+    "unavailable": Act("status", 503),
+    "throttled": Act("status", 429, retry_after="7"),
+    "no credential": Act("status", 401),
+    "not allowed": Act("status", 403),
+    "wrong address": Act("status", 404),
+    "wrong method": Act("status", 405),
+    "gone": Act("status", 410),
+    "redirect": Act("redirect", location="http://127.0.0.1:9/elsewhere"),
+    "portal": Act("portal"),
+    "partial": Act("partial", share=0.5),
+    "first rejected": Act("reject_first"),
+    "never answers": Act("hang"),
+}
+
+
+@dataclass
+class HttpFarEnd:
+    centre: Centre
+    network: Network
+    upstream: Upstream
+    names: bool
+
+    def ids(self) -> list[str]:
+        return list(self.centre.ledger.by_id)
+
+    def deliveries(self, id: str) -> int:
+        return self.centre.ledger.by_id[id].deliveries
+
+    def conflicts(self) -> list[str]:
+        return self.centre.ledger.conflicts
+
+    def will(self, *days: str) -> None:
+        self.centre.script.then(*(DAYS[day] for day in days))
+
+    def wants_at_most(self, body_bytes: int) -> None:
+        self.centre.policy.body_bytes_max = body_bytes
+
+    def dislikes(self, text: str) -> None:
+        self.centre.policy.poison = (text,)
+        self.centre.policy.poison_answer = "named" if self.names else "422"
+
+    async def close(self) -> None:
+        self.network.cut()
+
+    async def open(self) -> None:
+        await self.network.mend()
+
+
+@contextlib.asynccontextmanager
+async def http_events(acknowledge: str, **settings: object) -> AsyncIterator[HttpFarEnd]:
+    names = acknowledge == "named"
+    policy = Policy(answers="both" if names else "plain")
+    async with Centre(policy, Script()) as centre, Network(centre.host, centre.port) as network:
+        upstream = HttpEvents(
+            HttpEventsSettings.model_validate(
+                {
+                    "name": "centre",
+                    "url": f"http://127.0.0.1:{network.port}/v1/events",
+                    "acknowledge": acknowledge,
+                    "timeout_s": 2,
+                    **settings,
+                }
+            ),
+            wall=lambda: 1_795_248_000_000,
+        )
+        try:
+            yield HttpFarEnd(centre, network, upstream, names)
+        finally:
+            await upstream.aclose()
+
+
+FAR_ENDS: dict[str, Callable[[], contextlib.AbstractAsyncContextManager[FarEnd]]] = {
+    "http-events, named": lambda: http_events("named"),
+    "http-events, status": lambda: http_events("status"),
+}
