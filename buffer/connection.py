@@ -8,6 +8,7 @@ opened read-only.
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -40,6 +41,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 def configure_writer(connection: sqlite3.Connection) -> None:
     """Set what durability needs, and read it back."""
+    connection.text_factory = text_of
     execute = connection.execute
     execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     execute("PRAGMA trusted_schema = OFF")
@@ -69,6 +71,7 @@ def open_reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     """Open a connection that cannot write. Raises OutboxDamaged, or sqlite3.OperationalError when there is no file."""
     uri = f"file:{quote(str(path))}?mode=ro" + ("&immutable=1" if immutable else "")
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.text_factory = text_of
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA trusted_schema = OFF")
@@ -79,6 +82,10 @@ def open_reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+text_of = partial(str, encoding="utf-8", errors="replace")
+"""How text columns are read: one that is not UTF-8 any more must not make a whole query, let alone a commit, fail."""
 
 
 def fault_of(error: sqlite3.Error) -> OutboxError:

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from buffer.connection import text_of
 from buffer.digest import is_whole
 from buffer.entry import Entry
 from buffer.errors import OutboxDamaged
@@ -48,6 +49,15 @@ def read_head(connection: sqlite3.Connection, upstream: str, *, after: int, coun
 
     Raises OutboxDamaged when so much cannot be read that the file itself must be broken.
     """
+    # Strict, unlike other queries: half a microsecond an entry cheaper, and a text that is not UTF-8 is damage here.
+    connection.text_factory = str
+    try:
+        return _read_head(connection, upstream, after, count_max, bytes_max)
+    finally:
+        connection.text_factory = text_of
+
+
+def _read_head(connection: sqlite3.Connection, upstream: str, after: int, count_max: int, bytes_max: int) -> HeadRead:
     (head,) = connection.execute("SELECT head_seq FROM ledger").fetchone()
     held = {seq: (state, reason) for seq, state, reason in connection.execute(_HELD, (upstream, after, count_max))}
     found: list[Entry] = []

@@ -56,6 +56,12 @@ def mark_age(connection: sqlite3.Connection, operating_ms: int, seq: int) -> Non
     connection.execute("INSERT OR REPLACE INTO age_mark VALUES (?, ?)", (operating_ms, seq))
 
 
+def last_mark(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return the newest mark as (operating clock in ms, seq)."""
+    row = connection.execute("SELECT operating_ms, seq FROM age_mark ORDER BY operating_ms DESC LIMIT 1").fetchone()
+    return (-MARK_EVERY_MS, 0) if row is None else row
+
+
 def aged_through(connection: sqlite3.Connection, before_ms: int) -> int:
     """Return the last seq that was committed at or before `before_ms` on the operating clock; 0 when none was."""
     (seq,) = connection.execute("SELECT max(seq) FROM age_mark WHERE operating_ms <= ?", (before_ms,)).fetchone()

@@ -101,7 +101,7 @@ class Writer:
         self._room = room
         self._sweep = redelivery.Sweep()
         self._wal_bytes = 0
-        self._marked_ms = -retention.MARK_EVERY_MS
+        self._marked_ms, self._marked_seq = retention.last_mark(connection)
         self._retention_at_ms = 0
         self._skipping: frozenset[str] = frozenset()
         self.measure()
@@ -232,9 +232,10 @@ class Writer:
     def _keep_house(self, appended: int, redeliveries: int) -> None:
         """Age mark, retention and redelivery sweep, in proportion to what this commit brings."""
         now_ms = self.clock.now_ms()
-        if appended and now_ms - self._marked_ms >= retention.MARK_EVERY_MS:
-            retention.mark_age(self.connection, now_ms, self.ledger.head_seq - appended)
-            self._marked_ms = now_ms
+        head = self.ledger.head_seq
+        if head > self._marked_seq and now_ms - self._marked_ms >= retention.MARK_EVERY_MS:
+            retention.mark_age(self.connection, now_ms, head)
+            self._marked_ms, self._marked_seq = now_ms, head
         if redeliveries:
             rows = redelivery.SWEEP_ROWS_MIN + 2 * redeliveries
             self._sweep.advance(self.connection, rows, now_ms - self.limits.redelivery_window_ms)

@@ -1,0 +1,73 @@
+"""Connections and what errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from outbox_rig import sqlite_error
+
+from buffer import CommitUnknown, NotDurable, OutboxDamaged, OutboxError, OutboxFull
+from buffer.connection import fault_of, open_reader, open_writer, require_durable
+
+
+def test_a_connection_that_is_not_durable_is_refused(tmp_path: Path) -> None:
+    """Planted: somebody makes it faster. NORMAL would lose what a scanner was told is safe."""
+    connection = open_writer(tmp_path / "x.db")
+    require_durable(connection)
+    for weaker in ("synchronous = NORMAL", "synchronous = OFF", "foreign_keys = OFF", "journal_mode = DELETE"):
+        pragma = weaker.split()[0]
+        connection.execute(f"PRAGMA {weaker}")
+        with pytest.raises(NotDurable, match=pragma) as caught:
+            require_durable(connection)
+        assert caught.value.hint
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    connection.close()
+
+
+def test_a_place_that_cannot_hold_a_write_ahead_log_is_refused() -> None:
+    """Some file systems silently give another journal mode, as memory does."""
+    with pytest.raises(NotDurable, match="journal_mode"):
+        open_writer(Path(":memory:"))
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    writer = open_writer(tmp_path / "x.db")
+    writer.execute("CREATE TABLE t (x)")
+    reader = open_reader(tmp_path / "x.db")
+    with pytest.raises(sqlite3.OperationalError):
+        reader.execute("INSERT INTO t VALUES (1)")
+    with pytest.raises(sqlite3.OperationalError):
+        reader.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        reader.execute("CREATE TABLE u (x)")
+    reader.close()
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_FULL, OutboxFull),
+        (sqlite3.SQLITE_READONLY, OutboxFull),
+        (sqlite3.SQLITE_READONLY_DBMOVED, OutboxFull),
+        (sqlite3.SQLITE_BUSY, OutboxFull),
+        (sqlite3.SQLITE_LOCKED, OutboxFull),
+        (sqlite3.SQLITE_CORRUPT, OutboxDamaged),
+        (sqlite3.SQLITE_NOTADB, OutboxDamaged),
+        (sqlite3.SQLITE_IOERR, CommitUnknown),
+        (sqlite3.SQLITE_IOERR_FSYNC, CommitUnknown),
+        (sqlite3.SQLITE_IOERR_WRITE, CommitUnknown),
+        (sqlite3.SQLITE_CANTOPEN, CommitUnknown),
+        (sqlite3.SQLITE_NOMEM, CommitUnknown),
+    ],
+)
+def test_what_an_error_means(code: int, kind: type[OutboxError]) -> None:
+    """Only what is known not to be stored may be called refused; whatever is not listed is unknown."""
+    assert type(fault_of(sqlite_error(code))) is kind
+
+
+def test_an_error_without_a_code_is_unknown() -> None:
+    assert type(fault_of(sqlite3.OperationalError("?"))) is CommitUnknown

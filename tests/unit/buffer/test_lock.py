@@ -1,0 +1,57 @@
+"""One daemon an outbox."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from buffer import OutboxLocked
+from buffer.lock import FolderLock
+
+
+def test_the_second_hears_who_holds_it(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    with pytest.raises(OutboxLocked, match=str(os.getpid())) as caught:
+        FolderLock(tmp_path)
+    assert caught.value.pid == os.getpid()
+    lock.release()
+    FolderLock(tmp_path).release()
+
+
+def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
+    """kill -9: nobody has to remove a stale lock file by hand."""
+    code = "import sys, pathlib; from buffer.lock import FolderLock; l = FolderLock(pathlib.Path(sys.argv[1]));"
+    code += "print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        with pytest.raises(OutboxLocked) as caught:
+            FolderLock(tmp_path)
+        assert caught.value.pid == child.pid
+        child.kill()
+        child.wait(20)
+    FolderLock(tmp_path).release()
+
+
+def test_an_unreadable_pid_is_no_reason_to_share(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    lock.path.write_bytes(b"\xff\xfe")
+    with pytest.raises(OutboxLocked) as caught:
+        FolderLock(tmp_path)
+    assert caught.value.pid is None
+    lock.release()
+
+
+def test_it_is_not_inherited_by_children(tmp_path: Path) -> None:
+    """A helper process that outlives the daemon must not keep the next one out."""
+    lock = FolderLock(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        lock.release()
+        FolderLock(tmp_path).release()
+        child.communicate(b"\n", 20)
