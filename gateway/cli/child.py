@@ -37,6 +37,7 @@ class GatewayProcess:
 
     config: Path
     log: Path
+    program: tuple[str, ...] = (sys.executable, "-m", "gateway")
     process: asyncio.subprocess.Process | None = field(default=None)
 
     @property
@@ -56,7 +57,7 @@ class GatewayProcess:
             notify.bind(str(path))
             notify.setblocking(False)
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "gateway", "run", "--config", str(self.config)),
+                *(*self.program, "run", "--config", str(self.config)),
                 stdout=log,
                 stderr=log,
                 env=os.environ | {"NOTIFY_SOCKET": str(path)},

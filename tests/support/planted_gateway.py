@@ -1,0 +1,43 @@
+"""The gateway with one bug planted, to show that a test can fail.
+
+python planted_gateway.py BUG run --config FILE
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from buffer import Outbox
+
+COMMIT_AFTER_S = 0.2
+
+
+def acknowledge_first() -> None:
+    """Every append says that it is on disk at once; the commit follows when it follows."""
+    really_append = Outbox.append
+
+    def append(self: Outbox, *drafts: Any, **rows: Any) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        loop.call_later(COMMIT_AFTER_S, lambda: really_append(self, *drafts, **rows))
+        done: asyncio.Future[None] = loop.create_future()
+        done.set_result(None)
+        return done
+
+    Outbox.append = append  # type: ignore[method-assign,assignment]
+
+
+def forget_redeliveries() -> None:
+    """No message is ever recognised as one that was heard before."""
+    Outbox.redeliveries = lambda self, keys: {}  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    {"acknowledge-first": acknowledge_first, "forget-redeliveries": forget_redeliveries}[sys.argv.pop(1)]()
+    from gateway.__main__ import main
+
+    main()
