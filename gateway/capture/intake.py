@@ -7,8 +7,8 @@ memory that the next take works on includes what is not committed yet, and the o
 The second half waits for the commit and answers; nothing is answered that is not on disk.
 
 A take collects its effects in a `_Step` and publishes them only when the append was accepted: a full outbox leaves no
-trace. When a commit fails, everything queued behind it fails with it (`OutboxPort.failures` tells at once, before any
-future is looked at), and the next take first reloads what is committed.
+trace. When a commit fails, everything queued behind it fails with it (`OutboxPort.failed_commits` tells at once, before
+any future is looked at), and the next take first reloads what is committed.
 
 Redelivery. The answers of committed messages are in the outbox, those in flight here; a message sent again while its
 first copy is in flight waits for that copy's commit. A known number with other content is another message of a device
@@ -131,13 +131,14 @@ class Intake:
     async def device_event(self, device: str, state: DeviceState, reason: str | None = None) -> str:
         """Store that a device went up, down, silent or degraded; return the event's id when it is on disk. Raises
         StorageUnavailable. A link that is no device of its own is a device at the gateway."""
-        self._begin()
         route = self._site.route(device) or self._gateway_route(device)
         step = _Step()
-        draft = self._normaliser.device(route, state, reason, moment(self._wall(), self._clock_quality()))
-        step.drafts.append(draft)
         try:
-            self._append(step, self._monotonic(), self._wall())
+            self._begin()
+            wall_ms, now = self._wall(), self._monotonic()
+            draft = self._normaliser.device(route, state, reason, moment(wall_ms, self._clock_quality()))
+            step.drafts.append(draft)
+            self._append(step, now, wall_ms)
         except OutboxError as error:
             raise _unavailable(error) from error
         await self._commits(step)
@@ -347,7 +348,7 @@ class Intake:
 
     def _begin(self) -> None:
         """Make sure that memory is what is committed plus what is in flight."""
-        if not self._is_stale and self._outbox.failures == self._failures:
+        if not self._is_stale and self._outbox.failed_commits == self._failed_commits:
             return
         for step in reversed(list(self._steps)):  # the latest first: each rollback undoes what is behind it
             if step.future is not None and step.future.done():
@@ -356,7 +357,7 @@ class Intake:
 
     def _load(self) -> None:
         now, wall_ms = self._monotonic(), self._wall()
-        self._failures = self._outbox.failures
+        self._failed_commits = self._outbox.failed_commits
         self._is_stale = False
         self._book.load(self._outbox.states(SESSION_PREFIX), self._idle_s, now, wall_ms)
         self._last = {

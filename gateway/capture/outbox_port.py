@@ -17,7 +17,7 @@ class OutboxPort(Protocol):
         """The source of events, with its epoch; fixed while the outbox is open."""
 
     @property
-    def failures(self) -> int:
+    def failed_commits(self) -> int:
         """How many commits failed; grows before the futures of the failed commits are done."""
 
     def append(

@@ -28,7 +28,7 @@ _COUNTER_BITS: Final = 62
 _VARIANT: Final = 0b10 << _COUNTER_BITS
 
 quote: Final[Callable[[str], str]] = json.encoder.encode_basestring
-"""Return a text as a JSON string. Other than ASCII stays readable, and `Template.encode` has the last word on what UTF-8
+"""Return a text as a JSON string. Other than ASCII stays readable; `Template.encode` has the last word on what UTF-8
 cannot carry. C, 0.1 us, and called for every text of every event: hence the function itself and no wrapper."""
 
 

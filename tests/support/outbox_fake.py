@@ -28,7 +28,7 @@ class OutboxFake:
     hold: bool = False
     refuse: OutboxError | None = None
     """Raised by the next appends: a full disk."""
-    failures: int = 0
+    failed_commits: int = 0
     entries: list[Draft] = field(default_factory=list)
     rows: dict[str, bytes] = field(default_factory=dict)
     answers: dict[tuple[str, str], Redelivery] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class OutboxFake:
 
     def fail(self, error: OutboxError) -> None:
         """Fail everything queued, in one step, as the outbox does."""
-        self.failures += 1
+        self.failed_commits += 1
         queued, self.queue = self.queue, []
         for one in queued:
             one.future.set_exception(error)

@@ -162,6 +162,8 @@ def test_the_same_field_twice_with_one_value_is_harmless() -> None:
         f"01{PADDED}10LOT12321SERIAL7",
         f"01{PADDED}21SER17271231",
         f"01{PADDED}10" + "A" * 21,
+        f"01{PADDED}10{'A' * 20}21S1",
+        f"01{PADDED}7003271231120010LOT",
         f"01{PADDED}3012345678",
         f"02{PADDED}37517271231",
         f"254A1414{GLN}"[:22],

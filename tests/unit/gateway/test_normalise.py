@@ -356,7 +356,7 @@ def test_ids_differ_and_the_payload_is_compact() -> None:
     assert json.dumps(json.loads(payload), separators=(",", ":")).encode() == payload
 
 
-_ANY = st.text(st.characters(exclude_categories=[]), max_size=20)
+_ANY = st.text(st.characters(exclude_categories=[]), max_size=20) | st.sampled_from(["\ud83d", '"\\\x00', "ä\u2028"])
 _MAYBE = st.none() | _ANY
 _ACTIVITY = st.none() | st.sampled_from(["pick", "count", "return", "x", ""]) | _ANY
 _CONTEXT = st.none() | st.builds(
