@@ -9,10 +9,13 @@ told the time and says when to ask again.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from drivers import Reading
 
 Reported = Literal["up", "down", "silent", "degraded"]
 """What a device event says."""
@@ -20,6 +23,8 @@ LinkState = Literal["opening", "up", "down", "silent", "degraded", "faulty", "no
 """What the status page says. faulty: the device answers wrongly or refuses us, a person has to look. no-storage: the
 device is well, but its readings cannot be stored."""
 
+SIGHTINGS_MAX = 10_000
+LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FLAP_WINDOW_S = 120.0
 FLAPS_MAX = 4
 """More losses than this within the window make a link degraded; it needs a quiet window to be up again."""
@@ -56,6 +61,56 @@ class LinkHealth:
     next_attempt: float | None = None
 
 
+class Sightings:
+    """When each device was last heard, for links that serve many. Bounded: ids come from outside."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, float, bool]] = {}
+
+    def note(self, readings: Sequence[Reading], now: float) -> None:
+        """Count readings that were taken."""
+        last = self._last
+        for reading in readings:
+            known = last.get(reading.device)
+            if known is None and len(last) >= SIGHTINGS_MAX:
+                continue
+            last[reading.device] = ((known[0] if known else 0) + 1, now, reading.message_id is not None)
+
+    def of(self, device: str) -> Sighting | None:
+        """Return what is known of a device, or None when it was not heard since the start."""
+        known = self._last.get(device)
+        return Sighting(device, *known) if known else None
+
+    def all(self) -> list[Sighting]:
+        """Return every device heard, by id."""
+        return [Sighting(device, *self._last[device]) for device in sorted(self._last)]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One device that was heard."""
+
+    device: str
+    readings: int
+    last: float
+    """Monotonic clock, seconds."""
+    is_numbered: bool
+    """Whether its last message carried a number of its own: only then is a redelivery recognised."""
+
+
+class Latency:
+    """How long takes took, in buckets, from hand-on to commit."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(LATENCY_BOUNDS_S) + 1)
+        self.sum_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one take."""
+        self.counts[bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
+        self.sum_s += seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Hysteresis:
     """How long a link must be away, or hold, before it is news."""
@@ -73,15 +128,22 @@ class Availability:
         self.reported: Reported | None = None
         self._opened: float | None = None
         self._down_since: float | None = None
+        self._held_since: float | None = None
         self._heard = False
         self._last_reading: float | None = None
         self._losses: deque[float] = deque(maxlen=FLAPS_MAX + 1)
 
-    def opened(self, now: float) -> None:
-        """The driver started to run; whether it reaches its device is not known yet."""
+    def opened(self, now: float, *, tells: bool) -> None:
+        """The driver started to run. `tells`: it will say when it reaches its device; else it is believed to, until it
+        fails."""
         self._opened, self._heard = now, False
+        self._held_since = None if tells else now
         if self._down_since is None and self.reported is None:
             self._down_since = now
+
+    def connected(self, now: float) -> None:
+        """The driver says that it reaches its device."""
+        self._held_since = now
 
     def heard(self, now: float) -> None:
         """A reading came: the link is up."""
@@ -90,12 +152,12 @@ class Availability:
 
     def failed(self, now: float) -> None:
         """The driver ended."""
-        if self._is_up(now):
+        if self.is_up(now):
             self._losses.append(now)
             self._down_since = now
         elif self._down_since is None:
             self._down_since = now
-        self._opened, self._heard = None, False
+        self._opened, self._held_since, self._heard = None, None, False
 
     def settle(self, now: float) -> tuple[Reported | None, float | None]:
         """Return (the state to report now, when to ask again in seconds); None means nothing new, no need to."""
@@ -104,16 +166,18 @@ class Availability:
             return None, again
         return desired, again
 
-    def _is_up(self, now: float) -> bool:
-        return self._opened is not None and (self._heard or now - self._opened >= self._limits.up_after_s)
+    def is_up(self, now: float) -> bool:
+        """True when a reading came in this run, or the link has held long enough."""
+        held = self._held_since is not None and now - self._held_since >= self._limits.up_after_s
+        return self._heard or held
 
     def _desired(self, now: float) -> tuple[Reported | None, float | None]:
-        if self._is_up(now):
+        if self.is_up(now):
             self._down_since = None
             return self._desired_while_up(now)
         waits: list[float] = []
-        if self._opened is not None:
-            waits.append(self._opened + self._limits.up_after_s - now)
+        if self._held_since is not None:
+            waits.append(self._held_since + self._limits.up_after_s - now)
         if self._flaps(now):
             return "degraded", min(waits, default=None)
         if self._down_since is None:

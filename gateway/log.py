@@ -70,7 +70,7 @@ class RateLimit(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno >= logging.CRITICAL:
             return True
-        found = _EVENT_NAME.match(str(record.msg))
+        found = _EVENT_NAME.match(record.getMessage() if record.msg == "%s" else str(record.msg))
         # Messages without a name share one budget, else a flood could choose its own names.
         name = found[0] if found else "-"
         now = self._monotonic()
@@ -209,7 +209,7 @@ def start_log(
     root.addHandler(handler)
     # pymodbus dumps frames, the HTTP client every request; what matters of both is said by our own lines.
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-    for noisy in ("httpx2", "httpcore2", "uvicorn.access", "asyncio", "aiosqlite"):
+    for noisy in ("httpx2", "httpcore2", "uvicorn", "uvicorn.error", "asyncio", "aiosqlite"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return LogWriter(handler, listener)
 

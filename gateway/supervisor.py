@@ -18,13 +18,24 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from drivers import DeviceFault, Driver, Emit, LinkLost, Reading, StorageUnavailable, Verdict
-from gateway.health import Announce, Availability, DeviceChange, Hysteresis, LinkHealth, LinkState
+from gateway.health import (
+    Announce,
+    Availability,
+    DeviceChange,
+    Hysteresis,
+    Latency,
+    LinkHealth,
+    LinkState,
+    Sightings,
+)
 from gateway.log import event
 
 log = logging.getLogger(__name__)
 
 STABLE_S = 30.0
 """A run that lasted this long was a success: the next loss starts again with the shortest pause."""
+SIGNS = ("connected", "subscribed", "listening")
+"""Events by which a driver may say that its link stands; without one it is believed to until it ends."""
 REOPEN_S_MIN = 0.1
 ANNOUNCE_RETRY_S = 5.0
 
@@ -77,7 +88,9 @@ class Supervisor:
         monotonic: Callable[[], float],
         wall: Callable[[], int],
         sleep: Sleep = asyncio.sleep,
+        on_link: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_link` is called whenever a driver says that its link stands; it must not raise."""
         self._emit = emit
         self._announce = announce
         self._pauses = pauses
@@ -85,6 +98,9 @@ class Supervisor:
         self._monotonic = monotonic
         self._wall = wall
         self._sleep = sleep
+        self._on_link = on_link
+        self.sightings = Sightings()
+        self.latency = Latency()
         self._keepers: dict[str, _Keeper] = {}
 
     def start(self, link: Link) -> None:
@@ -109,6 +125,12 @@ class Supervisor:
     def health(self) -> list[LinkHealth]:
         """Return what is known of each link, in order of device."""
         return [self._keepers[device].health for device in sorted(self._keepers)]
+
+    def taken(self, readings: Sequence[Reading], began: float) -> None:
+        """Note readings that were answered; `began` is when they were handed on (monotonic, seconds)."""
+        now = self._monotonic()
+        self.latency.observe(now - began)
+        self.sightings.note(readings, now)
 
     def driver(self, device: str) -> Driver | None:
         """Return the driver that runs for a link now, or None while there is none."""
@@ -145,7 +167,6 @@ class _Keeper:
         attempt = 0
         while True:
             began = self._home._monotonic()
-            self._opened(began)
             ending = await self._run_once()
             now = self._home._monotonic()
             attempt = 0 if now - began >= STABLE_S else attempt + 1
@@ -157,7 +178,7 @@ class _Keeper:
         pauses = self._home._pauses
         try:
             self.driver = self._link.build()
-            await self.driver.run(self._take)
+            await self._drive(self.driver)
             error = "the driver returned, which it must not"
             return _Ending("faulty", error, "report this", pauses.fault_base_s, pauses.fault_max_s)
         except LinkLost as lost:
@@ -175,26 +196,52 @@ class _Keeper:
         finally:
             self.driver = None
 
+    async def _drive(self, driver: Driver) -> None:
+        """Run the driver, and note when it says that its link stands. Raises what the driver raises."""
+        sign = next((getattr(driver, name) for name in SIGNS if hasattr(driver, name)), None)
+        if not isinstance(sign, asyncio.Event):
+            self._opened(tells=False)
+            await driver.run(self._take)
+            return
+        self._opened(tells=True)
+        greeter = asyncio.create_task(self._greet(sign), name=f"greet {self._link.device}")
+        try:
+            await driver.run(self._take)
+        finally:
+            greeter.cancel()
+
+    async def _greet(self, sign: asyncio.Event) -> None:
+        await sign.wait()
+        self._availability.connected(self._home._monotonic())
+        self._home._on_link()
+        self._well()
+        self._moved.set()
+
+    def _well(self) -> None:
+        self._enter("up")
+        self.health.last_error = self.health.hint = None
+
     async def _take(self, readings: Sequence[Reading]) -> list[Verdict]:
         now = self._home._monotonic()
         health = self.health
         health.readings += len(readings)
         health.last_reading = now
         if health.state != "up":
-            self._enter("up")
-            health.last_error = health.hint = None
+            self._well()
             self._moved.set()
         self._availability.heard(now)
-        return await self._home._emit(readings)
+        verdicts = await self._home._emit(readings)
+        self._home.taken(readings, now)
+        return verdicts
 
     def _pause(self, ending: _Ending, attempt: int) -> float:
         """Full jitter: anywhere between nothing and the step, so that many links do not return as one."""
         step = min(ending.max_s, ending.base_s * 2.0 ** min(attempt, 30))
         return max(REOPEN_S_MIN, self._home._rng.uniform(0, step))
 
-    def _opened(self, now: float) -> None:
+    def _opened(self, *, tells: bool) -> None:
         self.health.next_attempt = None
-        self._availability.opened(now)
+        self._availability.opened(self._home._monotonic(), tells=tells)
         self._moved.set()
 
     def _ended(self, ending: _Ending, now: float, pause: float) -> None:
@@ -221,7 +268,10 @@ class _Keeper:
     async def _watch(self) -> None:
         while True:
             self._moved.clear()
-            state, again = self._availability.settle(self._home._monotonic())
+            now = self._home._monotonic()
+            if self._availability.is_up(now) and self.health.state in {"opening", "down", "faulty"}:
+                self._well()
+            state, again = self._availability.settle(now)
             if state is not None and not await self._report(DeviceChange(
                 self._link.device, state, self._availability.reported, self.health.last_error
             )):  # fmt: skip

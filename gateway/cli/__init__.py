@@ -1,1 +1,52 @@
-"""The commands, one file a group."""
+"""The commands, one file a group.
+
+A command module imports typer and the standard library; what is heavy (drivers, pydantic models, the web server, rich)
+is imported inside the commands, so that `dockline --help` costs no more than it says.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import typer
+
+COMMANDS = (
+    ("run", "gateway.cli.run"),
+    ("check", "gateway.cli.check"),
+    ("status", "gateway.cli.status"),
+    ("schema", "gateway.cli.schema"),
+    ("token", "gateway.cli.token"),
+    ("demo", "gateway.cli.demo"),
+    ("bench", "gateway.cli.bench"),
+)
+"""Command and the module that has a function of that name."""
+
+GROUPS = (
+    ("events", "gateway.cli.events", "Events in the outbox: list, show, tail."),
+    ("quarantine", "gateway.cli.quarantine", "Events an upstream would not take: list, show, retry, discard."),
+    ("simulate", "gateway.cli.simulate", "Simulated devices and a simulated centre."),
+)
+"""Group, the module that has its `app`, and its help."""
+
+EPILOG = (
+    "Exit codes: 0 done · 1 not as hoped · 64 wrong command line · 69 no daemon · 70 fault of the program · "
+    "73 outbox in use · 74 disk · 77 not allowed · 78 configuration"
+)
+
+
+def build_app() -> typer.Typer:
+    """Return the program."""
+    app = typer.Typer(
+        name="dockline",
+        help="Edge gateway for warehouse devices: scans in, canonical events out, nothing lost, nothing twice.",
+        epilog=EPILOG,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for name, module in COMMANDS:
+        app.command(name)(getattr(import_module(module), name))
+    for name, module, text in GROUPS:
+        app.add_typer(import_module(module).app, name=name, help=text, no_args_is_help=True)
+    return app

@@ -56,12 +56,16 @@ class Document:
                 # A list whose members are all wrong is also "too short" to pydantic: one mistake, one complaint.
                 inner = any(len(place) > len(loc) and place[: len(loc)] == loc for place in places)
                 if not (detail["type"] == "too_short" and inner):
-                    self._complain_of(model, detail, base)
+                    self._complain_of(model, detail, base, table)
             return None
 
-    def _complain_of(self, model: type[BaseModel], detail: Any, base: Sequence[str | int]) -> None:
+    def _complain_of(self, model: type[BaseModel], detail: Any, base: Sequence[str | int], table: Table) -> None:
         location = tuple(part for part in detail["loc"] if not (isinstance(part, str) and "[" in part))
         what, suggestion = explain(model, detail)
+        if not location:
+            # A rule over several keys names them; the first of those that stands in the file is where to look.
+            words = re.findall(r"[a-z][a-z0-9_]+", what)
+            location = tuple(word for word in words if word in table)[:1]
         self.complain((*base, *location), what, suggestion)
 
 

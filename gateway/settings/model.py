@@ -68,7 +68,7 @@ class Bind:
 
 def _bind(value: object) -> Bind:
     if not isinstance(value, str):
-        raise ValueError('must be text such as "127.0.0.1:8470"')  # noqa: TRY004: pydantic wants it
+        raise ValueError('must be text such as "127.0.0.1:8470"')  # noqa: TRY004
     return Bind.parse(value)
 
 

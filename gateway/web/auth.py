@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from gateway.credentials import CredentialError, check_secret_file
 from gateway.log import event, keep_secret
-from gateway.settings.model import DeviceId
+from gateway.settings.model import Id
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class TokenEntry(BaseModel):
     name: str = Field(min_length=1, max_length=63)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     role: Role
-    device: DeviceId | None = None
+    device: Id | None = None
 
     @model_validator(mode="after")
     def _check_device(self) -> TokenEntry:
@@ -110,6 +110,12 @@ class Tokens:
         self._stamp = self._look()
         self._entries = read_tokens(path) if path is not None else ()
         self._own: list[TokenEntry] = []
+
+    def follow(self, path: Path | None) -> None:
+        """Read another file from now on. Raises CredentialError, and then goes on with the old one."""
+        entries = read_tokens(path) if path is not None else ()
+        self._path, self._entries = path, entries
+        self._stamp = self._look()
 
     def admit(self, name: str, role: Role) -> str:
         """Make a token for this process's lifetime and return it."""

@@ -67,6 +67,10 @@ def test_what_does_not_stand_in_the_file_is_reported_at_its_table() -> None:
     assert positions.line(("nowhere", "at", "all")) == 1
 
 
+def repr_basic(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
 words = st.text("abcdefgh-_", min_size=1, max_size=6)
 scalars = st.one_of(
     st.integers(-9, 999).map(str),
@@ -75,10 +79,6 @@ scalars = st.one_of(
     st.text('ab#[]{}=,\\" ', max_size=8).map(lambda text: f"'{text}'"),
     st.text("ab#[]{}=,\n ", max_size=8).map(lambda text: f'"""{text}"""'),
 )
-
-
-def repr_basic(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 values = st.recursive(

@@ -1,0 +1,162 @@
+"""How a command finds the daemon and talks to it, and what it reads when none runs.
+
+The daemon writes `addresses.json` and `cli.token` into its storage folder; whoever may read that folder (the service's
+user, root) needs nothing else. Others look at what is free on loopback, or bring a token.
+"""
+
+from __future__ import annotations
+
+import getpass
+import http.client
+import json
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from gateway.cli.errors import EXIT_CONFIG, EXIT_NO_DAEMON, EXIT_NOT_ALLOWED, Failure
+
+if TYPE_CHECKING:
+    from buffer import OutboxReader
+
+TIMEOUT_S = 15.0
+Json = dict[str, Any]
+
+
+class NoDaemon(Failure):
+    """No daemon answers."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"No daemon answers: {why}", hint="systemctl status dockline", code=EXIT_NO_DAEMON)
+
+
+class Site:
+    """One configured gateway, as far as a command has to know it."""
+
+    def __init__(self, config: Path, token_file: Path | None = None) -> None:
+        """Read where the storage is; the rest of the file may be broken. Raises Failure."""
+        from gateway.settings.document import read_document
+        from gateway.settings.problem import Problem
+
+        found = read_document(config)
+        if isinstance(found, Problem):
+            raise Failure(str(found), code=EXIT_CONFIG)
+        self._data = found.data
+        storage = found.data.get("storage")
+        path = storage.get("path") if isinstance(storage, dict) else None
+        if not isinstance(path, str):
+            raise Failure(f"{config} does not say where the storage is", hint="dockline check", code=EXIT_CONFIG)
+        self.storage = Path(path)
+        self._token_file = token_file
+
+    def get(self, path: str, **query: object) -> Json:
+        """Ask the daemon. Raises NoDaemon, Failure."""
+        asked = {key: value for key, value in query.items() if value is not None}
+        with self._request("GET", f"{path}?{urlencode(asked)}" if asked else path) as answer:
+            return _json_of(answer)
+
+    def post(self, path: str, body: Json) -> Json:
+        """Have the daemon do something. Raises NoDaemon, Failure."""
+        with self._request("POST", path, json.dumps(body).encode()) as answer:
+            return _json_of(answer)
+
+    def follow(self, path: str, **query: object) -> Iterator[Json]:
+        """Yield what the daemon sends until it stops. Raises NoDaemon, Failure."""
+        asked = {key: value for key, value in query.items() if value is not None}
+        with self._request("GET", f"{path}?{urlencode(asked)}" if asked else path) as answer:
+            try:
+                while line := answer.readline():
+                    if line.startswith(b"data:"):
+                        yield json.loads(line[5:])
+            except (OSError, http.client.HTTPException):
+                return
+
+    def read(self) -> OutboxReader:
+        """Open the outbox without a daemon, read-only. Raises Failure."""
+        from buffer import OutboxReader
+        from buffer.errors import OutboxError
+
+        try:
+            return OutboxReader.open(self.storage)
+        except OutboxError as error:
+            raise Failure(str(error), hint=error.hint) from None
+        except OSError as error:
+            raise Failure(f"{self.storage}: {error.strerror}", hint="try sudo", code=EXIT_NOT_ALLOWED) from None
+
+    @contextmanager
+    def _request(self, method: str, path: str, body: bytes | None = None) -> Iterator[http.client.HTTPResponse]:
+        connection = self._connect()
+        headers = {"Accept": "application/json", "Dockline-User": getpass.getuser(), **self._credential()}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            try:
+                connection.request(method, path, body, headers)
+                answer = connection.getresponse()
+            except (OSError, http.client.HTTPException) as error:
+                raise NoDaemon(str(error) or type(error).__name__) from None
+            if answer.status >= 400:
+                raise _failure_of(answer)
+            yield answer
+        finally:
+            connection.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        scheme, address = self._address()
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]")
+        if scheme == "http":
+            return http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
+        api = self._data.get("api", {})
+        try:
+            # Our own certificate is the one to expect, whatever name it bears.
+            context = ssl.create_default_context(cafile=api.get("certificate"))
+        except OSError as error:
+            raise Failure(f"the certificate of [api] cannot be read: {error.strerror}", code=EXIT_NOT_ALLOWED) from None
+        context.check_hostname = False
+        return http.client.HTTPSConnection(host, int(port), timeout=TIMEOUT_S, context=context)
+
+    def _address(self) -> tuple[str, str]:
+        try:
+            found = json.loads((self.storage / "addresses.json").read_text())
+            if "api" not in found:
+                raise NoDaemon("its API is closed; its log says why")
+            return found["scheme"], found["api"]
+        except FileNotFoundError:
+            raise NoDaemon(f"nothing runs on {self.storage}") from None
+        except (OSError, ValueError):
+            api = self._data.get("api", {})
+            scheme = "https" if api.get("certificate") else "http"
+            return scheme, api.get("bind", "127.0.0.1:8470")
+
+    def _credential(self) -> dict[str, str]:
+        path = self._token_file or self.storage / "cli.token"
+        try:
+            return {"Authorization": f"Bearer {path.read_text().strip()}"}
+        except OSError as error:
+            if self._token_file is not None:
+                raise Failure(f"{path}: {error.strerror}", code=EXIT_NOT_ALLOWED) from None
+            return {}
+
+
+def _json_of(answer: http.client.HTTPResponse) -> Json:
+    try:
+        found: Json = json.loads(answer.read())
+    except (OSError, ValueError, http.client.HTTPException):
+        raise NoDaemon("what answered is not this program") from None
+    return found
+
+
+def _failure_of(answer: http.client.HTTPResponse) -> Failure:
+    try:
+        error = json.loads(answer.read())["error"]
+        message, hint = str(error["message"]), error.get("hint")
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+        return NoDaemon(f"what answered is not this program (status {answer.status})")
+    if answer.status in {401, 403}:
+        hint = "run as the service's user or root (sudo), or bring --token-file" if os.geteuid() != 0 else hint
+        return Failure(message, hint=hint, code=EXIT_NOT_ALLOWED)
+    return Failure(message, hint=hint)

@@ -1,0 +1,77 @@
+"""How a command fails: one sentence, a hint, an exit code; never a traceback.
+
+    Failure      what a command says when it cannot do what was asked
+
+The codes are those of sysexits.h.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+
+EXIT_NOT_AS_HOPED = 1
+EXIT_USAGE = 64
+EXIT_NO_DAEMON = 69
+EXIT_FAULT = 70
+EXIT_NOT_ALLOWED = 77
+EXIT_CONFIG = 78
+EXIT_INTERRUPTED = 130
+
+
+class Failure(Exception):
+    """A command cannot do what was asked."""
+
+    def __init__(self, message: str, *, hint: str | None = None, code: int = EXIT_NOT_AS_HOPED) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.code = code
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    import typer
+    from typer.exceptions import TyperException
+
+    from gateway.cli import build_app
+
+    command = typer.main.get_command(build_app())
+    try:
+        code = command.main(list(arguments), prog_name="dockline", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except Failure as failure:
+        say(str(failure), failure.hint)
+        return failure.code
+    except TyperException as error:
+        show = getattr(error, "show", None)
+        show() if show is not None else say(str(error))
+        return EXIT_USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output left (`| head`): not worth a word, and Python must not try to flush again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as bug:  # noqa: BLE001 - an operator sees a sentence, never a traceback
+        say(f"Something went wrong that nobody foresaw ({type(bug).__name__}).", f"report it with {keep_trace()}")
+        return EXIT_FAULT
+
+
+def say(message: str, hint: str | None = None) -> None:
+    """Print a failure to standard error."""
+    print(message, file=sys.stderr)
+    if hint:
+        print(f"  hint: {hint}", file=sys.stderr)
+
+
+def keep_trace() -> str:
+    """Write the traceback of the exception in hand to a file of ours and return its path."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="dockline-trace-", suffix=".txt", delete=False) as file:
+            traceback.print_exc(file=file)
+            return file.name
+    except OSError:
+        return "the command line you used; the details could not be written"

@@ -1,0 +1,135 @@
+"""`dockline events`: what is in the outbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli.errors import Failure
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LimitOption, TokenOption
+
+if TYPE_CHECKING:
+    from gateway.cli.client import Site
+
+app = typer.Typer()
+
+TypeOption = Annotated[str | None, typer.Option("--type", help="receipt, pick, observation, ...")]
+StationOption = Annotated[str | None, typer.Option(help="Only of this station.")]
+DeviceOption = Annotated[str | None, typer.Option(help="Only of this device.")]
+
+
+@app.command("list")
+def list_events(
+    *,
+    event_type: TypeOption = None,
+    station: StationOption = None,
+    device: DeviceOption = None,
+    limit: LimitOption = 20,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+    token_file: TokenOption = None,
+) -> None:
+    """List events, newest first."""
+    from gateway.cli.client import NoDaemon, Site
+    from gateway.cli.show import print_json, print_table
+
+    site = Site(config, token_file)
+    try:
+        found = site.get("/v1/events", type=event_type, station=station, device=device, limit=limit)["events"]
+    except NoDaemon:
+        found = _events_offline(site, event_type, station, device, limit)
+    if as_json:
+        print_json(found)
+        return
+    print_table("Events", _HEADS, [_row(one) for one in found])
+
+
+def _events_offline(site: Site, kind: str | None, station: str | None, device: str | None, limit: int) -> list[Any]:
+    from buffer import EntryFilter
+    from gateway.web.event_json import as_event
+
+    if kind is not None and "." not in kind:
+        kind = f"dockline.{kind}.v1"
+    reader = site.read()
+    try:
+        return [as_event(one) for one in reader.entries(EntryFilter(kind, station, device, limit=limit))]
+    finally:
+        reader.close()
+
+
+@app.command("show")
+def show_event(
+    event: Annotated[str, typer.Argument(help="Event id, or its sequence.")],
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
+    token_file: TokenOption = None,
+) -> None:
+    """Show one event as JSON."""
+    from urllib.parse import quote
+
+    from gateway.cli.client import NoDaemon, Site
+    from gateway.cli.show import print_json
+    from gateway.web.event_json import as_event
+
+    site = Site(config, token_file)
+    try:
+        print_json(site.get(f"/v1/events/{quote(event, safe='')}"))
+        return
+    except NoDaemon:
+        reader = site.read()
+    try:
+        entry = reader.entry(int(event) if event.isascii() and event.isdigit() else event)
+    finally:
+        reader.close()
+    if entry is None:
+        raise Failure("There is no such event here.", hint="it may be past its retention")
+    print_json(as_event(entry))
+
+
+@app.command("tail")
+def tail_events(
+    *,
+    after: Annotated[int | None, typer.Option(min=0, help="Begin after this sequence; else with the next.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+    token_file: TokenOption = None,
+) -> None:
+    """Print events as they are committed, until interrupted."""
+    import json
+
+    from gateway.cli.client import Site
+    from gateway.cli.show import plain
+
+    for seen, found in enumerate(Site(config, token_file).follow("/v1/events/tail", after=after), 1):
+        line = json.dumps(found) if as_json else "  ".join(plain(cell) for cell in _row(found))
+        print(line, flush=True)
+        if count is not None and seen >= count:
+            return
+
+
+_HEADS = ("seq", "captured", "type", "station", "device", "what")
+
+
+def _row(found: dict[str, Any]) -> tuple[object, ...]:
+    event = found.get("event")
+    if event is None:
+        return (found["seq"], "-", "damaged", "-", "-", found.get("id"))
+    data = event.get("data", {})
+    kind = str(event.get("type", "")).removeprefix("dockline.").removesuffix(".v1")
+    device = data.get("device") or {}
+    return (found["seq"], data.get("captured_at"), kind, event.get("subject"), device.get("id"), _what(data))
+
+
+def _what(data: dict[str, Any]) -> str:
+    item = data.get("item") or {}
+    for key in ("sscc", "gtin", "sku", "epc", "code"):
+        if item.get(key):
+            quantity = (data.get("quantity") or {}).get("value")
+            return f"{item[key]} x {quantity}" if quantity else str(item[key])
+    measurement = data.get("measurement") or {}
+    if measurement:
+        return f"{measurement.get('name')} {measurement.get('value')}"
+    state, reason = data.get("state"), data.get("reason")
+    return " ".join(str(part) for part in (state, reason) if part)

@@ -1,0 +1,128 @@
+"""`dockline quarantine`: events an upstream would not take, and what a person decides about them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.errors import Failure
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LimitOption, TokenOption
+
+app = typer.Typer()
+
+UpstreamArgument = Annotated[str, typer.Argument(help="Name of the upstream.")]
+SeqsArgument = Annotated[list[int], typer.Argument(min=1, help="Sequences, as listed.")]
+ReasonOption = Annotated[str, typer.Option(help="Why; kept in the audit.")]
+
+
+@app.command("list")
+def list_quarantine(
+    *,
+    upstream: Annotated[str | None, typer.Option(help="Only of this upstream.")] = None,
+    state: Annotated[str | None, typer.Option(help="open, retry, delivered or discarded.")] = "open",
+    limit: LimitOption = 100,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+    token_file: TokenOption = None,
+) -> None:
+    """List what waits for a decision."""
+    from typing import cast, get_args
+
+    from buffer import QuarantineState
+    from gateway.cli.client import NoDaemon, Site
+    from gateway.cli.show import clock, print_json, print_table
+
+    if state is not None and state not in get_args(QuarantineState):
+        raise Failure(f'"{state}" is no state', hint=f"one of {', '.join(get_args(QuarantineState))}")
+    site = Site(config, token_file)
+    try:
+        found = site.get("/v1/quarantine", upstream=upstream, state=state, limit=limit)["quarantine"]
+    except NoDaemon:
+        reader = site.read()
+        try:
+            wanted = cast("QuarantineState | None", state)
+            found = [asdict(one) for one in reader.quarantine_list(upstream, state=wanted, limit=limit)]
+        finally:
+            reader.close()
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (one["upstream"], one["seq"], one["state"], clock(one["since"]), one["type"], one["device"], one["reason"])
+        for one in found
+    ]
+    print_table("Quarantine", ("upstream", "seq", "state", "since", "type", "device", "reason"), rows)
+
+
+@app.command("show")
+def show_quarantine(
+    upstream: UpstreamArgument,
+    seq: Annotated[int, typer.Argument(help="Sequence, as listed.")],
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
+    token_file: TokenOption = None,
+) -> None:
+    """Show one event in quarantine with its history, as JSON."""
+    from gateway.cli.client import NoDaemon, Site
+    from gateway.cli.show import print_json
+
+    site = Site(config, token_file)
+    try:
+        print_json(site.get(f"/v1/quarantine/{upstream}/{seq}"))
+    except NoDaemon:
+        print_json(_show_offline(site, upstream, seq))
+
+
+def _show_offline(site: Any, upstream: str, seq: int) -> dict[str, Any]:
+    from gateway.web.event_json import as_event
+
+    reader = site.read()
+    try:
+        case = reader.quarantine_show(upstream, seq)
+    finally:
+        reader.close()
+    if case is None:
+        raise Failure("This event is not in quarantine for that upstream.")
+    history = [{**asdict(record), "chain": record.chain.hex()} for record in case.history]
+    entry = as_event(case.entry) if case.entry is not None else None
+    return {**asdict(case.quarantined), "event": entry, "history": history}
+
+
+@app.command("retry")
+def retry_quarantine(
+    upstream: UpstreamArgument,
+    seqs: SeqsArgument,
+    *,
+    reason: ReasonOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    token_file: TokenOption = None,
+) -> None:
+    """Have events sent again, as they are and under their own sequence."""
+    from gateway.cli.client import Site
+
+    answer = Site(config, token_file).post(f"/v1/quarantine/{upstream}/retry", {"seqs": seqs, "reason": reason})
+    print(f"{len(answer['retried'])} will be sent again")
+
+
+@app.command("discard")
+def discard_quarantine(
+    upstream: UpstreamArgument,
+    seqs: SeqsArgument,
+    *,
+    reason: ReasonOption,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    token_file: TokenOption = None,
+) -> None:
+    """Decide that the upstream never gets these events. Cannot be undone; audited."""
+    from gateway.cli.client import Site
+
+    site = Site(config, token_file)
+    if not yes:
+        typed = typer.prompt(f"{upstream} will never get these events. Type how many they are", type=int)
+        if typed != len(set(seqs)):
+            raise Failure(f"They are {len(set(seqs))}; nothing was discarded.")
+    answer = site.post(f"/v1/quarantine/{upstream}/discard", {"seqs": seqs, "reason": reason})
+    print(f"{len(answer['discarded'])} discarded")

@@ -1,0 +1,112 @@
+"""`dockline run`: the daemon in the foreground, as systemd starts it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
+from gateway.cli.problems import load_or_fail
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+    from gateway.wiring import World
+    from sync import HttpEventsSettings, Upstream
+
+
+def run(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Run the gateway until SIGTERM or SIGINT. SIGHUP applies a changed configuration.
+
+    Exit codes: 0 stopped, 73 outbox in use or not to be created, 74 input/output error, 78 configuration.
+    """
+    import asyncio
+    import faulthandler
+
+    from gateway.clock import monotonic_s
+    from gateway.daemon import EXIT_IO
+    from gateway.log import start_log
+
+    settings = load_or_fail(config, must_run=True)
+    os.umask(0o077)
+    faulthandler.enable()
+    log = start_log(
+        sys.stderr,
+        level=settings.log.level,
+        shape=settings.log.format,
+        per_minute_max=settings.log.events_per_minute_max,
+        environ=os.environ,
+        monotonic=monotonic_s,
+    )
+    try:
+        code = asyncio.run(_live(settings, config))
+    finally:
+        log.close()
+    if code == EXIT_IO:
+        # A thread may hang in a write to a dying disk: waiting for it would keep systemd from starting us again.
+        sys.stderr.flush()
+        os._exit(code)
+    raise typer.Exit(code)
+
+
+async def _live(settings: Settings, config: Path) -> int:
+    from gateway.daemon import Daemon
+    from gateway.notify import Notifier
+    from gateway.settings import load_settings
+
+    def load() -> Settings:
+        return load_settings(config, must_run=True)
+
+    daemon = Daemon(
+        settings,
+        real_world(),
+        load=load,
+        open_upstream=upstream_opener(),
+        notifier=Notifier(os.environ, pid=os.getpid()),
+    )
+    return await daemon.run()
+
+
+def real_world() -> World:
+    """Return the clocks, the chance and the threads of this computer."""
+    from concurrent.futures import ThreadPoolExecutor
+    from random import SystemRandom
+
+    from gateway.clock import is_synchronised, monotonic_s, wall_ms
+    from gateway.wiring import World
+
+    return World(
+        wall=wall_ms,
+        monotonic=monotonic_s,
+        rng=SystemRandom(),
+        writer=ThreadPoolExecutor(1, "outbox-writer"),
+        reader=ThreadPoolExecutor(2, "outbox-reader"),
+        is_synchronised=is_synchronised,
+        machine=_machine_id(),
+    )
+
+
+def upstream_opener() -> Callable[[HttpEventsSettings], Upstream]:
+    """Return what makes an upstream of its settings; it connects to nothing yet."""
+    from gateway.clock import wall_ms
+    from gateway.credentials import credentials_folder
+
+    folder = credentials_folder(os.environ)
+
+    def open_upstream(settings: HttpEventsSettings) -> Upstream:
+        from sync.http_events import HttpEvents
+
+        return HttpEvents(settings, wall=wall_ms, credentials=folder)
+
+    return open_upstream
+
+
+def _machine_id() -> str:
+    try:
+        return Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""

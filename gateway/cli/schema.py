@@ -1,0 +1,40 @@
+"""`dockline schema`: the JSON Schema of the events and of the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.errors import Failure
+
+CONFIG = "gateway.schema"
+
+
+def schema(
+    name: Annotated[str | None, typer.Argument(help="Event (receipt, pick, ...), event, or config.")] = None,
+    *,
+    write: Annotated[Path | None, typer.Option(help="Write all of them as files into this folder.")] = None,
+) -> None:
+    """Print one schema, list them all, or write them as files."""
+    from gateway.events.json_schema import schema_text, schemas, write_schemas
+    from gateway.settings.json_schema import config_schema
+
+    found = {**schemas(), "config": config_schema()}
+    if write is not None:
+        try:
+            write.mkdir(parents=True, exist_ok=True)
+            write_schemas(write)
+            (write / f"{CONFIG}.json").write_text(schema_text(config_schema()), encoding="utf-8")
+        except OSError as error:
+            raise Failure(f"{write}: {error.strerror}") from None
+        print(f"{len(found)} schemas in {write}")
+    elif name is None:
+        print("\n".join(sorted(found)))
+    elif name in found:
+        print(schema_text(found[name]), end="")
+    else:
+        from gateway.settings.problem import did_you_mean
+
+        raise Failure(f'There is no schema "{name}".', hint=did_you_mean(name, found))

@@ -1,0 +1,105 @@
+"""`dockline status`: how the gateway is, from the daemon, or from the outbox when none runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from gateway.cli.errors import EXIT_NOT_AS_HOPED
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, TokenOption
+
+if TYPE_CHECKING:
+    from gateway.cli.client import Site
+
+
+def status(
+    *, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, token_file: TokenOption = None
+) -> None:
+    """Show devices, deliveries, storage and every trouble. Exit code 1 while there is an alarm or no daemon."""
+    from gateway.cli.client import NoDaemon, Site
+
+    site = Site(config, token_file)
+    try:
+        found = site.get("/v1/status")
+    except NoDaemon as nobody:
+        _status_offline(site, str(nobody), as_json=as_json)
+        raise typer.Exit(EXIT_NOT_AS_HOPED) from None
+    if as_json:
+        from gateway.cli.show import print_json
+
+        print_json(found)
+    else:
+        _print_status(found)
+    if found["alarms"] or not found["ready"]:
+        raise typer.Exit(EXIT_NOT_AS_HOPED)
+
+
+def _status_offline(site: Site, why: str, *, as_json: bool) -> None:
+    from gateway.cli.show import print_json, print_line, print_table
+
+    reader = site.read()
+    try:
+        chain = reader.head_of_chain()
+        books = [
+            {"name": one.upstream, **asdict(census := reader.census(one.upstream)), "imbalance": census.imbalance}
+            for one in reader.upstreams()
+        ]
+    finally:
+        reader.close()
+    if as_json:
+        print_json({"daemon": None, "why": why, "source": chain.source, "head_seq": chain.seq, "upstreams": books})
+        return
+    print_line(why, "red")
+    print_line(f"The outbox in {site.storage} holds events up to sequence {chain.seq} of {chain.source}.")
+    print_table("Deliveries", _BOOKS, [[row[key] for key in _BOOKS] for row in books])
+
+
+_BOOKS = ("name", "accepted", "delivered", "pending", "quarantined", "discarded", "skipped", "imbalance")
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    from gateway.cli.show import age, print_line, print_table, size
+
+    storage = found["storage"]
+    state = "taking scans" if found["ready"] else f"NOT taking scans: {found['not_ready_because']}"
+    print_line(f"{found['gateway']} at {found['site']}: {state}", "green" if found["ready"] else "bold red")
+    autonomy = storage["autonomy_hours"]
+    lasts = f", room for {autonomy:.0f} h at today's rate" if autonomy is not None else ""
+    room = f"{size(storage['bytes_used'])} of {size(storage['bytes_max'])}, {size(storage['disk_free'])} free{lasts}"
+    print_line(
+        f"up {age(found['uptime_s'])}, version {found['version']}, clock {found['clock']}; outbox {storage['entries']} "
+        f"events, {room}"
+    )
+    for alarm in found["alarms"]:
+        hint = f" ({alarm['hint']})" if alarm["hint"] else ""
+        print_line(f"ALARM {alarm['code']} {alarm['subject']}: {alarm['message']}{hint}", "bold red")
+    print_table(
+        "Devices",
+        ("device", "station", "driver", "state", "last reading", "readings"),
+        [
+            (one["id"], one["station"], one["driver"], one["state"], age(one["last_reading_age_s"]), one["readings"])
+            for one in found["devices"]
+        ],
+    )
+    print_table(
+        "Deliveries",
+        ("upstream", "health", *_BOOKS[1:]),
+        [(one["name"], one["health"], *(one[key] for key in _BOOKS[1:])) for one in found["upstreams"]],
+    )
+    _print_knocking(found)
+    for notice in found["notices"]:
+        print_line(f"note: {notice}", "yellow")
+
+
+def _print_knocking(found: dict[str, Any]) -> None:
+    from gateway.cli.show import clock, plain, print_line
+
+    for one in found["knocking"]:
+        print_line(
+            f"KNOCKING {plain(one['device'])}: {one['readings']} readings refused, last {clock(one['last_ms'])}",
+            "yellow",
+        )
+        if one["admit"]:
+            print_line("  these lines would admit it:\n    " + one["admit"].strip().replace("\n", "\n    "))

@@ -1,0 +1,36 @@
+"""`dockline token`: a new token for a device or a person."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from gateway.cli.errors import Failure
+
+
+def token(
+    name: Annotated[str, typer.Argument(help="Who will use it; named in the audit.")],
+    *,
+    role: Annotated[str, typer.Option(help="device, viewer, operator, technician or admin.")] = "device",
+    device: Annotated[str | None, typer.Option(help="Role device: the device it speaks for; else NAME.")] = None,
+) -> None:
+    """Make a token. Standard output gets the lines for the tokens file, standard error the token itself, once."""
+    from pydantic import ValidationError
+
+    from gateway.web.auth import ROLES, TokenEntry, new_token
+
+    wanted = next((one for one in ROLES if one == role), None)
+    if wanted is None:
+        raise Failure(f'"{role}" is no role', hint=f"one of {', '.join(ROLES)}")
+    secret, digest = new_token()
+    try:
+        entry = TokenEntry(name=name, sha256=digest, role=wanted, device=(device or name) if role == "device" else None)
+    except ValidationError as error:
+        raise Failure(str(error.errors()[0]["msg"])) from None
+    lines = ["[[token]]", f'name = "{entry.name}"', f'sha256 = "{entry.sha256}"', f'role = "{entry.role}"']
+    if entry.device is not None:
+        lines.append(f'device = "{entry.device}"')
+    print("\n".join(lines) + "\n")
+    print(f"token (shown once): {secret}", file=sys.stderr)

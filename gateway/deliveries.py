@@ -1,0 +1,147 @@
+"""Every configured upstream with its pump: begun, paused, replaced, each by itself.
+
+A pump ends only when the outbox cannot go on or the daemon stops. If the outbox failed it (a damaged page that a query
+met), it is begun again after a pause: the other upstreams and every device go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from buffer import Outbox
+from buffer.errors import OutboxClosed, OutboxError
+from gateway.log import event
+from sync import HttpEventsSettings, Pump, PumpState, Upstream
+
+log = logging.getLogger(__name__)
+
+RESTART_S = 10.0
+"""Pause before a pump whose outbox failed it is begun again."""
+
+OpenUpstream = Callable[[HttpEventsSettings], Upstream]
+
+
+@dataclass
+class _Delivery:
+    settings: HttpEventsSettings
+    upstream: Upstream
+    pump: Pump
+    task: asyncio.Task[None] = field(init=False)
+    said: tuple[str, str] | None = None
+    """Alarm that was logged last."""
+
+
+class Deliveries:
+    """The pumps of one daemon."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        open_upstream: OpenUpstream,
+        *,
+        rng: random.Random,
+        monotonic: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._outbox = outbox
+        self._open_upstream = open_upstream
+        self._rng = rng
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._running: dict[str, _Delivery] = {}
+
+    async def apply(self, wanted: tuple[HttpEventsSettings, ...]) -> None:
+        """Return when exactly the wanted upstreams are delivered to; unchanged ones are not touched.
+
+        A position belongs to a name: it is made once, kept when the upstream is taken out, and found when it returns.
+        Raises OutboxError.
+        """
+        by_name = {settings.name: settings for settings in wanted}
+        for name in list(self._running):
+            if by_name.get(name) != self._running[name].settings:
+                await self._stop(name)
+        for name, settings in by_name.items():
+            if name not in self._running:
+                await self._outbox.register(name, required=settings.required, start=settings.start)
+                self._start(settings)
+
+    def nudge(self, name: str | None = None) -> None:
+        """Have one pump, or all, try at once and look for retries."""
+        for delivery in self._running.values():
+            if name is None or delivery.settings.name == name:
+                delivery.pump.nudge()
+
+    def states(self) -> list[tuple[HttpEventsSettings, PumpState]]:
+        """Return each upstream and how it is, in the order of the configuration."""
+        return [(delivery.settings, delivery.pump.state) for delivery in self._running.values()]
+
+    async def stop_all(self, deadline_s: float) -> None:
+        """Return when every request under way is settled, or abandoned at the deadline: it is then sent again."""
+        deliveries = list(self._running.values())
+        for delivery in deliveries:
+            delivery.pump.stop()
+        tasks = [delivery.task for delivery in deliveries]
+        if tasks:
+            await asyncio.wait(tasks, timeout=max(deadline_s, 0))
+        for name in list(self._running):
+            await self._stop(name)
+
+    def _start(self, settings: HttpEventsSettings) -> None:
+        upstream = self._open_upstream(settings)
+        delivery: _Delivery
+
+        def say(state: PumpState) -> None:
+            _log_alarm(delivery, state)
+
+        pump = Pump(
+            self._outbox,
+            upstream,
+            settings,
+            rng=self._rng,
+            monotonic=self._monotonic,
+            sleep=self._sleep,
+            on_state=say,
+        )
+        delivery = _Delivery(settings, upstream, pump)
+        delivery.task = asyncio.create_task(self._keep(delivery), name=f"pump {settings.name}")
+        self._running[settings.name] = delivery
+
+    async def _keep(self, delivery: _Delivery) -> None:
+        while True:
+            try:
+                await delivery.pump.run()
+            except OutboxClosed:
+                return
+            except OutboxError as error:
+                name = delivery.settings.name
+                log.error("%s", event("delivery_interrupted", upstream=name, reason=error, hint=error.hint))
+                await self._sleep(RESTART_S)
+            else:
+                return
+
+    async def _stop(self, name: str) -> None:
+        delivery = self._running.pop(name)
+        delivery.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await delivery.task
+        await delivery.upstream.aclose()
+
+
+def _log_alarm(delivery: _Delivery, state: PumpState) -> None:
+    """Log an alarm when it begins, changes or ends; not at every attempt."""
+    alarm = state.alarm
+    said = (alarm.code, alarm.message) if alarm else None
+    if said == delivery.said:
+        return
+    name = delivery.settings.name
+    if alarm is not None:
+        line = event("upstream_troubled", upstream=name, code=alarm.code, reason=alarm.message, hint=alarm.hint)
+        log.warning("%s", line)
+    elif delivery.said is not None:
+        log.info("%s", event("upstream_recovered", upstream=name, code=delivery.said[0]))
+    delivery.said = said

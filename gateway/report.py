@@ -1,0 +1,130 @@
+"""What the API may ask of a running daemon, and nothing more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, is_dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from buffer import Outbox
+from drivers import Reading, Verdict
+from drivers.scan_message import ParsedBody
+from gateway.health import Latency
+from gateway.status import (
+    Status,
+    alarms_of,
+    device_statuses,
+    link_status,
+    notices_of,
+    orphan_status,
+    storage_status,
+    upstream_status,
+)
+
+if TYPE_CHECKING:
+    from gateway.daemon import Daemon
+
+
+class Report:
+    """The daemon as the API sees it."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self.closing = asyncio.Event()
+        """Set when long answers (a tail) have to end."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The outbox, for queries and for what people decide about quarantined events."""
+        return self._daemon.outbox
+
+    @property
+    def latency(self) -> Latency:
+        """How long takes took."""
+        return self._daemon.supervisor.latency
+
+    async def take(self, readings: Sequence[Reading]) -> list[Verdict]:
+        """Return one verdict a reading when they are on disk; raises StorageUnavailable."""
+        daemon = self._daemon
+        began = daemon.world.monotonic()
+        verdicts = await daemon.intake.take(readings)
+        daemon.supervisor.taken(readings, began)
+        return verdicts
+
+    def parser_of(self, device: str) -> Callable[[bytes], ParsedBody] | None:
+        """Return what understands the bodies of an RFID reader; None when there is no such reader."""
+        return self._daemon.readers.parser(device)
+
+    def nudge(self, upstream: str) -> None:
+        """Have an upstream's pump look for retries now."""
+        self._daemon.deliveries.nudge(upstream)
+
+    def not_ready_because(self) -> str | None:
+        """Return why scans are not taken now; None while they are."""
+        if not self._daemon.is_open:
+            return "starting or stopping"
+        return self._daemon.outbox.full_reason
+
+    async def status(self) -> Status:
+        """Return everything. Raises OutboxError."""
+        daemon, now = self._daemon, self._daemon.world.monotonic()
+        settings, outbox = daemon.settings, daemon.outbox
+        pumps = daemon.deliveries.states()
+        storage = storage_status(str(settings.storage.path), outbox.source, outbox.stats())
+        upstreams = [upstream_status(one, state, await outbox.census(one.name), now) for one, state in pumps]
+        known = {one.name for one, _ in pumps}
+        upstreams += [
+            orphan_status(
+                position.upstream,
+                required=position.required,
+                through=position.seq,
+                census=await outbox.census(position.upstream),
+            )
+            for position in await outbox.upstreams()
+            if position.upstream not in known
+        ]
+        links = tuple(link_status(health, now) for health in daemon.supervisor.health())
+        devices = device_statuses(settings.devices, links, daemon.supervisor.sightings.all(), now)
+        clock, counts = daemon.clock_quality(), daemon.intake.counts()
+        reason = self.not_ready_because()
+        return Status(
+            version=program_version(),
+            site=settings.site.id,
+            gateway=settings.site.gateway,
+            config=str(settings.file),
+            started_ms=daemon.started_ms,
+            uptime_s=round(now - daemon.started, 1),
+            clock=clock,
+            ready=reason is None,
+            not_ready_because=reason,
+            storage=storage,
+            upstreams=tuple(upstreams),
+            links=links,
+            devices=devices,
+            knocking=tuple(daemon.intake.knocks()),
+            knocking_unlisted=counts.knocking_unlisted,
+            intake=counts,
+            readers=daemon.readers.health(),
+            shared_links=self._shared_links(),
+            alarms=(*alarms_of(storage, tuple(upstreams), pumps, links), *daemon.own_alarms()),
+            notices=notices_of(settings.notices, devices, clock),
+        )
+
+    def _shared_links(self) -> dict[str, dict[str, int]]:
+        supervisor = self._daemon.supervisor
+        found: dict[str, dict[str, int]] = {}
+        for health in supervisor.health():
+            stats = getattr(supervisor.driver(health.device), "stats", None)
+            if is_dataclass(stats) and not isinstance(stats, type):
+                found[health.device] = {key: value for key, value in asdict(stats).items() if isinstance(value, int)}
+        return found
+
+
+def program_version() -> str:
+    """Return the version of the installed distribution."""
+    try:
+        return version("dockline")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,194 @@
+"""What people and programs may ask: status, events, quarantine; and the two things they may decide."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, cast, get_args
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from buffer import EntryFilter, QuarantineState
+from gateway.report import Report
+from gateway.web.auth import Caller, Role
+from gateway.web.event_json import as_event
+from gateway.web.guard import ApiError, read_action, require
+from gateway.web.metrics import CONTENT_TYPE, exposition
+
+EVENTS_MAX = 1000
+TAIL_CHUNK = 100
+TAILS_MAX = 32
+_ACTOR = re.compile(r"[\w.@-]{1,63}")
+
+
+class Queries:
+    """The handlers, apart from the two ways in."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._tails = 0
+
+    async def healthz(self, request: Request) -> Response:
+        """The process lives and its loop turns."""
+        del request
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, request: Request) -> Response:
+        """Scans are taken; else 503 and why."""
+        del request
+        reason = self._report.not_ready_because()
+        return PlainTextResponse("ready\n") if reason is None else PlainTextResponse(f"{reason}\n", 503)
+
+    async def metrics(self, request: Request) -> Response:
+        """The numbers, for Prometheus."""
+        require(request, "viewer")
+        body = exposition(await self._report.status(), self._report.latency)
+        return Response(body, headers={"Content-Type": CONTENT_TYPE})
+
+    async def status(self, request: Request) -> Response:
+        """Everything."""
+        require(request, "viewer")
+        return JSONResponse((await self._report.status()).as_json())
+
+    # -- events
+
+    async def events(self, request: Request) -> Response:
+        """A list of events, newest first."""
+        require(request, "viewer")
+        entries = await self._report.outbox.entries(event_filter(request.query_params))
+        return JSONResponse({"events": [as_event(entry) for entry in entries]})
+
+    async def one_event(self, request: Request) -> Response:
+        """One event, by id or sequence."""
+        require(request, "viewer")
+        wanted = request.path_params["id"]
+        entry = await self._report.outbox.entry(int(wanted) if wanted.isascii() and wanted.isdigit() else wanted)
+        if entry is None:
+            raise ApiError(404, "event_unknown", "there is no such event here", hint="it may be past its retention")
+        return JSONResponse(as_event(entry))
+
+    async def tail(self, request: Request) -> Response:
+        """Events as they are committed, until the caller leaves or the daemon stops."""
+        require(request, "viewer")
+        if self._tails >= TAILS_MAX:
+            raise ApiError(503, "too_many_tails", f"{TAILS_MAX} tails are open", retry_after_s=30)
+        given = request.headers.get("last-event-id") or request.query_params.get("after")
+        after = number("after", given, self._report.outbox.stats().head_seq)
+        return EventSourceResponse(self._follow(after), ping=15, send_timeout=30)
+
+    async def _follow(self, after: int) -> AsyncIterator[ServerSentEvent]:
+        outbox, closing = self._report.outbox, self._report.closing
+        closed = asyncio.create_task(closing.wait(), name="tail closing")
+        self._tails += 1
+        try:
+            while not closing.is_set():
+                wanted = EntryFilter(seq_from=after + 1, newest_first=False, limit=TAIL_CHUNK)
+                entries = await outbox.entries(wanted)
+                for entry in entries:
+                    after = entry.seq
+                    yield ServerSentEvent(json.dumps(as_event(entry)), id=str(entry.seq), event="event")
+                if not entries:
+                    more = asyncio.ensure_future(outbox.appended(after))
+                    await asyncio.wait([more, closed], return_when=asyncio.FIRST_COMPLETED)
+                    more.cancel()
+        finally:
+            self._tails -= 1
+            closed.cancel()
+
+    # -- quarantine
+
+    async def quarantine(self, request: Request) -> Response:
+        """What upstreams would not take."""
+        require(request, "viewer")
+        asked = request.query_params
+        state = asked.get("state")
+        if state is not None and state not in get_args(QuarantineState):
+            raise ApiError(422, "wrong_value", f"state is one of {', '.join(get_args(QuarantineState))}")
+        found = await self._report.outbox.quarantine_list(
+            asked.get("upstream"),
+            state=cast("QuarantineState | None", state),
+            limit=number("limit", asked.get("limit"), 100, EVENTS_MAX),
+        )
+        return JSONResponse({"quarantine": [asdict(one) for one in found]})
+
+    async def one_quarantined(self, request: Request) -> Response:
+        """One of them, with its event and what was done about it."""
+        require(request, "viewer")
+        case = await self._report.outbox.quarantine_show(request.path_params["upstream"], request.path_params["seq"])
+        if case is None:
+            raise ApiError(404, "not_quarantined", "this event is not in quarantine for that upstream")
+        history = [{**asdict(record), "chain": record.chain.hex()} for record in case.history]
+        entry = as_event(case.entry) if case.entry is not None else None
+        return JSONResponse({**asdict(case.quarantined), "event": entry, "history": history})
+
+    async def retry(self, request: Request) -> Response:
+        """Have quarantined events sent again. Body: `seqs`, `reason`; audited."""
+        upstream, seqs, reason, actor = await self._action(request, "operator")
+        await self._report.outbox.quarantine_retry(upstream, seqs, actor=actor)
+        await self._report.outbox.record("retry_explained", actor=actor, upstream=upstream, detail=reason)
+        self._report.nudge(upstream)
+        return JSONResponse({"retried": seqs})
+
+    async def discard(self, request: Request) -> Response:
+        """Decide that an upstream never gets these events. Body: `seqs`, `reason`; audited."""
+        upstream, seqs, reason, actor = await self._action(request, "technician")
+        await self._report.outbox.quarantine_discard(upstream, seqs, actor=actor, note=reason)
+        return JSONResponse({"discarded": seqs})
+
+    async def _action(self, request: Request, role: Role) -> tuple[str, list[int], str, str]:
+        caller = require(request, role)
+        asked = await read_action(request, {"seqs": "numbers", "reason": "text"})
+        seqs = sorted(set(cast("list[int]", asked["seqs"])))
+        return request.path_params["upstream"], seqs, str(asked["reason"]).strip(), actor_of(request, caller)
+
+
+def actor_of(request: Request, caller: Caller) -> str:
+    """Return who acts, for the audit; the command line may say for which user of this computer it runs."""
+    user = request.headers.get("dockline-user", "")
+    return f"{caller.name}:{user}" if caller.name == "cli" and _ACTOR.fullmatch(user) else caller.name
+
+
+def event_filter(asked: Any) -> EntryFilter:
+    """Return the filter a query asks for; raise ApiError for one that makes no sense."""
+    kind = asked.get("type")
+    if kind is not None and "." not in kind:
+        kind = f"dockline.{kind}.v1"
+    return EntryFilter(
+        type=kind,
+        station=asked.get("station"),
+        device=asked.get("device"),
+        captured_from=moment("from", asked.get("from")),
+        captured_before=moment("to", asked.get("to")),
+        seq_from=number("after", asked.get("after"), 0) + 1,
+        limit=number("limit", asked.get("limit"), 100, EVENTS_MAX),
+    )
+
+
+def number(name: str, text: str | None, default: int, highest: int = 2**62) -> int:
+    """Return a number of a query; raise ApiError for anything else."""
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > 20 or int(text) > highest:
+        raise ApiError(422, "wrong_value", f'"{name}" is a number from 0 to {highest}')
+    return int(text)
+
+
+def moment(name: str, text: str | None) -> int | None:
+    """Return a time of a query in milliseconds since 1970 UTC; raise ApiError for anything else."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text.replace(" ", "+"))
+        milliseconds = int(found.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        found = None
+    if found is None or found.tzinfo is None:
+        hint = "for example 2026-11-21T08:00:00Z"
+        raise ApiError(422, "wrong_value", f'"{name}" is a time with its zone (RFC 3339)', hint=hint)
+    return milliseconds

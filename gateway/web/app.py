@@ -1,0 +1,101 @@
+"""The local API, put together.
+
+GET   /healthz                         the process lives; open to anybody who reaches it
+GET   /readyz                          scans are taken; 503 and the reason while they are not
+GET   /metrics                         for Prometheus; docs/metrics.md names them
+GET   /v1/status                       everything, as `dockline status --json`
+GET   /v1/events                       newest first; ?type= &station= &device= &from= &to= &limit=
+GET   /v1/events/tail                  server-sent events as they are committed; ?after= or Last-Event-ID
+GET   /v1/events/{id}                  one event, by id or sequence
+GET   /v1/quarantine                   ?upstream= &state= &limit=
+GET   /v1/quarantine/{upstream}/{seq}  one, with its event and history
+POST  /v1/quarantine/{upstream}/retry    {"seqs": [..], "reason": ".."}   role operator
+POST  /v1/quarantine/{upstream}/discard  {"seqs": [..], "reason": ".."}   role technician
+POST  /v1/scans                        a handheld's scan or an array of them; role device
+POST  /v1/readers/{device}/tags        an RFID reader's own JSON; role device
+"""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from buffer.errors import OutboxError, QuarantineRefused, UpstreamUnknown
+from gateway.log import event
+from gateway.report import Report
+from gateway.web.api import Queries
+from gateway.web.auth import Tokens
+from gateway.web.guard import ApiError, Guard, Policy, error_response
+from gateway.web.ingest import Ingest
+
+log = logging.getLogger(__name__)
+
+
+def build_app(report: Report, policy: Policy, tokens: Tokens) -> ASGIApp:
+    """Return the application; it keeps nothing of its own."""
+    queries = Queries(report)
+    ingest = Ingest(report, report.parser_of, policy.body_bytes_max)
+    get, post = ["GET"], ["POST"]
+    routes = [
+        Route("/healthz", queries.healthz, methods=get),
+        Route("/readyz", queries.readyz, methods=get),
+        Route("/metrics", queries.metrics, methods=get),
+        Route("/v1/status", queries.status, methods=get),
+        Route("/v1/events", queries.events, methods=get),
+        Route("/v1/events/tail", queries.tail, methods=get),
+        Route("/v1/events/{id}", queries.one_event, methods=get),
+        Route("/v1/quarantine", queries.quarantine, methods=get),
+        Route("/v1/quarantine/{upstream}/retry", queries.retry, methods=post),
+        Route("/v1/quarantine/{upstream}/discard", queries.discard, methods=post),
+        Route("/v1/quarantine/{upstream}/{seq:int}", queries.one_quarantined, methods=get),
+        Route("/v1/scans", ingest.scans, methods=post),
+        Route("/v1/readers/{device}/tags", ingest.tags, methods=post),
+    ]
+    app = Starlette(
+        routes=routes,
+        exception_handlers={
+            ApiError: _refused,
+            HTTPException: _no_such_thing,
+            QuarantineRefused: _quarantine_refused,
+            UpstreamUnknown: _upstream_unknown,
+            OutboxError: _outbox_failed,
+        },
+    )
+    app.router.redirect_slashes = False
+    return Guard(app, policy, tokens)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, ApiError)
+    return error_response(error)
+
+
+async def _no_such_thing(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, HTTPException)
+    body = {"code": "no_such_thing", "message": error.detail}
+    return JSONResponse({"error": body}, error.status_code, error.headers)
+
+
+async def _quarantine_refused(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, QuarantineRefused)
+    return error_response(ApiError(409, "quarantine_refused", str(error), hint=error.hint))
+
+
+async def _upstream_unknown(request: Request, error: Exception) -> Response:
+    del request
+    return error_response(ApiError(404, "upstream_unknown", str(error)))
+
+
+async def _outbox_failed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OutboxError)
+    log.error("%s", event("request_failed", path=request.url.path, reason=error, hint=error.hint))
+    return error_response(ApiError(503, "storage_unavailable", str(error), hint=error.hint, retry_after_s=5))

@@ -1,0 +1,206 @@
+"""What every request has to pass before anybody looks at what it wants.
+
+A page in some browser can reach a loopback address too. So the name the request was sent to must be one of ours (else
+a rebound DNS name would do), and whatever changes something must not come from another origin. Bodies are bounded, come
+within a time, and are never unpacked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.settings.model import ApiSettings
+from gateway.web.auth import ANYBODY, LOCAL_READER, Caller, Role, Tokens
+
+log = logging.getLogger(__name__)
+
+BODY_S = 10.0
+"""A body that is not whole by then is given up."""
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+READING_METHODS = ("GET", "HEAD")
+
+
+class ApiError(HTTPException):
+    """A request is refused, with a stable code, a sentence and perhaps a hint."""
+
+    def __init__(
+        self, status: int, code: str, message: str, *, hint: str | None = None, retry_after_s: int | None = None
+    ) -> None:
+        headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else {}
+        if status == 401:
+            headers["WWW-Authenticate"] = 'Bearer realm="dockline"'
+        super().__init__(status, message, headers)
+        self.code = code
+        self.hint = hint
+
+
+def error_response(error: ApiError) -> Response:
+    """Return the body every refusal has: `{"error": {"code", "message", "hint"}}`."""
+    body = {"code": error.code, "message": error.detail, **({"hint": error.hint} if error.hint else {})}
+    return JSONResponse({"error": body}, error.status_code, error.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Who may do what without a token, and by which names we may be called."""
+
+    hosts: frozenset[str]
+    anonymous: Caller | None
+    """Whom a request without a token counts as; None: it is nobody."""
+    body_bytes_max: int
+
+    @classmethod
+    def of(cls, settings: ApiSettings) -> Policy:
+        """Return what the settings mean."""
+        hosts = {*LOOPBACK_NAMES, *(host.lower() for host in settings.allowed_hosts), settings.bind.host.lower()}
+        anonymous = LOCAL_READER if settings.bind.is_loopback else None
+        if settings.unauthenticated == "accept-in-lab":
+            anonymous = ANYBODY
+        return cls(frozenset(hosts - {"0.0.0.0", "::"}), anonymous, settings.body_bytes_max)
+
+
+class Guard:
+    """ASGI middleware: names, origins, encodings, headers, and who is asking."""
+
+    def __init__(self, app: ASGIApp, policy: Policy, tokens: Tokens) -> None:
+        self._app = app
+        self._policy = policy
+        self._tokens = tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        headers = Headers(scope=scope)
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = {name for name, _ in message["headers"]}
+                extra = [header for header in SECURITY_HEADERS if header[0] not in given]
+                message = {**message, "headers": [*message["headers"], *extra]}
+            await send(message)
+
+        try:
+            self._check(scope["method"], headers)
+            scope.setdefault("state", {})["caller"] = self._identify(headers)
+        except ApiError as error:
+            await error_response(error)(scope, receive, send_guarded)
+            return
+        await self._app(scope, receive, send_guarded)
+
+    def _check(self, method: str, headers: Headers) -> None:
+        host = host_name(headers.get("host", ""))
+        if host not in self._policy.hosts:
+            hint = "call it by its address, or add the name to allowed_hosts in [api]"
+            raise ApiError(421, "unknown_host", "this gateway does not go by that name", hint=hint)
+        if method in READING_METHODS:
+            return
+        origin = headers.get("origin")
+        if origin is not None and (urlsplit(origin).hostname or "").lower() not in self._policy.hosts:
+            raise ApiError(403, "foreign_origin", "the request comes from a page of somebody else")
+        if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+            raise ApiError(403, "foreign_origin", "the request comes from a page of somebody else")
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise ApiError(415, "encoding_unsupported", "bodies are taken without Content-Encoding")
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > self._policy.body_bytes_max:
+            raise ApiError(413, "body_too_large", f"a body may have {self._policy.body_bytes_max} bytes")
+
+    def _identify(self, headers: Headers) -> Caller | None:
+        authorization = headers.get("authorization")
+        if authorization is None:
+            return self._policy.anonymous
+        scheme, _, token = authorization.partition(" ")
+        caller = self._tokens.find(token.strip()) if scheme.lower() == "bearer" else None
+        if caller is None:
+            raise ApiError(401, "token_unknown", "the token is not valid here")
+        return caller
+
+
+def host_name(header: str) -> str:
+    """Return the name of a Host header without its port, in lower case; "" for one that is none."""
+    try:
+        return (urlsplit(f"//{header}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def require(request: Request, role: Role) -> Caller:
+    """Return who is asking; raise ApiError when it is nobody, or somebody who may not."""
+    caller: Caller | None = request.state.caller
+    if caller is None or (caller is LOCAL_READER and role != "viewer"):
+        raise ApiError(401, "token_required", "this needs a token", hint="Authorization: Bearer <token>")
+    if not caller.may(role):
+        raise ApiError(403, "role_too_low", f'this needs the role "{role}"', hint=f'{caller.name} has "{caller.role}"')
+    return caller
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """Return the whole body. Raises ApiError when it is too large, too slow or cut short."""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > bytes_max:
+                    raise ApiError(413, "body_too_large", f"a body may have {bytes_max} bytes")
+                chunks.append(chunk)
+    except TimeoutError:
+        raise ApiError(408, "body_too_slow", f"the body was not whole after {BODY_S:.0f} s") from None
+    except ClientDisconnect:
+        raise ApiError(400, "body_incomplete", "the connection ended before the body did") from None
+    return b"".join(chunks)
+
+
+def require_json(request: Request) -> None:
+    """Raise ApiError unless the body is declared as JSON: a browser's form cannot be."""
+    declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if declared != "application/json":
+        raise ApiError(415, "content_type", "the body must be declared as application/json")
+
+
+async def read_action(request: Request, keys: dict[str, Literal["text", "numbers"]]) -> dict[str, Any]:
+    """Return the checked JSON object of an action: every key of `keys` present, of its type, and no other."""
+    require_json(request)
+    body = await read_body(request, 64 * 1024)
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ApiError(400, "not_json", "the body is not JSON") from None
+    if not isinstance(found, dict) or set(found) != set(keys):
+        raise ApiError(422, "wrong_keys", f"the body is an object with {', '.join(keys)}")
+    for key, kind in keys.items():
+        value = found[key]
+        if kind == "text" and not (isinstance(value, str) and 0 < len(value.strip()) <= 500):
+            raise ApiError(422, "wrong_value", f'"{key}" is a text of 1 to 500 characters')
+        if kind == "numbers" and not _are_numbers(value):
+            raise ApiError(422, "wrong_value", f'"{key}" is a list of 1 to 1000 sequence numbers')
+    return found
+
+
+def _are_numbers(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= 1000
+        and all(isinstance(item, int) and not isinstance(item, bool) and 0 < item < 2**63 for item in value)
+    )
