@@ -74,7 +74,7 @@ def test_an_instant_is_rfc_3339_in_utc_with_milliseconds() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=[])))
-@example("\ud83d and half an emoji \x00\x1d\"\\")
+@example('\ud83d and half an emoji \x00\x1d"\\')
 def test_any_text_becomes_json_that_utf_8_can_carry(text: str) -> None:
     """A label holds control characters, quotes, or half an emoji from a broken JSON escape."""
     template = Template("pick", source="//a/b/c", subject=text, constants={"station": text, "read_point": None})
