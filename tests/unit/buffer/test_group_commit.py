@@ -76,6 +76,7 @@ async def test_an_io_error_of_a_checkpoint_ends_the_outbox(any_rig: Rig, monkeyp
     """SQLite's automatic checkpoint would have swallowed it."""
     monkeypatch.setattr("buffer.writer.CHECKPOINT_BYTES", 0)
     outbox = await opened(any_rig)
+    await outbox.alive()  # the checkpoint after the registration is over
     disk = fail_disk(outbox)
     disk.fail_on = lambda sql: sqlite_error(sqlite3.SQLITE_IOERR_FSYNC) if "wal_checkpoint" in sql else None
     await outbox.append([draft(1)])

@@ -1,0 +1,125 @@
+"""Opening and closing: crash or orderly end, damage, bad places."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from outbox_rig import SOURCE, InlineExecutor, Rig, draft, drafts
+
+from buffer import Limits, OutboxDamaged, OutboxError, OutboxFull
+from buffer.lock import FolderLock
+from buffer.opening import fault_at_open
+
+
+def copy_of_running(rig: Rig, to: Path, *, without: tuple[str, ...] = ()) -> Rig:
+    """Copy the files as a crash would leave them."""
+    shutil.copytree(rig.folder, to, ignore=lambda _folder, names: [name for name in names if name in without])
+    return Rig(to, inline=True)
+
+
+async def test_a_crash_keeps_the_epoch(rig: Rig, tmp_path: Path) -> None:
+    """kill -9 between two scans: the write-ahead log is replayed, numbers go on under the same source."""
+    outbox = await rig.open()
+    await outbox.append(drafts(1, 5))
+    crashed = copy_of_running(rig, tmp_path / "crashed")
+    await outbox.close(5)
+    again = await crashed.open()
+    assert (again.source, (await again.head_of_chain()).seq) == (f"{SOURCE}/e1", 5)
+    await again.close(5)
+
+
+async def test_a_lost_write_ahead_log_is_never_silent(rig: Rig, tmp_path: Path) -> None:
+    """Power fails and somebody "cleans up" the -wal file: the lost numbers must not be given out again."""
+    outbox = await rig.open()
+    await outbox.append(drafts(1, 5))
+    crashed = copy_of_running(rig, tmp_path / "crashed", without=("outbox.db-wal", "outbox.db-shm"))
+    crashed.epochs = 1
+    await outbox.close(5)
+    again = await crashed.open()
+    assert again.source == f"{SOURCE}/e2"
+    assert (await again.audit_list())[-1].detail == "the write-ahead log was removed"
+    await again.close(5)
+
+
+async def test_after_an_orderly_end_no_log_is_needed(rig: Rig) -> None:
+    outbox = await rig.open()
+    await outbox.append(drafts(1, 5))
+    await outbox.close(5)
+    assert sorted(path.name for path in rig.folder.iterdir()) == ["outbox.db", "outbox.lock"]
+    outbox = await rig.open()
+    assert outbox.source == f"{SOURCE}/e1"
+    await outbox.close(5)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b"not a database, certainly not" * 500),
+        lambda path: path.write_bytes(path.read_bytes()[:8192]),
+        lambda path: path.write_bytes(b"\0" * 4096 + path.read_bytes()[4096:]),
+    ],
+    ids=["noise", "truncated", "zeroed header"],
+)
+async def test_a_damaged_file_is_named_and_left_alone(rig: Rig, damage: object) -> None:
+    outbox = await rig.open()
+    await outbox.append(drafts(1, 500))
+    await outbox.close(5)
+    path = rig.folder / "outbox.db"
+    damage(path)  # type: ignore[operator]
+    before = path.read_bytes()
+    with pytest.raises(OutboxDamaged):
+        await rig.open()
+    assert path.read_bytes() == before
+    FolderLock(rig.folder).release()
+
+
+@pytest.mark.parametrize("loss", ["DROP TABLE ledger", "DELETE FROM ledger", "DROP TABLE epoch"])
+async def test_tables_that_are_not_ours_any_more_are_damage(rig: Rig, loss: str) -> None:
+    await (await rig.open()).close(5)
+    rig.tamper(loss)
+    with pytest.raises(OutboxDamaged):
+        await rig.open()
+    FolderLock(rig.folder).release()
+
+
+async def test_an_empty_file_is_a_new_outbox(rig: Rig) -> None:
+    """Power failed while the very first start created it."""
+    rig.folder.mkdir()
+    (rig.folder / "outbox.db").touch()
+    outbox = await rig.open()
+    await outbox.append([draft(1)])
+    await outbox.close(5)
+
+
+async def test_a_folder_that_cannot_be_made_is_an_operators_problem(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutboxError) as caught:
+        await Rig(tmp_path / "file" / "state", inline=True).open()
+    assert caught.value.hint
+
+
+async def test_too_little_disk_from_the_start_refuses_scans_and_opens(rig: Rig) -> None:
+    """The disk is below its reserve at boot: the daemon runs, drains, and says why it refuses."""
+    outbox = await rig.open(limits=Limits(disk_reserve_bytes=2**60))
+    await outbox.register("centre", required=True, start="now")
+    with pytest.raises(OutboxFull, match="in reserve"):
+        outbox.append([draft(1)])
+    await outbox.alive()
+    await outbox.close(5)
+
+
+async def test_an_unreadable_file_names_the_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    fault = fault_at_open(error)
+    assert type(fault) is OutboxError and "owner" in (fault.hint or "")
+
+
+def test_the_inline_executor_passes_errors_on() -> None:
+    def fail() -> None:
+        raise ValueError
+
+    assert isinstance(InlineExecutor().submit(fail).exception(), ValueError)
