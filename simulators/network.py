@@ -13,7 +13,6 @@ lost, all from a seed. Changes count for open connections too.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal, Self
@@ -129,14 +128,13 @@ class Network:
         except OSError:
             return
         finally:
-            for flow in flows:
-                flow.cancel()
-            await asyncio.gather(*flows, return_exceptions=True)
+            # Both ends first: a second cancellation may end this block at its next await.
             for end in (writer, far_writer):
                 if end is not None:
                     end.transport.abort()
-                    with contextlib.suppress(OSError):
-                        await end.wait_closed()
+            for flow in flows:
+                flow.cancel()
+            await asyncio.gather(*flows, return_exceptions=True)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Direction) -> None:
         """Pass bytes one way until the sender is done. Raises OSError when the line breaks."""

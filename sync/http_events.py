@@ -44,6 +44,10 @@ _COMPRESS_BYTES_MIN = 1_000
 _KEEPALIVE_S = 55.0
 """A connection idle for longer is not reused: many load balancers drop theirs after a minute, without a word."""
 
+_CONNECT_SHARE = 0.45
+"""Of the deadline, for TCP and again for TLS. A TLS handshake that is cancelled from outside keeps its socket open for
+ever (httpcore2 2.16 closes it only after its own time-out), so the library must give up before the deadline does."""
+
 
 class HttpEvents:
     """Delivers to one URL. Implements `Upstream`."""
@@ -147,7 +151,7 @@ class HttpEvents:
     async def _ask(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
         """Exchange one request for one answer. Raises UpstreamUnavailable when none comes in time."""
         headers = {"User-Agent": "dockline", "Accept-Encoding": "identity", **headers}
-        extensions: dict[str, object] = {"timeout": {}}
+        extensions: dict[str, object] = {"timeout": {"connect": self._settings.timeout_s * _CONNECT_SHARE}}
         if self._settings.server_name is not None:
             extensions["sni_hostname"] = self._settings.server_name
         request = httpx2.Request(method, url, headers=headers, content=body, extensions=extensions)

@@ -1,0 +1,308 @@
+"""The HTTP upstream against a centre over a real socket: headers, credentials, compression, position, chaos."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from upstream_events import SOURCE, entries, entry
+
+from buffer.entry import Accepted
+from simulators.centre import Centre, Policy
+from simulators.centre_script import Act
+from simulators.network import Network
+from sync import Batch, HttpEventsSettings, NotAnAnswer, Position, UpstreamHolds, UpstreamUnavailable, join_batch
+from sync.http_events import HttpEvents
+
+SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA=="
+
+
+OPENED: list[HttpEvents] = []
+
+
+@pytest.fixture(autouse=True)
+async def closed_at_the_end() -> AsyncIterator[None]:
+    yield
+    while OPENED:
+        await OPENED.pop().aclose()
+
+
+def batch(first: int = 1, last: int = 3, *, chain: str = "") -> Batch:
+    return join_batch(lambda _seq: SOURCE, entries(first, last), chain=chain)
+
+
+def upstream(url: str, *, wall_ms: int | None = None, **settings: object) -> HttpEvents:
+    made = HttpEventsSettings.model_validate({"name": "centre", "url": url, "timeout_s": 2, **settings})
+    sender = HttpEvents(made, wall=(lambda: wall_ms) if wall_ms is not None else (lambda: 1_795_248_000_000))
+    OPENED.append(sender)
+    return sender
+
+
+async def test_the_request_bears_what_a_consumer_needs() -> None:
+    async with Centre() as centre:
+        sender = upstream(centre.url)
+        sent = batch(chain=f"{SOURCE}:3:ab12")
+        await sender.send(sent)
+        headers = centre.attempts[0].headers
+        assert headers["content-type"] == "application/cloudevents-batch+json"
+        digest = hashlib.sha256(sent.body).hexdigest()
+        assert headers["idempotency-key"] == f'"{SOURCE}:1-3:{digest}"'
+        assert headers["dockline-chain"] == f'"{SOURCE}:3:ab12"'
+        assert "authorization" not in headers
+        assert "webhook-id" not in headers
+        assert centre.attempts[0].body == sent.body
+        assert centre.ledger.sources[SOURCE].chain == (3, "ab12")
+
+
+async def test_the_signature_verifies_and_only_the_timestamp_changes_over_attempts(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    now_ms = 1_795_248_000_000
+    settings = HttpEventsSettings(name="centre", url="http://127.0.0.1:1/", signing_secret_file=secret)
+    async with Centre(Policy(secret=SECRET), wall=lambda: now_ms / 1000) as centre:
+        sender = HttpEvents(settings.model_copy(update={"url": centre.url}), wall=lambda: now_ms)
+        OPENED.append(sender)
+        centre.script.then(Act("applied_status", 503))
+        with pytest.raises(UpstreamUnavailable):
+            await sender.send(batch())
+        now_ms += 60_000
+        assert await sender.send(batch()) == [Accepted()] * 3
+        first, second = (attempt.headers for attempt in centre.attempts)
+        assert first["webhook-id"] == second["webhook-id"]
+        assert "." not in first["webhook-id"]
+        assert int(second["webhook-timestamp"]) - int(first["webhook-timestamp"]) == 60
+        assert first["webhook-signature"] != second["webhook-signature"]
+
+
+async def test_a_wrong_secret_is_a_credential_problem(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    async with Centre(
+        Policy(secret="whsec_" + "b3RoZXItb3RoZXItb3RoZXItb3RoZXItb3RoZXI="), wall=lambda: 1_795_248_000
+    ) as centre:
+        with pytest.raises(UpstreamHolds):
+            await upstream(centre.url, signing_secret_file=secret).send(batch())
+    secret.write_text("whsec_short")
+    with pytest.raises(UpstreamHolds) as caught:
+        await upstream("http://127.0.0.1:1/", signing_secret_file=secret).send(batch())
+    assert "whsec_short" not in str(caught.value)
+
+
+async def test_a_renewed_token_counts_without_a_restart(tmp_path: Path) -> None:
+    """FAULTS 30."""
+    token = tmp_path / "token"
+    token.write_text("old\n")
+    token.chmod(0o600)
+    async with Centre(Policy(token="new")) as centre:
+        sender = upstream(centre.url, token_file=token)
+        with pytest.raises(UpstreamHolds) as caught:
+            await sender.send(batch())
+        assert caught.value.code == "upstream_credential"
+        assert not sender.refreshed()
+        replacement = tmp_path / "token.new"
+        replacement.write_text("new\n")
+        replacement.chmod(0o600)
+        replacement.rename(token)
+        assert sender.refreshed()
+        assert await sender.send(batch()) == [Accepted()] * 3
+        assert not sender.refreshed()
+
+
+async def test_a_token_from_a_systemd_credential(tmp_path: Path) -> None:
+    (tmp_path / "centre-token").write_text("t")
+    (tmp_path / "centre-token").chmod(0o400)
+    async with Centre(Policy(token="t")) as centre:
+        settings = HttpEventsSettings(name="centre", url=centre.url, token_credential="centre-token")
+        sender = HttpEvents(settings, wall=lambda: 0, credentials=tmp_path)
+        OPENED.append(sender)
+        assert await sender.send(batch()) == [Accepted()] * 3
+
+
+async def test_a_missing_token_holds_and_sends_nothing(tmp_path: Path) -> None:
+    async with Centre() as centre:
+        with pytest.raises(UpstreamHolds, match="token"):
+            await upstream(centre.url, token_file=tmp_path / "token").send(batch())
+        assert centre.attempts == []
+
+
+async def test_no_token_goes_where_a_redirect_points(tmp_path: Path) -> None:
+    """FAULTS 35."""
+    token = tmp_path / "token"
+    token.write_text("SECRET-TOKEN")
+    token.chmod(0o600)
+    async with Centre() as centre, Centre() as stranger:
+        centre.script.then(Act("redirect", location=stranger.url))
+        sender = upstream(centre.url, token_file=token)
+        with pytest.raises(UpstreamHolds, match=r"127\.0\.0\.1") as caught:
+            await sender.send(batch())
+        assert stranger.attempts == []
+        assert "SECRET" not in f"{caught.value} {caught.value.hint}"
+
+
+async def test_bodies_are_compressed_only_when_asked_or_offered() -> None:
+    large = join_batch(lambda _seq: SOURCE, [entry(1, padding=5000)])
+    for compression, says, expected in [
+        ("none", True, [None, None]),
+        ("gzip", False, ["gzip", "gzip"]),
+        ("auto", False, [None, None]),
+        ("auto", True, [None, "gzip"]),
+    ]:
+        async with Centre(Policy(says_gzip=says)) as centre:
+            sender = upstream(centre.url, compression=compression)
+            for _ in range(2):
+                assert await sender.send(large) == [Accepted()]
+            assert [attempt.headers.get("content-encoding") for attempt in centre.attempts] == expected
+
+
+async def test_a_server_that_takes_no_gzip_gets_plain_bodies_from_then_on() -> None:
+    large = join_batch(lambda _seq: SOURCE, [entry(1, padding=5000)])
+    async with Centre(Policy(takes_gzip=False, says_gzip=True)) as centre:
+        sender = upstream(centre.url, compression="gzip")
+        for _ in range(2):
+            assert await sender.send(large) == [Accepted()]
+        assert [attempt.headers.get("content-encoding") for attempt in centre.attempts] == ["gzip", None, None]
+
+
+@pytest.mark.parametrize("act", ["portal", "empty", "nonsense", "wrong_ids", "huge", "deep"])
+async def test_a_200_that_names_nothing_of_ours_is_not_an_answer(act: str) -> None:
+    """FAULTS 34."""
+    async with Centre() as centre:
+        centre.script.then(Act(act))  # type: ignore[arg-type]
+        sender = upstream(centre.url)
+        with pytest.raises(NotAnAnswer):
+            await sender.send(batch())
+        assert await sender.send(batch()) == [Accepted()] * 3
+
+
+async def test_an_endless_answer_is_read_no_further_than_its_limit() -> None:
+    read = 0
+
+    class Endless(httpx2.AsyncByteStream):
+        async def __aiter__(self):  # type: ignore[no-untyped-def]
+            nonlocal read
+            while True:
+                read += 1000
+                yield b"x" * 1000
+
+    transport = httpx2.MockTransport(lambda _request: httpx2.Response(200, stream=Endless()))
+    settings = HttpEventsSettings(name="centre", url="http://centre.example/", answer_bytes_max=10_000)
+    with pytest.raises(NotAnAnswer):
+        await HttpEvents(settings, wall=lambda: 0, transport=transport).send(batch())
+    assert read <= 11_000
+
+
+async def test_an_answer_that_ignores_our_wish_for_plain_bytes_is_not_unpacked() -> None:
+    """A gzip bomb unpacks to memory; nothing is unpacked."""
+    transport = httpx2.MockTransport(
+        lambda _request: httpx2.Response(
+            200, headers={"content-encoding": "gzip"}, stream=httpx2.ByteStream(b'{"accepted_through":3}')
+        )
+    )
+    settings = HttpEventsSettings(name="centre", url="http://centre.example/")
+    with pytest.raises(NotAnAnswer):
+        await HttpEvents(settings, wall=lambda: 0, transport=transport).send(batch())
+
+
+@pytest.mark.parametrize(
+    "weather",
+    [{"cut_after_request": 100}, {"cut_after_answer": 20}, {"loses_answers": True}],
+    ids=["request cut", "answer cut", "answer lost"],
+)
+async def test_a_line_that_breaks_is_unavailable_and_nothing_is_marked(weather: dict[str, int]) -> None:
+    """FAULTS 22, 24, 26."""
+    async with Centre() as centre, Network(centre.host, centre.port) as network:
+        sender = upstream(f"http://127.0.0.1:{network.port}/v1/events")
+        network.blow(**weather)
+        with pytest.raises(UpstreamUnavailable):
+            await sender.send(batch())
+        network.clear_up()
+        assert await sender.send(batch()) == [Accepted()] * 3
+        assert centre.ledger.conflicts == []
+
+
+async def test_a_black_hole_ends_at_the_deadline() -> None:
+    """FAULTS 22."""
+    async with Centre() as centre, Network(centre.host, centre.port) as network:
+        network.black_hole()
+        sender = upstream(f"http://127.0.0.1:{network.port}/v1/events", timeout_s=0.2)
+        with pytest.raises(UpstreamUnavailable, match="within"):
+            async with asyncio.timeout(10):
+                await sender.send(batch())
+        await network.mend()
+        assert await sender.send(batch()) == [Accepted()] * 3
+
+
+async def test_an_answer_dripping_in_does_not_outlast_the_deadline() -> None:
+    """A read time-out alone would start over with every byte."""
+    async with Centre() as centre, Network(centre.host, centre.port) as network:
+        network.blow(chunk_bytes=1, delay_s=0.01)
+        sender = upstream(f"http://127.0.0.1:{network.port}/v1/events", timeout_s=0.3)
+        with pytest.raises(UpstreamUnavailable, match="within"):
+            await sender.send(batch(1, 30))
+
+
+async def test_a_host_that_does_not_exist_is_unavailable() -> None:
+    """FAULTS 21."""
+    with pytest.raises(UpstreamUnavailable, match=r"no connection to nowhere\.invalid"):
+        await upstream("http://nowhere.invalid/").send(batch())
+
+
+async def test_a_flipped_bit_in_the_answer_marks_nothing_falsely() -> None:
+    async with Centre() as centre, Network(centre.host, centre.port, seed=5) as network:
+        network.blow(flip_probability=1.0)
+        sender = upstream(f"http://127.0.0.1:{network.port}/v1/events", timeout_s=1)
+        for _ in range(10):
+            try:
+                outcomes = await sender.send(batch())
+            except Exception as error:
+                assert isinstance(error, UpstreamUnavailable | UpstreamHolds) or "400" in str(error)
+                continue
+            assert len(outcomes) == 3
+
+
+async def test_the_position_is_asked_for_one_source() -> None:
+    async with Centre(Policy(token=None, instance="c-7")) as centre:
+        sender = upstream(centre.url, position_url=centre.position_url)
+        await sender.send(batch())
+        assert await sender.position(SOURCE) == Position(SOURCE, 3, "c-7")
+        assert await sender.position("//other/gateway/e") == Position("//other/gateway/e", 0, "c-7")
+    assert await upstream("http://127.0.0.1:1/").position(SOURCE) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (httpx2.Response(200, text="<html>"), NotAnAnswer),
+        (httpx2.Response(200, json={"accepted_through": "x"}), NotAnAnswer),
+        (httpx2.Response(200, json={"accepted_through": -1}), NotAnAnswer),
+        (httpx2.Response(200, json={"accepted_through": True}), NotAnAnswer),
+        (httpx2.Response(503), UpstreamUnavailable),
+        (httpx2.Response(401), UpstreamHolds),
+        (httpx2.Response(302), UpstreamHolds),
+    ],
+)
+async def test_a_position_that_is_none_is_not_made_up(answer: httpx2.Response, error: type[Exception]) -> None:
+    settings = HttpEventsSettings(name="centre", url="http://c.example/", position_url="http://c.example/p")
+    with pytest.raises(error):
+        await HttpEvents(settings, wall=lambda: 0, transport=httpx2.MockTransport(lambda _: answer)).position(SOURCE)
+
+
+async def test_the_environment_sends_nothing_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setitem(os.environ, name, "http://127.0.0.1:9")
+    async with Centre() as centre:
+        sender = upstream(centre.url)
+        assert await sender.send(batch()) == [Accepted()] * 3
+
+
+async def test_one_connection_serves_many_batches() -> None:
+    async with Centre() as centre, Network(centre.host, centre.port) as network:
+        sender = upstream(f"http://127.0.0.1:{network.port}/v1/events")
+        for start in range(1, 40, 3):
+            await sender.send(batch(start, start + 2))
+        assert network.connections == 1
