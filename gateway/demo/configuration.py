@@ -16,8 +16,10 @@ gateway = "demo-pc"
 path = "{state}"
 reserve_bytes = 10485760
 
-[labels]
-documents = ['ASN-\\d+']
+[[labels.patterns]]
+kind = "document"
+expression = "ASN-[0-9]+"
+document_type = "asn"
 
 [mqtt.listener]
 bind = "127.0.0.1:{listener}"

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import jsonschema
+from referencing import Registry, Resource
+
 from gateway.cli.child import GatewayProcess, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -105,8 +108,12 @@ async def output_of(*command: str, given: bytes = b"") -> tuple[int, str]:
     return process.returncode, out.decode(errors="replace")
 
 
-def published_schema(event_type: str) -> dict[str, object]:
-    """Return the JSON Schema that ships for an event type such as dockline.pick.v1."""
-    name = event_type.split(".")[1]
-    schema: dict[str, object] = json.loads((ROOT / "gateway" / "events" / "schema" / f"{name}.json").read_text())
-    return schema
+def check_event(body: object) -> None:
+    """Judge an event, envelope and data, by the schemas that ship; raises jsonschema.ValidationError."""
+    folder = ROOT / "gateway" / "events" / "schema"
+    schemas = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    registry: Registry[object] = Registry().with_resources(
+        [(schema["$id"], Resource.from_contents(schema)) for schema in schemas]
+    )
+    envelope = registry.contents("urn:dockline:schema:event:v1")
+    jsonschema.Draft202012Validator(envelope, registry=registry).validate(body)
