@@ -104,3 +104,15 @@ def fault_of(error: sqlite3.Error) -> OutboxError:
             return OutboxDamaged(f"the outbox file is damaged ({name})")
         case _:
             return CommitUnknown(f"the disk failed ({name}: {error})", hint="check the disk and the kernel log")
+
+
+def fault_at_open(error: sqlite3.Error) -> OutboxError:
+    """Return what a database error means while nothing has been promised yet."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    match code:
+        case sqlite3.SQLITE_ERROR | sqlite3.SQLITE_CONSTRAINT | sqlite3.SQLITE_MISMATCH:
+            return OutboxDamaged(f"the tables of the outbox are not as they should be ({error})")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            return OutboxError(f"the outbox cannot be opened ({error})", hint="check the owner of [storage] path")
+        case _:
+            return fault_of(error)

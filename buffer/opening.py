@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from buffer.connection import DATABASE_NAME, fault_of, open_reader, open_writer
-from buffer.errors import OutboxDamaged, OutboxError, OutboxFull
+from buffer.connection import DATABASE_NAME, fault_at_open, fault_of, open_reader, open_writer
+from buffer.errors import OutboxError, OutboxFull
 from buffer.ledger import Epoch, begin_run
 from buffer.limits import Limits, Room
 from buffer.lock import FolderLock
@@ -82,18 +82,6 @@ def open_files(
         if isinstance(error, sqlite3.Error):
             raise fault_at_open(error) from error
         raise
-
-
-def fault_at_open(error: sqlite3.Error) -> OutboxError:
-    """Return what a database error means while nothing has been promised yet."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    match code:
-        case sqlite3.SQLITE_ERROR | sqlite3.SQLITE_CONSTRAINT | sqlite3.SQLITE_MISMATCH:
-            return OutboxDamaged(f"the tables of the outbox are not as they should be ({error})")
-        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            return OutboxError(f"the outbox cannot be opened ({error})", hint="check the owner of [storage] path")
-        case _:
-            return fault_of(error)
 
 
 def close_files(opened: Opened) -> None:

@@ -16,7 +16,7 @@ from typing import Self
 from buffer import audit, quarantine
 from buffer.audit import AuditRecord
 from buffer.census import Census, Segments, take_census
-from buffer.connection import DATABASE_NAME, fault_of, open_reader
+from buffer.connection import DATABASE_NAME, fault_at_open, fault_of, open_reader
 from buffer.delivery import Position
 from buffer.entry import Entry
 from buffer.errors import OutboxMissing, UpstreamUnknown
@@ -78,7 +78,7 @@ class OutboxReader:
         try:
             connection = cls._connect(path)
         except sqlite3.Error as error:
-            raise fault_of(error) from error
+            raise fault_at_open(error) from error
         try:
             cls._require_current(connection, folder)
         except BaseException:

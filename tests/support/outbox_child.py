@@ -1,7 +1,8 @@
 """A process that fills an outbox until it is killed, and says what it was promised.
 
-Usage: outbox_child.py FOLDER FIRST [BUG]. Prints `ready SEQ`, then `held N` after each append whose future resolved (N is
-the number of its last draft); settles as it goes. BUG `early` says `held` before the commit: the check must see that.
+Usage: outbox_child.py FOLDER FIRST [BUG], with the repository and this folder on PYTHONPATH. Prints `ready SEQ`, then
+`held N` after each append whose future resolved (N is the number of its last draft); settles as it goes. BUG `early`
+says `held` before the commit: the check must see that.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 
 from outbox_rig import drafts, redelivery
 

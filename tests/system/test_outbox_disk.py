@@ -38,8 +38,8 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, bool]]:
 
 
 async def test_a_full_disk_refuses_keeps_drains_and_resumes(disk: tuple[Path, bool]) -> None:
-    """No reserve is left, the disk fills to the last byte in mid-scan: no acknowledgement for what did not fit, all that
-    was acknowledged is there and drains, intake resumes by itself when there is space."""
+    """The disk fills to the last byte in mid-scan: no acknowledgement for what did not fit, all that was acknowledged
+    is there and drains, intake resumes by itself when there is space."""
     path, mounted = disk
     rig = Rig(path / "state")
     outbox = await rig.open(limits=Limits(disk_reserve_bytes=0))
@@ -97,7 +97,7 @@ async def test_at_the_reserve_mark_the_disk_is_never_filled(disk: tuple[Path, bo
     outbox = await rig.open(limits=limits)
     await outbox.register("centre", required=True, start="now")
     held = 0
-    with pytest.raises(OutboxFull, match="reserve|fills"):
+    with pytest.raises(OutboxFull, match=r"reserve|fills"):
         while held < 20_000:
             await outbox.append(drafts(held + 1, 10, size=500))
             held += 10

@@ -1,12 +1,14 @@
 """kill -9 in the middle of commits: what was promised is there, numbers have no gap, the chain verifies.
 
 A killed process leaves what it wrote to the kernel; a flush is not put to the test here. That the flush is asked for is
-checked by reading `synchronous` back, and by counting flushes with strace where that is at hand.
+checked by reading `synchronous` back.
 """
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -17,14 +19,22 @@ from outbox_rig import Rig, draft, redelivery
 
 from buffer import OutboxReader
 
-CHILD = Path(__file__).parents[1] / "support" / "outbox_child.py"
+SUPPORT = Path(__file__).parents[1] / "support"
+CHILD = SUPPORT / "outbox_child.py"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{SUPPORT.parents[1]}{os.pathsep}{SUPPORT}"}
 ROUNDS = 20
 
 
 def run_and_kill(folder: Path, first: int, held_min: int, bug: str = "") -> tuple[int, int]:
-    """Let a child write until it has promised so many lists, kill it, and return (seq when it opened, last promised)."""
+    """Let a child write until it has promised so many lists, then kill it.
+
+    Returns the seq at which it opened and the number of the last draft that it promised.
+    """
     with subprocess.Popen(
-        [sys.executable, str(CHILD), str(folder), str(first), bug], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(CHILD), str(folder), str(first), bug],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
     ) as child:
         guard = threading.Timer(60, child.kill)
         guard.start()
@@ -34,12 +44,9 @@ def run_and_kill(folder: Path, first: int, held_min: int, bug: str = "") -> tupl
             assert child.stdout.readline().startswith("held ")
         child.kill()
         guard.cancel()
-        promised = [
-            int(line.split()[1])
-            for line in child.stdout.read().split("\n")
-            if line.startswith("held ") and line[-1:].isdigit()
-        ]
+        said = child.stdout.read().splitlines()
         child.wait(20)
+    promised = [int(line.split()[1]) for line in said if re.fullmatch(r"held \d+", line)]
     return opened, max(promised, default=first - 1)
 
 

@@ -10,8 +10,8 @@ import pytest
 from outbox_rig import SOURCE, InlineExecutor, Rig, draft, drafts
 
 from buffer import Limits, OutboxDamaged, OutboxError, OutboxFull
+from buffer.connection import fault_at_open
 from buffer.lock import FolderLock
-from buffer.opening import fault_at_open
 
 
 def copy_of_running(rig: Rig, to: Path, *, without: tuple[str, ...] = ()) -> Rig:

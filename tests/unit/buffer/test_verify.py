@@ -1,0 +1,96 @@
+"""The proof, and what it finds."""
+
+from __future__ import annotations
+
+import pytest
+from outbox_rig import Rig, drafts
+
+from buffer import OutboxReader
+
+
+async def filled(rig: Rig) -> None:
+    """Leave an outbox with anchors, held entries and an audit."""
+    outbox = await rig.open()
+    await outbox.register("centre", required=True, start="now")
+    await outbox.append(drafts(1, 10))
+    await outbox.settle("centre", through=10, rejected=[(4, "no")])
+    rig.advance(hours=24 * 15)
+    await outbox.append(drafts(11, 10))
+    await outbox.close(5)
+
+
+def problems(rig: Rig) -> tuple[str, ...]:
+    reader = OutboxReader.open(rig.folder)
+    told: list[tuple[int, int]] = []
+    try:
+        verification = reader.verify(lambda seq, head: told.append((seq, head)))
+    finally:
+        reader.close()
+    assert told[-1][0] in (17, 20)
+    assert {head for _, head in told} == {20}
+    assert verification.is_whole == (verification.problems == ())
+    return verification.problems
+
+
+async def test_a_whole_journal_is_proved(rig: Rig) -> None:
+    await filled(rig)
+    assert problems(rig) == ()
+
+
+@pytest.mark.parametrize(
+    ("forgery", "found"),
+    [
+        ("UPDATE entry SET payload = x'00' WHERE seq = 15", "entry 15 does not match its digest"),
+        ("UPDATE entry SET digest = zeroblob(16) WHERE seq = 15", "entry 15 does not match the chain"),
+        ("UPDATE entry SET chain = zeroblob(16) WHERE seq = 15", "entry 16 does not match the chain"),
+        ("DELETE FROM entry WHERE seq = 15", "entries 15 to 15 are missing"),
+        ("DELETE FROM entry WHERE seq = 4", "entries 4 to 4 are missing"),
+        ("DELETE FROM entry WHERE seq >= 18", "entries 18 to 20 are missing"),
+        ("DELETE FROM purged WHERE first_seq = 5", "entries 5 to 10 are missing"),
+        ("UPDATE purged SET last_chain = zeroblob(16) WHERE first_seq = 5", "entry 11 does not match the chain"),
+        ("UPDATE purged SET last_seq = 11 WHERE first_seq = 5", "were removed, the anchors cover"),
+        ("UPDATE ledger SET head_chain = zeroblob(16)", "the chain does not end at the head"),
+        ("UPDATE ledger SET accepted = 21", "21 entries were accepted"),
+        ("UPDATE audit SET actor = 'nobody' WHERE number = 2", "audit record 2 does not match the chain"),
+        ("DELETE FROM audit WHERE number = 2", "audit records 2 to 2 are missing"),
+    ],
+)
+async def test_forgery_is_found(rig: Rig, forgery: str, found: str) -> None:
+    """Somebody with a database tool and time."""
+    await filled(rig)
+    rig.tamper(
+        "DROP TRIGGER entry_is_never_updated",
+        "DROP TRIGGER audit_is_never_updated",
+        "DROP TRIGGER audit_is_never_deleted",
+        forgery,
+    )
+    assert any(found in problem for problem in problems(rig)), problems(rig)
+
+
+async def test_an_edit_with_its_digest_recomputed_breaks_the_chain(rig: Rig) -> None:
+    """Digest and payload are edited together: the next link does not fit."""
+    from dataclasses import replace
+
+    from buffer.digest import digest_of
+
+    await filled(rig)
+    reader = OutboxReader.open(rig.folder)
+    entry = reader.entry(15)
+    reader.close()
+    assert entry is not None
+    digest = digest_of(replace(entry, payload=b"forged")).hex()
+    rig.tamper(
+        "DROP TRIGGER entry_is_never_updated",
+        f"UPDATE entry SET payload = CAST('forged' AS BLOB), digest = x'{digest}' WHERE seq = 15",
+    )
+    assert problems(rig) == ("entry 15 does not match the chain",)
+
+
+async def test_problems_are_listed_up_to_a_hundred(rig: Rig) -> None:
+    outbox = await rig.open()
+    await outbox.append(drafts(1, 300))
+    await outbox.close(5)
+    rig.tamper("DROP TRIGGER entry_is_never_updated", "UPDATE entry SET payload = x'00'")
+    reader = OutboxReader.open(rig.folder)
+    assert len(reader.verify().problems) == 100
+    reader.close()

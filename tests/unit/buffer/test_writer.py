@@ -1,0 +1,75 @@
+"""One group, one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from outbox_rig import Rig, draft, drafts, fail_disk, redelivery, state, writer_of
+
+from buffer import DraftRefused
+from buffer.errors import QuarantineRefused
+from buffer.writer import Writer
+
+
+async def test_a_group_is_one_transaction_with_one_statement_a_table(rig: Rig) -> None:
+    """Per-event statements would cost more than everything else together."""
+    outbox = await rig.open()
+    disk = fail_disk(outbox)
+    lists = [
+        outbox.append(drafts(first, 50), redeliveries=[redelivery(first)], state=state(k=b"%d" % first))
+        for first in range(1, 501, 50)
+    ]
+    await asyncio.gather(*lists)
+    changing = [sql.split("\n")[0].strip() for sql in disk.statements if not sql.startswith(("SELECT", "PRAGMA"))]
+    assert [sql.split(" (")[0].split(" SET")[0] for sql in changing] == [
+        "BEGIN IMMEDIATE",
+        "INSERT INTO entry",
+        "INSERT OR REPLACE INTO redelivery VALUES",
+        "INSERT OR REPLACE INTO state",
+        "DELETE FROM state WHERE key = ?",
+        "INSERT OR REPLACE INTO age_mark VALUES",
+        "UPDATE ledger",
+        "COMMIT",
+    ]
+    await outbox.close(5)
+
+
+async def test_a_job_that_refuses_undoes_itself_only(rig: Rig) -> None:
+    """Half of an operator's list is done when the second half turns out to be impossible."""
+    outbox = await rig.open()
+
+    def half(writer: Writer) -> None:
+        writer.record("half_done", actor="op")
+        raise QuarantineRefused
+
+    append = outbox.append([draft(1)])
+    refused = outbox._group.submit(half)
+    done = outbox.record("all_done", actor="op")
+    await done
+    await append
+    with pytest.raises(QuarantineRefused):
+        await refused
+    assert [one.action for one in await outbox.audit_list()] == ["epoch_opened", "all_done"]
+    assert (await outbox.verify()).problems == ()
+    await outbox.close(5)
+
+
+async def test_the_head_is_what_it_was_after_a_failed_commit(rig: Rig) -> None:
+    outbox = await rig.open()
+    await outbox.append(drafts(1, 3))
+    before = writer_of(outbox).ledger
+    with pytest.raises(DraftRefused):
+        await outbox.append([draft(4), draft(5, captured_at=2**80)])
+    assert writer_of(outbox).ledger == before
+    await outbox.close(5)
+
+
+async def test_the_log_is_copied_into_the_file_when_it_has_grown(rig: Rig) -> None:
+    """Days off-line under load: the write-ahead log stays small."""
+    outbox = await rig.open()
+    for first in range(1, 40_001, 2000):
+        await outbox.append(drafts(first, 2000, size=1000))
+    assert (rig.folder / "outbox.db-wal").stat().st_size < 20 * 1024 * 1024
+    assert (rig.folder / "outbox.db").stat().st_size > 20 * 1024 * 1024
+    await outbox.close(5)
