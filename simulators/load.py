@@ -114,7 +114,7 @@ class LoadDevice(asyncio.Protocol):
     def on_connack(self, packet: bytes) -> None:
         parsed, _ = mqtt5.read(memoryview(packet))
         assert isinstance(parsed, mqtt5.ConnAckPacket)
-        if parsed.reason_code:
+        if parsed.reason_code != mqtt5.ConnAckReasonCode.SUCCESS:
             self.ready.set_exception(ConnectionRefusedError(str(parsed.reason_code)))
             return
         self.window = min(self.window, parsed.receive_max)
