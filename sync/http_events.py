@@ -209,7 +209,7 @@ class HttpEvents:
         explained = tls_failure(error, self._host, self._wall())
         if explained is not None:
             return explained
-        if isinstance(error, httpx2.ConnectError):
+        if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
             return UpstreamUnavailable(
                 f"no connection to {self._host}", hint="is the line up, the name known and the port open?"
             )

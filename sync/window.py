@@ -4,7 +4,7 @@ Theory of operation. The window is one number of events, plus a cap on bytes. It
 refused without naming an event, its range is *suspect* (it holds at least one bad event) and only half of it is sent.
 A half that is accepted leaves the other half suspect, which is then halved without being sent whole; a half that is
 refused becomes the suspect range. So one request a level finds the first bad event. Behind it the window grows from
-one again, fourfold: a second bad event may be near, or none. For one bad event in a batch of n that makes at most
+one again, eightfold: a second bad event may be near, or none. For one bad event in a batch of n that makes at most
 2*log2(n) + 2 requests, and every step settles what it learned: an outage in the middle loses no ground.
 
 A request that is too large halves the cap on bytes as well. The cap is lifted after a while, because a small limit is
@@ -21,7 +21,7 @@ from sync.batch import cut_entries
 BYTES_CAP_HELD_S = 600.0
 """One wasted sequence of halvings every ten minutes is cheap; a tiny cap for ever is not."""
 
-_GROWTH = 4
+_GROWTH = 8
 
 
 class Window:

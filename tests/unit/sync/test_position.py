@@ -1,0 +1,96 @@
+"""Where to read on when the centre says where it is."""
+
+import pytest
+from upstream_events import SOURCE, entries
+from upstream_outbox import FakeOutbox
+from upstream_pump import pumping
+from upstream_scripted import ScriptedUpstream
+
+from sync import NotAnAnswer, Position
+from sync.position import find_start
+
+
+@pytest.mark.parametrize(
+    ("through", "instance", "known", "after", "is_rewind", "alarmed"),
+    [
+        (10, "a", "a", 10, False, False),
+        (12, "a", "a", 10, False, False),
+        (7, "b", "a", 7, True, False),
+        (0, "b", "a", 0, True, False),
+        (7, "a", "a", 10, False, True),
+        (7, None, "a", 10, False, True),
+        (7, "a", None, 10, False, True),
+        (0, "a", "a", 10, False, False),
+        (0, "a", None, 10, False, False),
+    ],
+)
+def test_the_table(
+    through: int, instance: str | None, known: str | None, after: int, is_rewind: bool, alarmed: bool
+) -> None:
+    start = find_start(Position(SOURCE, through, instance), cursor=10, known_instance=known)
+    assert (start.after, start.is_rewind, start.alarm is not None) == (after, is_rewind, alarmed)
+
+
+def test_a_centre_that_does_not_say_changes_nothing() -> None:
+    assert find_start(None, cursor=10, known_instance="a").after == 10
+
+
+async def test_a_restored_centre_gets_what_it_lost_once() -> None:
+    """It went back to a backup: the events since then come again under their ids, and only once for that restore."""
+    outbox = FakeOutbox(entries(1, 20))
+    upstream = ScriptedUpstream()
+    upstream.told = Position(SOURCE, 0, "first")
+    async with pumping(outbox, upstream) as bench:
+        await bench.settled(20)
+    upstream.told = Position(SOURCE, 12, "second")
+    upstream.taken.clear()
+    async with pumping(outbox, upstream) as bench:
+        await bench.until(lambda: len(upstream.taken) == 8)
+        await bench.time.turn()
+    assert upstream.taken == [f"id-{seq}" for seq in range(13, 21)]
+    assert outbox.rewinds == [12]
+    async with pumping(outbox, upstream) as bench:
+        await bench.time.turn()
+        assert outbox.rewinds == [12]
+        assert len(upstream.taken) == 8
+
+
+async def test_a_centre_that_forgets_under_the_same_name_is_an_alarm_while_delivery_goes_on() -> None:
+    outbox = FakeOutbox(entries(1, 5))
+    upstream = ScriptedUpstream()
+    upstream.told = Position(SOURCE, 0, "only")
+    async with pumping(outbox, upstream) as bench:
+        await bench.settled(5)
+    upstream.told = Position(SOURCE, 3, "only")
+    async with pumping(outbox, upstream) as bench:
+        outbox.add(*entries(6, 8))
+        await bench.settled(8)
+        assert bench.state.alarm is not None
+        assert bench.state.alarm.code == "position_behind"
+    assert outbox.rewinds == []
+
+
+async def test_a_centre_ahead_of_us_holds_and_asks_for_a_new_epoch_once() -> None:
+    """This disk was rolled back: going on would give a second meaning to sequences the centre has."""
+    outbox = FakeOutbox(entries(1, 5))
+    upstream = ScriptedUpstream()
+    upstream.told = Position(SOURCE, 900, "c")
+    async with pumping(outbox, upstream) as bench:
+        await bench.time.pass_by(600)
+        assert bench.state.health == "on_hold"
+        assert bench.state.alarm is not None
+        assert bench.state.alarm.code == "position_ahead"
+    assert upstream.sent == []
+    assert len(outbox.epochs_wanted) == 1
+
+
+async def test_a_position_that_cannot_be_had_is_an_outage_like_any_other() -> None:
+    outbox = FakeOutbox(entries(1, 2))
+    upstream = ScriptedUpstream()
+    upstream.told = NotAnAnswer("portal")
+    async with pumping(outbox, upstream) as bench:
+        await bench.time.pass_by(60)
+        assert upstream.sent == []
+        assert bench.state.health == "unavailable"
+        upstream.told = None
+        await bench.settled(2)
