@@ -42,7 +42,7 @@ class PumpSettings(BaseModel):
     name: str = Field(pattern=_NAME, description="Name of the upstream; its position is kept under it.")
     required: bool = Field(
         default=True,
-        description="true: events are kept until this upstream has them. false: at the storage cap it skips, audited.",
+        description="true: events are kept until this upstream has them. false: at the storage cap it skips some.",
     )
     start: Literal["now", "retained"] = Field(
         default="retained",
