@@ -64,6 +64,8 @@ class _Unit:
         self.outage = Outage(unit_id)
         self.key = f"modbus/{device}/unit/{unit_id}"
         self.fault: DeviceFault | None = None
+        self.has_answered = False
+        """In this run: a link on which nobody ever did is one that could not be opened, not one that was lost."""
 
 
 class ModbusPoller:
@@ -139,7 +141,7 @@ class ModbusPoller:
 
     def _resume_outages(self) -> None:
         for unit in self._units:
-            unit.outage = Outage(unit.unit_id)
+            unit.outage, unit.has_answered = Outage(unit.unit_id), False
             unit.outage.resume(self._recall(unit.key), self._monotonic(), self._wall())
 
     async def _poll(self, link: ModbusLink, emit: Emit) -> None:
@@ -184,6 +186,7 @@ class ModbusPoller:
         outcome = await link.read(block)
         if isinstance(outcome, Answer):
             unit.outage.spoke()
+            unit.has_answered = True
             return outcome
         is_silent = isinstance(outcome, Silence) or outcome.code in NOBODY_HOME
         if is_silent:
@@ -270,6 +273,8 @@ class ModbusPoller:
         """Nobody polls from here on; what is missed until the link is open again is a gap that begins now."""
         now = self._monotonic()
         for unit in self._units:
+            if not unit.has_answered:
+                continue
             if not unit.outage.is_silent:
                 unit.outage.missed(now, str(end))
             with contextlib.suppress(DeviceFault):

@@ -243,7 +243,7 @@ async def test_a_rollover_loses_no_part(site: Site) -> None:
 async def test_a_refused_reading_is_a_fault_a_person_hears_of(site: Site) -> None:
     site.disk.mood = "refuse"
     with pytest.raises(DeviceFault) as caught:
-        await site.poller(GOOD).run(site.disk.emit)
+        await asyncio.wait_for(site.poller(GOOD).run(site.disk.emit), 15)
     assert caught.value.hint == "not configured"
 
 
@@ -253,7 +253,7 @@ async def test_a_refused_reading_is_a_fault_a_person_hears_of(site: Site) -> Non
 async def test_a_wrong_address_names_the_point_and_the_rest_was_still_read(site: Site) -> None:
     wrong = {"name": "typo", "address": 40, "type": "uint16", "means": "count"}
     with pytest.raises(DeviceFault, match="illegal data address") as caught:
-        await site.poller(GOOD, wrong).run(site.disk.emit)
+        await asyncio.wait_for(site.poller(GOOD, wrong).run(site.disk.emit), 15)
     assert "typo" in str(caught.value)
     assert "holding address 40" in str(caught.value.hint)
     assert site.disk.kinds() == ["baseline", "gap"]
@@ -262,7 +262,7 @@ async def test_a_wrong_address_names_the_point_and_the_rest_was_still_read(site:
 async def test_the_wrong_point_is_found_among_those_that_were_joined(site: Site) -> None:
     wrong = {"name": "typo", "address": 3, "type": "uint16"}
     with pytest.raises(DeviceFault, match=r"typo .*holding 3 to 3"):
-        await site.poller(GOOD, SCRAP, wrong).run(site.disk.emit)
+        await asyncio.wait_for(site.poller(GOOD, SCRAP, wrong).run(site.disk.emit), 15)
 
 
 async def test_registers_between_points_that_do_not_exist_cost_nothing_but_a_second_try(site: Site) -> None:
@@ -422,7 +422,7 @@ async def test_rounds_begin_at_equal_distances_whatever_they_cost(site: Site) ->
     site.plc.on_request = lambda _: now.__setitem__(0, now[0] + (0.25 if len(slept) == 10 else 0.03))
     with pytest.raises(asyncio.CancelledError):
         poller = site.poller(GOOD, poll_interval_s=0.1, sleep=sleep, monotonic=monotonic)
-        await poller.run(site.disk.emit)
+        await asyncio.wait_for(poller.run(site.disk.emit), 15)
     assert slept[:10] == pytest.approx([0.07] * 10)
     assert slept[10:] == pytest.approx([0.0] + [0.07] * 9), "what was missed is not made up for in a burst"
 
@@ -460,7 +460,7 @@ async def test_storage_that_cannot_be_read_at_the_start_ends_the_run(site: Site)
     settings = site.poller(GOOD)._settings
     poller = ModbusPoller("p", settings, recall=unreadable, monotonic=time.monotonic, wall=lambda: 0)
     with pytest.raises(StorageUnavailable):
-        await poller.run(site.disk.emit)
+        await asyncio.wait_for(poller.run(site.disk.emit), 15)
     assert not site.disk.stored
 
 
