@@ -12,17 +12,19 @@ Under systemd each line begins with its syslog priority (`<4>`, sd-daemon(3)) an
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import logging.handlers
 import queue
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import IO, Literal
 
 QUEUE_LINES_MAX = 10_000
 EVENT_NAMES_MAX = 500
+CLOSE_S = 1.0
 LINE_CHARACTERS_MAX = 4000
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
 # C0, DEL, C1, line and paragraph separators, and the marks that turn the direction of text: none may reach a terminal.
@@ -143,47 +145,49 @@ def safe(text: str) -> str:
     return text if len(text) <= LINE_CHARACTERS_MAX else text[:LINE_CHARACTERS_MAX] + "(cut)"
 
 
-class _Queue(logging.handlers.QueueHandler):
-    """Formats in the caller, so that later changes to an argument are not logged; never waits."""
+class LogWriter(logging.Handler):
+    """The running log.
 
-    def __init__(self, lines: queue.Queue[logging.LogRecord], formatter: logging.Formatter) -> None:
-        super().__init__(lines)
-        self._line = formatter
+    Formats in the caller, so that later changes to an argument are not logged; writes in a thread of its own. A line
+    that cannot be written is lost, and nobody else notices.
+    """
+
+    def __init__(self, stream: IO[str], formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self._stream = stream
+        self._lines: queue.Queue[str | None] = queue.Queue(QUEUE_LINES_MAX)
         self.dropped = 0
+        """Lines lost because they could not be written fast enough."""
+        # A daemon thread: one that hangs in a dead journal must not keep the process from ending.
+        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        line = self._line.format(record)
-        return logging.makeLogRecord({"name": record.name, "levelno": record.levelno, "msg": line})
-
-    def enqueue(self, record: logging.LogRecord) -> None:
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a line; never waits."""
         try:
-            self.queue.put_nowait(record)
+            self._lines.put_nowait(self.format(record))
         except queue.Full:
             self.dropped += 1
 
-
-class _Writer(logging.StreamHandler[IO[str]]):
-    """Writes finished lines; what cannot be written is lost, and nobody else notices."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        del record
-
-
-class LogWriter:
-    """The running log; `close` writes what is queued."""
-
-    def __init__(self, handler: _Queue, listener: logging.handlers.QueueListener) -> None:
-        self._handler = handler
-        self._listener = listener
-
-    @property
-    def dropped(self) -> int:
-        """Lines lost because they could not be written fast enough."""
-        return self._handler.dropped
-
     def close(self) -> None:
-        logging.getLogger().removeHandler(self._handler)
-        self._listener.stop()
+        """Take no more lines, and write what is queued as far as the stream takes it within a moment."""
+        logging.getLogger().removeHandler(self)
+        with contextlib.suppress(queue.Full):
+            self._lines.put(None, timeout=CLOSE_S)
+        self._thread.join(CLOSE_S)
+        super().close()
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                self._stream.write(line + "\n")
+                if self._lines.empty():
+                    self._stream.flush()
+            except (OSError, ValueError):
+                self.dropped += 1
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def start_log(
@@ -196,22 +200,17 @@ def start_log(
     monotonic: Callable[[], float],
 ) -> LogWriter:
     """Send every log line of the process to `stream`, which is normally standard error."""
-    under_journal = "JOURNAL_STREAM" in environ
-    lines: queue.Queue[logging.LogRecord] = queue.Queue(QUEUE_LINES_MAX)
-    handler = _Queue(lines, LineFormatter(shape, under_journal=under_journal))
-    handler.addFilter(RateLimit(per_minute_max, monotonic))
-    writer = _Writer(stream)
-    writer.setFormatter(logging.Formatter("%(message)s"))
-    listener = logging.handlers.QueueListener(lines, writer)
-    listener.start()
+    formatter = LineFormatter(shape, under_journal="JOURNAL_STREAM" in environ)
+    writer = LogWriter(stream, formatter)
+    writer.addFilter(RateLimit(per_minute_max, monotonic))
     root = logging.getLogger()
     root.setLevel(level.upper())
-    root.addHandler(handler)
+    root.addHandler(writer)
     # pymodbus dumps frames, the HTTP client every request; what matters of both is said by our own lines.
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     for noisy in ("httpx2", "httpcore2", "uvicorn", "uvicorn.error", "asyncio", "aiosqlite"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    return LogWriter(handler, listener)
+    return writer
 
 
 def set_level(level: str) -> None:
