@@ -27,13 +27,12 @@ from drivers.mqtt_hall import Hall
 from drivers.mqtt_routes import is_below
 from drivers.mqtt_session import Arrival, ServerSession, Ticket, check_connect, connack_refusal, disconnect
 from drivers.mqtt_tls import common_name
+from drivers.mqtt_valve import Valve
 from drivers.mqtt_wire import OldProtocol, WireFault
 from drivers.reading import Verdict
 
 LINGER_S: Final = 1.0
 """How long an ended connection may take to read why."""
-BURST_S: Final = 1.0
-"""A device may bring a second's worth of its rate at once."""
 
 
 class Connection(asyncio.Protocol):
@@ -48,6 +47,8 @@ class Connection(asyncio.Protocol):
         self.closed = asyncio.get_running_loop().create_future()
         self._hall = hall
         self._context = context
+        """Until the handshake is over; then None, as without TLS."""
+        self._early = b""
         self._loop = asyncio.get_running_loop()
         settings = hall.settings
         self._session = ServerSession(packet_bytes_max=settings.packet_bytes_max, receive_max=settings.receive_max)
@@ -57,9 +58,7 @@ class Connection(asyncio.Protocol):
         self._keep_alive_s = 0
         self._session_expiry_s = 0
         self._heard_at = self._loop.time()
-        self._ready_at = 0.0
-        """When this device may be read again, by its rate."""
-        self._pauses: set[str] = set()
+        self._valve = Valve(settings.messages_per_s_max)
         self._is_ended = False
         self._outbound: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -79,7 +78,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
             self._introduction = self._loop.create_task(self._start_tls(self._transport, self._context))
         else:
-            self._bound_outbound(self._transport)
+            self._open(self._transport)
 
     async def _start_tls(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
         """Shake hands here and not in the server, so that a half-open handshake has a place and a deadline too."""
@@ -98,13 +97,19 @@ class Connection(asyncio.Protocol):
             self._hall.tell("tls_refused", "peer=%s reason=%r", self._peer, str(error))
             self._gone()
             return
+        except asyncio.CancelledError:
+            self._gone()
+            raise
         if secured is None or self._is_ended:
             transport.abort()
             return
-        self._transport = secured
-        self._bound_outbound(secured)
+        self._open(secured)
+        early, self._early = self._early, b""
+        self.data_received(early)
 
-    def _bound_outbound(self, transport: asyncio.Transport) -> None:
+    def _open(self, transport: asyncio.Transport) -> None:
+        self._transport, self._context = transport, None
+        self._valve.attach(transport)
         transport.set_write_buffer_limits(high=self._hall.settings.outbound_bytes_max)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -138,6 +143,8 @@ class Connection(asyncio.Protocol):
         """Close at once, saying nothing."""
         self._is_ended = True
         self._outbound.clear()
+        if self._introduction is not None:
+            self._introduction.cancel()
         if self._transport is not None:
             self._transport.abort()
 
@@ -152,11 +159,15 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(LINGER_S, self._transport.abort)
-        if self._transport.can_write_eof() and not self._transport.is_closing():
+        if not self._transport.can_write_eof() or self._transport.is_closing():
+            self._transport.close()
+            return
+        try:
             self._transport.write_eof()
             self._transport.resume_reading()
-        else:
-            self._transport.close()
+        except OSError:
+            # The peer reset the connection while we did not listen.
+            self._transport.abort()
 
     def end_with(self, reason: Reason) -> None:
         """Close with a DISCONNECT that says why."""
@@ -166,7 +177,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """One socket read."""
-        if not self._is_ended:
+        if self._context is not None:
+            # The handshake is over and what follows it is here before `_start_tls` was told.
+            self._early += data
+        elif not self._is_ended:
             self._heard_at = self._loop.time()
             self._act(self._session.receive(data), len(data))
 
@@ -176,7 +190,7 @@ class Connection(asyncio.Protocol):
         if arrival.publishes:
             self._deliver(arrival, size)
         if arrival.connect is not None:
-            self._pause("introduction")
+            self._valve.shut("introduction")
             self._introduction = self._loop.create_task(self._introduce(arrival.connect))
         if arrival.fault is not None:
             self._punish(arrival.fault)
@@ -262,7 +276,7 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
         self._heard_at = self._loop.time()
         self._watch()
-        self._resume("introduction")
+        self._valve.open("introduction")
         self._act(self._session.receive(b""), 0)
 
     def _expiry(self, wanted_s: int) -> int:
@@ -276,7 +290,7 @@ class Connection(asyncio.Protocol):
     def _watch(self) -> None:
         """End the connection of a device that fell silent (MQTT 5, 3.1.2.10: one and a half keep-alives)."""
         now = self._loop.time()
-        if self._pauses:
+        if self._valve.is_shut:
             # We do not listen, so silence means nothing.
             self._heard_at = now
         due = self._heard_at + 1.5 * self._keep_alive_s
@@ -301,7 +315,7 @@ class Connection(asyncio.Protocol):
             self._settle(delivery, ticket, [])
             return
         self._hold(size)
-        self._limit_rate(len(arrival.publishes))
+        self._valve.count(len(arrival.publishes))
         task = self._loop.create_task(self._take(delivery, ticket, size))
         hall.tasks.add(task)
         task.add_done_callback(self._taken)
@@ -347,7 +361,7 @@ class Connection(asyncio.Protocol):
     def _hold(self, size: int) -> None:
         self._hall.hold(size)
         if self._hall.is_full:
-            self._pause("disk")
+            self._valve.shut("disk")
 
     def _release(self, size: int) -> None:
         self._hall.release(size)
@@ -355,33 +369,12 @@ class Connection(asyncio.Protocol):
 
     def breathe(self) -> None:
         """Something reached the disk; read on if that was what we waited for."""
-        if self._pauses and not self._hall.is_full:
-            self._resume("disk")
-
-    def _limit_rate(self, messages: int) -> None:
-        rate = self._hall.settings.messages_per_s_max
-        if rate is None:
-            return
-        now = self._loop.time()
-        self._ready_at = max(self._ready_at, now) + messages / rate
-        ahead_s = self._ready_at - now - BURST_S
-        if ahead_s > 0:
-            self._pause("rate")
-            self._loop.call_later(ahead_s, self._resume, "rate")
-
-    def _pause(self, why: str) -> None:
-        if not self._pauses and self._transport is not None:
-            self._transport.pause_reading()
-        self._pauses.add(why)
-
-    def _resume(self, why: str) -> None:
-        self._pauses.discard(why)
-        if not self._pauses and self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._valve.is_shut and not self._hall.is_full:
+            self._valve.open("disk")
 
     def stop_reading(self) -> None:
         """The listener stops: take nothing more in."""
-        self._pause("stop")
+        self._valve.shut("stop")
 
     # Writing.
 

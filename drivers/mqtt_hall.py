@@ -97,11 +97,15 @@ class Hall:
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """Emits under way. They outlive their connection: a QoS 0 message may be followed by good-bye at once."""
     bytes_held: int = 0
+    is_closed: bool = False
+    """Nobody gets in any more."""
     kept: dict[SessionKey, _KeptSession] = field(default_factory=dict)
     _told: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def enter(self, guest: Guest) -> bool:
         """Give a new connection a place; False when there is none."""
+        if self.is_closed:
+            return False
         if len(self.guests) >= self.settings.connections_max:
             oldest = next(iter(self.strangers), None)
             self.stats.connections_refused += 1

@@ -145,6 +145,7 @@ class MqttListener:
 
     async def _close(self, hall: Hall) -> None:
         """Take nothing more, let what is on its way to disk arrive and be acknowledged, say good-bye."""
+        hall.is_closed = True
         connections = [guest for guest in hall.guests if isinstance(guest, Connection)]
         for connection in connections:
             connection.stop_reading()

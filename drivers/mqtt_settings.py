@@ -149,10 +149,10 @@ def parse_bind(bind: str) -> tuple[str, int]:
 def parse_broker_url(url: str) -> tuple[str, str, int]:
     """Return scheme, host and port. Raises ValueError that says how it should look."""
     parts = urlsplit(url)
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise ValueError(f'"{url}" is not the address of a broker; write "mqtt://host:1883" or "mqtts://host:8883"')
     if parts.username is not None or parts.password is not None:
         raise ValueError("a password does not belong in a URL; use username and password_file")
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError(f'"{url}" is not the address of a broker; write "mqtt://host:1883" or "mqtts://host:8883"')
     return parts.scheme, parts.hostname, parts.port or (8883 if parts.scheme == "mqtts" else 1883)
 
 

@@ -101,6 +101,7 @@ def parse_scans(device: str, body: bytes) -> ParsedBody:
     if code[0] == "]" and _SYMBOLOGY.match(code):
         symbology, code = code[:3], code[3:]
     get = scan.get
+    at = get("at")
     return ParsedBody(
         [
             Reading(
@@ -110,7 +111,7 @@ def parse_scans(device: str, body: bytes) -> ParsedBody:
                 code,
                 symbology,
                 scan["id"],
-                get("at"),
+                at,
                 ScanContext(
                     get("activity"),
                     get("document"),
@@ -119,7 +120,7 @@ def parse_scans(device: str, body: bytes) -> ParsedBody:
                     get("unit"),
                     get("operator"),
                 )
-                if len(scan) > 2
+                if len(scan) > (2 if at is None else 3)
                 else None,
             )
         ]
