@@ -8,7 +8,9 @@ gateway stores as evidence, and answered negatively: the scanner says it again, 
 
 A scanner that waits for an answer has one scan outstanding: the last it sent. When the disk was slow and the scanner
 said its scan again, or gave up and went on to another, the frames that came meanwhile are stored first (a resend is
-flagged, never dropped: two deliberate equal scans are two events) and then answered once.
+flagged, never dropped: two deliberate equal scans are two events) and then answered once. A resend may also cross our
+ACK on the wire: the same frame within `answer_crossing_s` after an ACK is stored, flagged, and not answered, because
+the scanner has moved on and would take a second ACK for its next scan. If it did not hear the first, it asks again.
 
 `may_repeat` is set where the scanner may not have heard us: on the first scan over a link, on the same frame within
 `resend_window_s`, and on the same frame after storage was unavailable. A scanner that expects no answer never repeats.
@@ -74,6 +76,11 @@ class ScannerSettings(BaseModel):
     resend_window_s: float = Field(
         10.0, ge=0, description="The same scan within this time may be the scanner saying it again; it is flagged."
     )
+    answer_crossing_s: float = Field(
+        0.25,
+        ge=0,
+        description="The same scan this soon after its ack crossed it on the wire; it is not answered again.",
+    )
     encoding: Encoding = Field("auto", description='"auto" (UTF-8 if it is, else Latin-1), "utf-8" or "latin-1".')
     group_separator: str = Field(
         GROUP_SEPARATOR, min_length=1, description="What this scanner sends in place of GS (0x1D) in GS1 data."
@@ -136,6 +143,10 @@ class ScannerDialogue:
         """The scanner may have said this scan on the last link and never heard an answer."""
         self._last_frame = b""
         self._last_frame_at = 0.0
+        self._acked_frame: bytes | None = None
+        self._acked_at = 0.0
+        self._crossed_its_ack = False
+        """The last frame was said again before our ACK for it was heard."""
         self._last_frame_in_doubt = False
         """Storage was unavailable for it: it may be on disk or not."""
 
@@ -147,14 +158,22 @@ class ScannerDialogue:
                 if self._protocol.expects_answer:
                     while self._link.has_arrived or self._framer.is_in_frame:
                         outcomes = await self._take(await self._hear_on()) or outcomes
-                answer = self._protocol.answer(outcomes)
-                if answer:
-                    await self._link.write(answer)
+                await self._answer(outcomes)
         except LinkLost:
             # The partial frame is evidence, worth a record but not worth hiding why the run ends.
             with contextlib.suppress(StorageUnavailable):
                 await self._emit_pieces(self._framer.close())
             raise
+
+    async def _answer(self, outcomes: list[Answerable]) -> None:
+        """Tell the scanner what became of its frames. Returns when the answer has left."""
+        answer = self._protocol.answer(outcomes)
+        if not answer or self._crossed_its_ack:
+            return
+        await self._link.write(answer)
+        last = outcomes[-1]
+        if last is not None and last.is_positive:
+            self._acked_frame, self._acked_at = self._last_frame, asyncio.get_running_loop().time()
 
     async def _listen(self) -> list[bytes | Discard]:
         """Return the next frames and incidents, at least one."""
@@ -189,6 +208,7 @@ class ScannerDialogue:
 
     def _reading(self, piece: bytes | Discard) -> Reading:
         if isinstance(piece, Discard):
+            self._crossed_its_ack = False
             return self._unreadable(piece.evidence, f"{piece.reason} ({piece.count} bytes)")
         may_repeat = self._may_repeat(piece)
         settings = self._settings
@@ -215,6 +235,12 @@ class ScannerDialogue:
         now = asyncio.get_running_loop().time()
         within = now - self._last_frame_at <= self._settings.resend_window_s
         again = frame == self._last_frame and (within or self._last_frame_in_doubt)
+        since_ack = now - self._acked_at
+        self._crossed_its_ack = (
+            self._protocol.expects_answer
+            and frame == self._acked_frame
+            and since_ack < self._settings.answer_crossing_s
+        )
         may_repeat = self._protocol.expects_answer and (self._is_first or again)
         self._is_first = False
         self._last_frame, self._last_frame_at, self._last_frame_in_doubt = frame, now, False

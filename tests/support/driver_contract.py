@@ -241,7 +241,7 @@ class DriverContract:
                 return await intake.emit(readings)
 
             async with running(supervise(rig, emit)) as task:
-                said = await rig.say(12)
+                said = await rig.say(8)
                 await rig.pulse.until(
                     lambda: task.done() or (set(said) <= set(intake.tokens()) and self._is_settled(rig, said)),
                     what=f"all of {said} stored and answered",

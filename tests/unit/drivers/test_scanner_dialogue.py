@@ -98,9 +98,34 @@ async def test_the_first_scan_may_be_a_repeat_even_after_a_tail(bench: ScannerBe
     assert [reading.may_repeat for reading in bench.readings] == [False, True]
 
 
+async def test_a_resend_that_crossed_the_ack_is_stored_and_not_answered_again(bench: ScannerBench) -> None:
+    """The scanner has moved on; it would take a second ACK for its next scan, which nobody has stored yet."""
+    async with bench.running(waiting(bench, answer_crossing_s=60)):
+        await say(bench, b"]E01", ACK)
+        bench.port.write(b"]E01\r")
+        await bench.until_codes("1", "1")
+        await bench.pulse.never(lambda: bytes(bench.heard) != ACK, "answered twice")
+        bench.gate.clear()
+        bench.port.write(b"]E02\r")
+        await bench.until_codes("1", "1", "2")
+        await bench.pulse.never(lambda: bytes(bench.heard) != ACK, "an ACK for what is not stored")
+        bench.gate.set()
+        await bench.until_heard(ACK + ACK)
+    assert [reading.may_repeat for reading in bench.readings] == [True, True, False]
+
+
+async def test_a_resend_after_a_nak_is_answered_at_once(bench: ScannerBench) -> None:
+    """That is what a NAK asks for; only an ACK can be crossed."""
+    bench.verdict = lambda _: None
+    async with bench.running(waiting(bench, answer_crossing_s=60)):
+        await say(bench, b"]E01", NAK)
+        bench.verdict = lambda _: Verdict("stored")
+        await say(bench, b"]E01", ACK)
+
+
 async def test_the_same_scan_within_the_resend_window_may_be_a_repeat(bench: ScannerBench) -> None:
     """The ACK was lost on the wire. It is stored all the same: two deliberate equal scans are two events."""
-    async with bench.running(waiting(bench)):
+    async with bench.running(waiting(bench, answer_crossing_s=0)):
         await say(bench, b"]E00", ACK)
         await say(bench, b"]E01", ACK)
         await say(bench, b"]E01", ACK)
@@ -109,7 +134,7 @@ async def test_the_same_scan_within_the_resend_window_may_be_a_repeat(bench: Sca
 
 
 async def test_the_same_scan_after_the_resend_window_is_a_new_one(bench: ScannerBench) -> None:
-    async with bench.running(waiting(bench, resend_window_s=0)):
+    async with bench.running(waiting(bench, resend_window_s=0, answer_crossing_s=0)):
         await say(bench, b"]E00", ACK)
         await say(bench, b"]E01", ACK)
         await say(bench, b"]E01", ACK)
@@ -118,7 +143,7 @@ async def test_the_same_scan_after_the_resend_window_is_a_new_one(bench: Scanner
 
 async def test_the_same_scan_after_an_outage_may_be_a_repeat_at_any_time(bench: ScannerBench) -> None:
     """Storage was unavailable: whether the scan is on disk is unknown."""
-    async with bench.running(waiting(bench, resend_window_s=0)):
+    async with bench.running(waiting(bench, resend_window_s=0, answer_crossing_s=0)):
         await say(bench, b"]E00", ACK)
         bench.verdict = lambda _: None
         await say(bench, b"]E01", NAK)

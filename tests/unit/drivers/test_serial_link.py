@@ -187,12 +187,21 @@ async def test_a_flood_that_nobody_reads_stays_in_the_kernel(terminal: Terminal)
     link = await open_link(terminal.url)
     os.set_blocking(terminal.master, False)
     sent = 0
-    for _ in range(200):
+
+    async def push() -> None:
+        nonlocal sent
         try:
             sent += os.write(terminal.master, b"x" * 4096)
         except BlockingIOError:
             await asyncio.sleep(0)
-    assert BUFFER_BYTES_MAX < sent < 4 * BUFFER_BYTES_MAX
+
+    async with asyncio.timeout(BOUND_S):
+        while sent < 2 * BUFFER_BYTES_MAX and not link._paused:
+            await push()
+    for _ in range(2000):
+        await push()
+    assert len(link._buffer) < 2 * BUFFER_BYTES_MAX
+    assert sent < 3 * BUFFER_BYTES_MAX
     heard = 0
     while heard < sent:
         heard += len(await asyncio.wait_for(link.read(), BOUND_S))
