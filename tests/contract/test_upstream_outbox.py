@@ -1,0 +1,212 @@
+"""The pump between the real outbox on disk and a real centre over a real socket."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from outbox_rig import Rig, draft
+
+from buffer import Draft, Outbox
+from simulators.centre import Centre, Policy
+from simulators.centre_script import Act
+from simulators.network import Network
+from sync import HttpEventsSettings, OutboxPort, Pump
+from sync.http_events import HttpEvents
+
+BOUND_S = 30.0
+UPSTREAM = "centre"
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    made = Rig(tmp_path)
+    yield made
+    made.shutdown()
+
+
+def events(outbox: Outbox, first: int, count: int, *, note: str = "") -> list[Draft]:
+    made = []
+    for number in range(first, first + count):
+        plain = draft(number)
+        body = {
+            "specversion": "1.0",
+            "id": plain.id,
+            "source": outbox.source,
+            "type": plain.type,
+            "data": {"n": number, "note": note},
+        }
+        made.append(replace(plain, payload=json.dumps(body).encode()))
+    return made
+
+
+@contextlib.asynccontextmanager
+async def pumping(
+    outbox: Outbox, centre: Centre, *, is_killed: bool = False, with_position: bool = False, **settings: object
+) -> AsyncIterator[Pump]:
+    """A pump at work; `is_killed` ends it without waiting for what is in flight."""
+    made = HttpEventsSettings.model_validate(
+        {
+            "name": UPSTREAM,
+            "url": centre.url,
+            "timeout_s": 5,
+            "backoff_base_s": 0.001,
+            "backoff_max_s": 0.005,
+            "hold_retry_s": 0.005,
+            "position_url": centre.position_url if with_position else None,
+            **settings,
+        }
+    )
+    await outbox.register(UPSTREAM, required=True, start="retained")
+    upstream = HttpEvents(made, wall=lambda: 1_795_248_000_000)
+    port: OutboxPort = outbox
+    pump = Pump(port, upstream, made, rng=Random(1), monotonic=asyncio.get_running_loop().time)
+    running = asyncio.ensure_future(pump.run())
+    try:
+        async with asyncio.timeout(BOUND_S):
+            yield pump
+        if not is_killed:
+            pump.stop()
+            await running
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await upstream.aclose()
+
+
+async def settled(outbox: Outbox, seq: int) -> None:
+    """The centre has it before we have its answer on disk; wait for the latter, too."""
+    while await outbox.cursor(UPSTREAM) < seq:
+        await outbox.alive()
+
+
+async def test_what_was_committed_arrives_once_in_order_and_gap_free(rig: Rig) -> None:
+    outbox = await rig.open()
+    async with Centre() as centre:
+        await outbox.append(events(outbox, 1, 500))
+        async with pumping(outbox, centre, batch_events_max=64):
+            await centre.holds(500)
+            await outbox.append(events(outbox, 501, 100))
+            await centre.holds(600)
+            await settled(outbox, 600)
+        assert centre.ledger.through(outbox.source) == 600
+        assert (centre.ledger.late, centre.ledger.missing, centre.ledger.conflicts) == ([], [], [])
+        census = await outbox.census(UPSTREAM, fresh=True)
+        assert (census.accepted, census.delivered, census.pending, census.imbalance) == (600, 600, 0, 0)
+    await outbox.close(5)
+
+
+async def test_the_head_of_the_journal_travels_with_the_delivery(rig: Rig) -> None:
+    outbox = await rig.open()
+    async with Centre() as centre:
+        await outbox.append(events(outbox, 1, 10))
+        async with pumping(outbox, centre):
+            await centre.holds(10)
+            await settled(outbox, 10)
+        head = await outbox.head_of_chain()
+        assert centre.ledger.sources[outbox.source].chain == (10, head.chain_hex)
+    await outbox.close(5)
+
+
+async def test_poison_lands_in_quarantine_and_a_retry_brings_it_under_its_old_sequence(rig: Rig) -> None:
+    outbox = await rig.open()
+    async with Centre(Policy(poison=("poison",), poison_answer="422")) as centre:
+        await outbox.append([*events(outbox, 1, 30), *events(outbox, 31, 1, note="poison"), *events(outbox, 32, 30)])
+        async with pumping(outbox, centre) as pump:
+            await centre.holds(60)
+            await settled(outbox, 61)
+            (held,) = await outbox.quarantine_list(UPSTREAM)
+            assert held.seq == 31
+            assert "422" in held.reason
+            centre.policy.poison = ()
+            await outbox.quarantine_retry(UPSTREAM, [31], actor="op7")
+            pump.nudge()
+            await centre.holds(61)
+            while (await outbox.quarantine_list(UPSTREAM))[0].state != "delivered":
+                await outbox.alive()
+        last = centre.ledger.events[-1]
+        assert (last.sequence, last.id) == (31, draft(31).id)
+        census = await outbox.census(UPSTREAM, fresh=True)
+        assert (census.delivered, census.quarantined, census.imbalance) == (61, 0, 0)
+    await outbox.close(5)
+
+
+async def test_a_damaged_row_is_announced_as_a_gap_and_the_rest_arrives(rig: Rig) -> None:
+    """FAULTS 13: SQLite does not see a flipped bit in a payload; the digest does."""
+    outbox = await rig.open()
+    await outbox.append(events(outbox, 1, 9))
+    rig.tamper(
+        "DROP TRIGGER entry_is_never_updated",
+        """UPDATE entry SET payload = CAST(replace(payload, '"n": 5', '"n": 4') AS BLOB) WHERE seq = 5""",
+    )
+    async with Centre() as centre:
+        async with pumping(outbox, centre):
+            await centre.holds(9)
+            await settled(outbox, 9)
+        record = centre.ledger.sources[outbox.source]
+        assert record.gaps == {5: "damaged"}
+        assert sorted(record.ids) == [1, 2, 3, 4, 6, 7, 8, 9]
+        assert centre.ledger.missing == []
+        census = await outbox.census(UPSTREAM, fresh=True)
+        assert (census.delivered, census.quarantined, census.imbalance) == (8, 1, 0)
+    await outbox.close(5)
+
+
+async def test_a_restart_in_the_middle_repeats_at_most_what_was_in_flight(rig: Rig) -> None:
+    """The process dies after the centre took a batch and before the cursor moved."""
+    outbox = await rig.open()
+    await outbox.append(events(outbox, 1, 100))
+    async with Centre() as centre:
+        centre.script.then(None, None, Act("applied_hang"))
+        async with pumping(outbox, centre, is_killed=True, batch_events_max=10):
+            await centre.attempted(3)
+            await settled(outbox, 20)
+        await outbox.close(5)
+        outbox = await rig.open()
+        async with pumping(outbox, centre, batch_events_max=10):
+            await centre.holds(100)
+            await settled(outbox, 100)
+        assert centre.ledger.redeliveries == 10
+        assert (centre.ledger.late, centre.ledger.missing, centre.ledger.conflicts) == ([], [], [])
+    await outbox.close(5)
+
+
+async def test_a_restored_centre_is_filled_up_again_and_the_rewind_is_on_record(rig: Rig) -> None:
+    outbox = await rig.open()
+    await outbox.append(events(outbox, 1, 40))
+    async with Centre(Policy(instance="before")) as centre, pumping(outbox, centre, with_position=True):
+        await centre.holds(40)
+        await settled(outbox, 40)
+    async with Centre(Policy(instance="after")) as restored:
+        async with pumping(outbox, restored, with_position=True):
+            await restored.holds(40)
+            await settled(outbox, 40)
+        assert restored.ledger.through(outbox.source) == 40
+        assert "upstream_rewound" in [record.action for record in await outbox.audit_list()]
+        census = await outbox.census(UPSTREAM, fresh=True)
+        assert (census.delivered, census.imbalance) == (40, 0)
+    await outbox.close(5)
+
+
+async def test_a_network_that_flaps_loses_and_doubles_nothing(rig: Rig) -> None:
+    outbox = await rig.open()
+    async with Centre() as centre, Network(centre.host, centre.port, seed=11) as network:
+        url = f"http://127.0.0.1:{network.port}/v1/events"
+        async with pumping(outbox, centre, url=url, batch_events_max=7, timeout_s=0.5):
+            for step in range(12):
+                network.blow(cut_probability=0.2, loses_answers=step % 3 == 0)
+                await outbox.append(events(outbox, step * 10 + 1, 10))
+                if step % 4 == 3:
+                    network.cut()
+                    await asyncio.sleep(0)
+                    await network.mend()
+            network.clear_up()
+            await centre.holds(120)
+            await settled(outbox, 120)
+        assert (centre.ledger.late, centre.ledger.missing, centre.ledger.conflicts) == ([], [], [])
+        assert len(centre.ledger.by_id) == 120
+    await outbox.close(5)
