@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from buffer.bulk import BulkInsert
 from buffer.entry import Redelivery
 
 LOOKUP_SIZES = (1, 8, 64, 256)
@@ -25,6 +26,8 @@ FROM wanted CROSS JOIN redelivery ON device = d AND message_id = m
 """
 _LOOKUPS = {size: _LOOKUP.format(keys=",".join(["(?,?)"] * size)) for size in LOOKUP_SIZES}
 
+_REMEMBER = BulkInsert("INSERT OR REPLACE INTO redelivery (device, message_id, fingerprint, verdict, committed_ms)", 5)
+
 _HAND = """
 SELECT device, message_id FROM redelivery
 WHERE (device, message_id) > (?, ?) ORDER BY device, message_id LIMIT 1 OFFSET ?
@@ -39,7 +42,7 @@ _SWEEP_REST = "DELETE FROM redelivery WHERE (device, message_id) > (?, ?) AND co
 def remember(connection: sqlite3.Connection, redeliveries: Sequence[Redelivery], now_ms: int) -> None:
     """Store the answers; a number that was used again gets the newest."""
     rows = [(one.device, one.message_id, one.fingerprint, one.verdict, now_ms) for one in redeliveries]
-    connection.executemany("INSERT OR REPLACE INTO redelivery VALUES (?,?,?,?,?)", rows)
+    _REMEMBER.run(connection, rows)
 
 
 def recall(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from buffer import audit, redelivery, retention
+from buffer.bulk import BulkInsert
 from buffer.connection import fault_of
 from buffer.digest import seal
 from buffer.entry import Draft, Redelivery, StateRow
@@ -32,14 +33,20 @@ CHECKPOINT_BYTES = 8 * 1024 * 1024
 COMMIT_BYTES = 12 * 4096
 """What a commit writes beside its entries: the last page of every table it touches."""
 
+MEASURE_EVERY_MS = 500
+"""How long a look at file and disk is good for while there is plenty of room."""
+
+MEASURE_ROOM_BYTES = 64 * 1024 * 1024
+"""Less room than this is looked at after every commit."""
+
 RETENTION_RETRY_MS = 10_000
 """How long to leave retention alone after it found nothing to remove."""
 
 _REFUSALS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
 """What SQLite raises about the rows and not about the disk."""
 
-_INSERT_ENTRY = (
-    "INSERT INTO entry (seq, id, type, station, device, captured_at, payload, digest, chain) VALUES (?,?,?,?,?,?,?,?,?)"
+_INSERT_ENTRY = BulkInsert(
+    "INSERT INTO entry (seq, id, type, station, device, captured_at, payload, digest, chain)", columns=9
 )
 _PUT_STATE = "INSERT OR REPLACE INTO state (key, value) VALUES (?,?)"
 _UPDATE_LEDGER = (
@@ -103,6 +110,7 @@ class Writer:
         self._wal_bytes = 0
         self._marked_ms, self._marked_seq = retention.last_mark(connection)
         self._retention_at_ms = 0
+        self._measured_ms = 0
         self._skipping: frozenset[str] = frozenset()
         self.measure()
 
@@ -127,7 +135,8 @@ class Writer:
             self._undo(error)
         self._wal_bytes += COMMIT_BYTES + sum(item.size_bytes for item in items if isinstance(item, Append))
         self._presence.check()
-        self.measure()
+        self.committed_seq = self.ledger.head_seq
+        self._measure_if_due()
         return outcomes
 
     def check(self) -> None:
@@ -147,8 +156,15 @@ class Writer:
             raise fault_of(error) from error
         self._wal_bytes = 0
 
+    def _measure_if_due(self) -> None:
+        """Measure after every commit when room is short, else now and then: it costs as much as the commit."""
+        is_plenty = self._room.level == "calm" and self._room.bytes_left() > MEASURE_ROOM_BYTES
+        if not is_plenty or not 0 <= self.clock.now_ms() - self._measured_ms < MEASURE_EVERY_MS:
+            self.measure()
+
     def measure(self) -> None:
         """Look at ledger, file and disk, and set the level of the room."""
+        self._measured_ms = self.clock.now_ms()
         execute = self.connection.execute
         try:
             self.ledger = read_ledger(self.connection)
@@ -198,7 +214,7 @@ class Writer:
         if drafts:
             ledger = self.ledger
             rows, chain = seal(drafts, ledger.head_seq + 1, ledger.head_chain)
-            executemany(_INSERT_ENTRY, rows)
+            _INSERT_ENTRY.run(self.connection, rows)
             self.ledger = Ledger(
                 ledger.head_seq + len(rows), chain, ledger.accepted, ledger.purged, ledger.operating_ms
             )

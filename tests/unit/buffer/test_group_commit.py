@@ -74,11 +74,13 @@ async def test_an_io_error_ends_the_outbox(any_rig: Rig) -> None:
 
 async def test_an_io_error_of_a_checkpoint_ends_the_outbox(any_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite's automatic checkpoint would have swallowed it."""
-    monkeypatch.setattr("buffer.writer.CHECKPOINT_BYTES", 0)
     outbox = await opened(any_rig)
-    await outbox.alive()  # the checkpoint after the registration is over
     disk = fail_disk(outbox)
-    disk.fail_on = lambda sql: sqlite_error(sqlite3.SQLITE_IOERR_FSYNC) if "wal_checkpoint" in sql else None
+    broken = sqlite_error(sqlite3.SQLITE_IOERR_FSYNC)
+    # Only once an entry was written: the writer may still be looking back at the commit of the registration.
+    is_due = lambda: any(sql.startswith("INSERT INTO entry") for sql in disk.statements)  # noqa: E731
+    disk.fail_on = lambda sql: broken if "wal_checkpoint" in sql and is_due() else None
+    monkeypatch.setattr("buffer.writer.CHECKPOINT_BYTES", 0)
     await outbox.append([draft(1)])
     with pytest.raises(CommitUnknown):
         await outbox.append([draft(2)])

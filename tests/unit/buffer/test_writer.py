@@ -12,7 +12,7 @@ from buffer.errors import QuarantineRefused
 from buffer.writer import Writer
 
 
-async def test_a_group_is_one_transaction_with_one_statement_a_table(rig: Rig) -> None:
+async def test_a_group_is_one_transaction_with_few_statements_a_table(rig: Rig) -> None:
     """Per-event statements would cost more than everything else together."""
     outbox = await rig.open()
     disk = fail_disk(outbox)
@@ -24,8 +24,8 @@ async def test_a_group_is_one_transaction_with_one_statement_a_table(rig: Rig) -
     changing = [sql.split("\n")[0].strip() for sql in disk.statements if not sql.startswith(("SELECT", "PRAGMA"))]
     assert [sql.split(" (")[0].split(" SET")[0] for sql in changing] == [
         "BEGIN IMMEDIATE",
-        "INSERT INTO entry",
-        "INSERT OR REPLACE INTO redelivery VALUES",
+        *["INSERT INTO entry"] * 8,  # 500 rows: 256, three times 64, three times 16, 4
+        *["INSERT OR REPLACE INTO redelivery"] * 4,
         "INSERT OR REPLACE INTO state",
         "DELETE FROM state WHERE key = ?",
         "INSERT OR REPLACE INTO age_mark VALUES",
@@ -61,7 +61,8 @@ async def test_the_head_is_what_it_was_after_a_failed_commit(rig: Rig) -> None:
     before = writer_of(outbox).ledger
     with pytest.raises(DraftRefused):
         await outbox.append([draft(4), draft(5, captured_at=2**80)])
-    assert writer_of(outbox).ledger == before
+    after = writer_of(outbox).ledger
+    assert (after.head_seq, after.head_chain) == (before.head_seq, before.head_chain)
     await outbox.close(5)
 
 
