@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.settings.model import ApiSettings
 from gateway.web.auth import ANYBODY, LOCAL_READER, Caller, Role, Tokens
+from gateway.web.server import HEAD_BYTES_MAX
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,9 @@ class Guard:
         await self._app(scope, receive, send_guarded)
 
     def _check(self, method: str, headers: Headers) -> None:
+        # The server bounds a head that comes in pieces; one that comes whole is seen here.
+        if sum(len(name) + len(value) for name, value in headers.raw) > HEAD_BYTES_MAX:
+            raise ApiError(431, "head_too_large", f"the head of a request may have {HEAD_BYTES_MAX} bytes")
         host = host_name(headers.get("host", ""))
         if host not in self._policy.hosts:
             hint = "call it by its address, or add the name to allowed_hosts in [api]"

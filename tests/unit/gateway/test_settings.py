@@ -224,7 +224,7 @@ def test_every_key_says_what_it_means() -> None:
 
 def test_the_shipped_schema_is_the_one_the_models_give() -> None:
     text = (SHIPPED.parent / "gateway.schema.json").read_text()
-    assert text == schema_text(config_schema()), "run: dockline schema --write config"
+    assert text == schema_text(config_schema()), "run: dockline schema config > config/gateway.schema.json"
 
 
 def test_the_schema_takes_the_shipped_file_and_refuses_a_broken_one() -> None:
