@@ -43,6 +43,11 @@ class Condition:
         self._reported_s = since_s
         self.last = last
 
+    @property
+    def is_still(self) -> bool:
+        """Whether the same value, seen again, would say nothing again."""
+        return self._point.silence_max_s is None
+
     def see(self, raw: str, now_s: float) -> Change | None:
         """What this value means; `now_s` is monotonic. Changes nothing that `settle` would have to undo."""
         if self.last is None:

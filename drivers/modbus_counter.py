@@ -77,6 +77,11 @@ class Counter:
         self._suspect: Observed | None = None
         self.last = last
 
+    @property
+    def is_still(self) -> bool:
+        """Whether the same value, seen again, would say nothing again."""
+        return self._suspect is None
+
     def see(self, now: int) -> Observed | None:
         """What this value means. Changes nothing that `settle` would have to undo."""
         observed = observe(self.last, now, span=self._span, delta_max=self._delta_max)

@@ -22,19 +22,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import termios
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+from pymodbus.exceptions import ConnectionException, ModbusIOException
+from pymodbus.pdu import ModbusPDU
 
 from drivers.contract import DeviceFault, LinkLost
 from drivers.modbus_answer import AnswerFilter, resync_count
 from drivers.modbus_map import ADDRESS_MAX, Block, Table
 from drivers.modbus_settings import Target
-
-if TYPE_CHECKING:
-    from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
-    from pymodbus.pdu import ModbusPDU
 
 Sleep = Callable[[float], Awaitable[None]]
 PATIENCE = 2**31
@@ -44,7 +43,7 @@ PATIENCE = 2**31
 class Answer:
     """What the block holds: registers, or bits as 0 and 1."""
 
-    registers: list[int]
+    registers: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +70,7 @@ class ModbusLink:
         self._filter = AnswerFilter(target.framing)
         self._client: AsyncModbusTcpClient | AsyncModbusSerialClient | None = None
         self._wait: asyncio.Timeout | None = None
+        self._reads: dict[Table, Callable[..., Awaitable[ModbusPDU]]] = {}
         self._is_lost = False
         self._owed: dict[int, tuple[Block, int]] = {}
 
@@ -87,6 +87,12 @@ class ModbusLink:
 
         self._client = self._new_client(on_connect)
         self._client.set_max_no_responses(PATIENCE)
+        self._reads = {
+            "coil": self._client.read_coils,
+            "discrete": self._client.read_discrete_inputs,
+            "holding": self._client.read_holding_registers,
+            "input": self._client.read_input_registers,
+        }
         where = self._target.describe()
         try:
             is_open = await self._client.connect()
@@ -143,16 +149,15 @@ class ModbusLink:
             return Silence(self._filter.foreign or self._why_silent(late))
         if response.isError():
             return Refusal(response.exception_code)
-        values = response.bits if block.table in ("coil", "discrete") else response.registers
-        return Answer([int(value) for value in values[: block.count]])
+        if block.table in ("coil", "discrete"):
+            return Answer([int(bit) for bit in response.bits[: block.count]])
+        return Answer(response.registers)
 
     async def _ask(self, block: Block) -> ModbusPDU | None:
         """One request, one answer; None when there is none that the filter lets through."""
-        from pymodbus.exceptions import ConnectionException, ModbusIOException
-
         try:
             async with asyncio.timeout(None) as self._wait:
-                return await self._request(block)
+                return await self._reads[block.table](block.address, count=block.count, device_id=block.unit_id)
         except (TimeoutError, ModbusIOException):
             return None
         except ConnectionException:
@@ -162,20 +167,7 @@ class ModbusLink:
             self._wait = None
             self._filter.forget()
 
-    def _request(self, block: Block) -> Awaitable[ModbusPDU]:
-        if self._client is None:
-            raise LinkLost("the link was never opened")
-        reads: dict[Table, Callable[..., Awaitable[ModbusPDU]]] = {
-            "coil": self._client.read_coils,
-            "discrete": self._client.read_discrete_inputs,
-            "holding": self._client.read_holding_registers,
-            "input": self._client.read_input_registers,
-        }
-        return reads[block.table](block.address, count=block.count, device_id=block.unit_id)
-
     def _new_client(self, on_connect: Callable[[bool], None]) -> AsyncModbusTcpClient | AsyncModbusSerialClient:
-        from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
-
         target = self._target
         if target.framing == "tcp":
             return AsyncModbusTcpClient(

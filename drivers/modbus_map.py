@@ -223,12 +223,6 @@ def _block(unit: int, table: Table, members: list[Point], end: int) -> Block:
     return Block(unit, table, members[0].address, end - members[0].address, tuple(members))
 
 
-def registers_of(point: Point, block: Block, registers: Sequence[int]) -> Sequence[int]:
-    """The registers of one point out of the answer to its block."""
-    first = point.address - block.address
-    return registers[first : first + point.size]
-
-
 def decode(point: Point, registers: Sequence[int]) -> Value:
     """What a point's registers mean, before scaling. In a table of bits `registers` holds the bit, 0 or 1."""
     if point.type == "bool":

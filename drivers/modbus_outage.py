@@ -92,6 +92,11 @@ class Outage:
         """Whether the last poll brought no value."""
         return self._since is not None and self._until is None
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether there is a gap that is not yet recorded as over."""
+        return self._since is not None
+
     def rests(self, now: float) -> bool:
         """Whether the unit is to be left alone for now."""
         return self._rests_until is not None and now < self._rests_until

@@ -147,24 +147,26 @@ class ModbusPoller:
     async def _poll(self, link: ModbusLink, emit: Emit) -> None:
         due = self._monotonic()
         while True:
+            is_whole = True
             for unit in self._units:
-                await self._visit(unit, link, emit)
-            self._raise_when_nobody_is_left()
+                is_whole &= await self._visit(unit, link, emit)
+            if not is_whole:
+                self._raise_when_nobody_is_left()
             now = self._monotonic()
             due = max(due + self._settings.poll_interval_s, now)
             await self._sleep(due - now)
 
-    async def _visit(self, unit: _Unit, link: ModbusLink, emit: Emit) -> None:
-        """Read what a unit has to say and hand it on."""
+    async def _visit(self, unit: _Unit, link: ModbusLink, emit: Emit) -> bool:
+        """Read what a unit has to say and hand it on; return whether every value arrived."""
         begun = self._monotonic()
         if unit.outage.rests(begun):
             unit.outage.missed(begun, "")
             await self._commit([], unit, emit)
-            return
+            return False
         said: list[Said] = []
         problem: str | None = None
         unit.fault = None
-        for block in list(unit.blocks):
+        for block in tuple(unit.blocks):
             outcome = await self._read(unit, block, link)
             if isinstance(outcome, Answer):
                 problem = self._listen(block, outcome, said) or problem
@@ -178,15 +180,18 @@ class ModbusPoller:
             unit.outage.missed(begun, problem)
         if unit.fault is not None and len(self._units) > 1:
             unit.outage.rest(self._monotonic(), REFUSED_REST_S)
-        await self._commit(said, unit, emit)
+        if said or unit.outage.is_pending:
+            await self._commit(said, unit, emit)
+        return problem is None
 
     async def _read(self, unit: _Unit, block: Block, link: ModbusLink) -> Answer | Silence:
         """One block, and what its failure means for the unit."""
         begun = self._monotonic()
         outcome = await link.read(block)
         if isinstance(outcome, Answer):
-            unit.outage.spoke()
             unit.has_answered = True
+            if unit.outage.strikes:
+                unit.outage.spoke()
             return outcome
         is_silent = isinstance(outcome, Silence) or outcome.code in NOBODY_HOME
         if is_silent:

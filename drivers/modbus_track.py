@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from drivers.modbus_change import Condition, Notice
+from drivers.modbus_change import Change, Condition, Notice
 from drivers.modbus_counter import Baseline, Counter, Increment, Observed, Reset
-from drivers.modbus_map import Block, Point, decode, raw_text, registers_of, scaled, wire_bytes
+from drivers.modbus_map import Block, Point, Value, decode, raw_text, scaled, wire_bytes
 from drivers.modbus_state import Remembered, definition_of, remembered
 from drivers.reading import Measurement, Reading, ReadingKind
 
@@ -42,9 +42,13 @@ class Track:
         self._device = device
         self._definition = definition_of(point, unit_id)
         self._watched: Counter | Condition | None = None
+        self._size = point.size
+        self._silent: Sequence[int] | None = None
+        """Registers that had nothing to say: most of what is polled has not moved, and need not be understood."""
 
     def recall(self, row: bytes | None, now_s: float) -> None:
         """Begin from what is on disk."""
+        self._silent = None
         known = remembered(row, self._definition)
         if self.point.means == "count":
             self._watched = Counter(self.point, None if known is None else int(known.raw))
@@ -53,19 +57,30 @@ class Track:
 
     def look(self, block: Block, registers: Sequence[int], now_s: float) -> Said | Unknown | None:
         """Compare the answer to a block with what is on disk; None when there is nothing to say."""
-        own = registers_of(self.point, block, registers)
+        first = self.point.address - block.address
+        own = registers[first : first + self._size]
+        if own == self._silent:
+            return None
         value = decode(self.point, own)
         raw = raw_text(self.point, value)
         if raw is None:
             return Unknown(f"{self.point.name} shows no number ({value})")
-        if isinstance(self._watched, Counter):
-            observed = self._watched.see(int(value))
-            return None if observed is None else self._said_of_counter(self._watched, observed, own)
         assert self._watched is not None, "recall comes before look"
-        change = self._watched.see(raw, now_s)
-        if change is None:
-            return None
-        settle = partial(self._watched.settle, change, now_s)
+        said = self._compare(self._watched, value, raw, own, now_s)
+        self._silent = own if said is None and self._watched.is_still else None
+        return said
+
+    def _compare(
+        self, watched: Counter | Condition, value: Value, raw: str, own: Sequence[int], now_s: float
+    ) -> Said | None:
+        if isinstance(watched, Counter):
+            observed = watched.see(int(value))
+            return None if observed is None else self._said_of_counter(watched, observed, own)
+        change = watched.see(raw, now_s)
+        return None if change is None else self._said_of_condition(watched, change, own, now_s)
+
+    def _said_of_condition(self, condition: Condition, change: Change, own: Sequence[int], now_s: float) -> Said:
+        settle = partial(condition.settle, change, now_s)
         if isinstance(change, Notice):
             return Said(self._reading("baseline", change.raw, own, None), settle)
         text = change.raw if self.point.type == "bool" else scaled(self.point, change.raw)

@@ -80,3 +80,23 @@ def test_a_sensor_that_shows_no_number_is_not_a_value() -> None:
     found = look(tracked(type="float32"), *registers)
     assert isinstance(found, Unknown)
     assert "p shows no number" in found.reason
+
+
+def test_a_jump_that_stays_exactly_where_it_is_is_believed_at_the_second_poll() -> None:
+    """What had nothing to say is not looked at twice, but a jump that waits to be confirmed has something to say."""
+    row = said(tracked(means="count", type="uint32"), 0, 10).reading.state
+    track = tracked(row, means="count", type="uint32", delta_max=100)
+    assert look(track, 0, 5000) is None
+    assert said(track, 0, 5000).reading.measurement is not None
+
+
+def test_a_counter_that_came_back_after_a_failed_commit_is_compared_with_what_is_on_disk() -> None:
+    row = said(tracked(means="count"), 10).reading.state
+    track = tracked(row, means="count")
+    assert look(track, 10) is None
+    said(track, 13)
+    track.recall(row, 1.0)
+    assert look(track, 10) is None
+    said(track, 13).settle()
+    assert look(track, 13) is None
+    assert said(track, 10).reading.kind == "counter_reset"
