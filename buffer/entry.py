@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """An event on its way into the outbox: everything but the sequence, which the writer assigns in the commit."""
 
     id: str
@@ -19,8 +19,7 @@ class Draft:
     """The CloudEvent as JSON bytes, without `sequence`; never re-encoded after this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An event in the outbox."""
 
     seq: int
@@ -39,16 +38,14 @@ class Entry:
     """Set when the gap is a run of entries: its first sequence; `seq` is the last."""
 
 
-@dataclass(frozen=True, slots=True)
-class StateRow:
+class StateRow(NamedTuple):
     """A row that explains events and commits with them; opaque to the outbox. `value` None deletes it."""
 
     key: str
     value: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Redelivery:
+class Redelivery(NamedTuple):
     """The answer a numbered message was given, kept so that the same message gets the same answer."""
 
     device: str

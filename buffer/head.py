@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from buffer.connection import text_of
 from buffer.digest import is_whole
@@ -93,7 +93,7 @@ def _word(state: str) -> str:
 def _gap(entry: Entry, reason: str) -> Entry:
     """Return the gap entry for a row; of a damaged one nothing but seq and digest is handed on."""
     if reason != DAMAGED:
-        return replace(entry, gap_reason=reason)
+        return entry._replace(gap_reason=reason)
     digest = entry.digest if isinstance(entry.digest, bytes) else b""
     return Entry(entry.seq, "", "", "", "", 0, b"", digest, b"", gap_reason=DAMAGED)
 

@@ -7,7 +7,7 @@ list, and afterwards say for each message what became of it. That much is withou
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import mqtt5
@@ -96,4 +96,4 @@ def understand(publishes: Sequence[mqtt5.PublishPacket], routes: Routes, *, send
 
 def _marked(reading: Reading) -> Reading:
     """A redelivery of something without a number can only be flagged, not recognised."""
-    return reading if reading.message_id is not None else replace(reading, may_repeat=True)
+    return reading if reading.message_id is not None else reading._replace(may_repeat=True)

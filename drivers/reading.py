@@ -1,13 +1,13 @@
 """What a device said, and what the gateway answers.
 
-`Reading` is the only thing a driver hands on and `Verdict` the only thing it gets back. Both are plain frozen
-values: no I/O, no clock, no reference to the driver that made them.
+`Reading` is the only thing a driver hands on and `Verdict` the only thing it gets back. Both are plain immutable
+values: no I/O, no clock, no reference to the driver that made them. Named tuples, because thousands are made a second
+and a frozen dataclass of this size takes five times as long to make.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 ReadingKind = Literal["scan", "tag", "count", "condition", "counter_reset", "baseline", "gap", "unreadable"]
 """scan: a data carrier was read. tag: an RFID tag was seen. count: a PLC counter moved. condition: a sensor value
@@ -18,8 +18,7 @@ arrive. unreadable: bytes arrived that the driver could not understand."""
 Result = Literal["stored", "stored_with_exception", "repeat_read", "duplicate", "refused"]
 
 
-@dataclass(frozen=True, slots=True)
-class ScanContext:
+class ScanContext(NamedTuple):
     """What a handheld says about its own scan; a station's session supplies it for devices that cannot."""
 
     activity: str | None = None
@@ -32,8 +31,7 @@ class ScanContext:
     operator: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TagRead:
+class TagRead(NamedTuple):
     """One inventory of one RFID tag by one antenna."""
 
     epc: bytes
@@ -44,8 +42,7 @@ class TagRead:
     seen_count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+class Measurement(NamedTuple):
     """A value a PLC or sensor showed."""
 
     name: str
@@ -60,8 +57,7 @@ class Measurement:
     """Raw value now, as read from the device."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One thing a device said."""
 
     device: str
@@ -90,16 +86,14 @@ class Reading:
     state: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
+class Remark(NamedTuple):
     """An exception the operator should hear of with the verdict."""
 
     code: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What became of one reading. Returned only when it is true on disk."""
 
     result: Result

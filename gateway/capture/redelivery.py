@@ -9,7 +9,6 @@ another array the second time.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
 
@@ -64,4 +63,4 @@ def decode_verdict(kept: bytes) -> Verdict:
 
 def again(verdict: Verdict) -> Verdict:
     """Return the verdict as the answer to a redelivery."""
-    return replace(verdict, redelivered=True)
+    return verdict._replace(redelivered=True)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -40,7 +39,7 @@ def events(outbox: Outbox, first: int, count: int, *, note: str = "") -> list[Dr
             "type": plain.type,
             "data": {"n": number, "note": note},
         }
-        made.append(replace(plain, payload=json.dumps(body).encode()))
+        made.append(plain._replace(payload=json.dumps(body).encode()))
     return made
 
 

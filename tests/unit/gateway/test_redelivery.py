@@ -1,7 +1,5 @@
 """The same message again."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,21 +12,21 @@ SCAN = Reading("hh-7", "scan", b"{}", code="A", symbology="]C1", message_id="1",
 
 def test_a_message_is_known_again_inside_another_array() -> None:
     """An unanswered scan comes again together with the next one: other bytes, same message."""
-    assert fingerprint(SCAN) == fingerprint(replace(SCAN, raw=b'[{"id": "1"}]', may_repeat=True))
+    assert fingerprint(SCAN) == fingerprint(SCAN._replace(raw=b'[{"id": "1"}]', may_repeat=True))
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        replace(SCAN, code="B"),
-        replace(SCAN, symbology=None),
-        replace(SCAN, at=None),
-        replace(SCAN, context=None),
-        replace(SCAN, context=ScanContext("count")),
-        replace(SCAN, context=ScanContext("pick", quantity="2")),
-        replace(SCAN, tag=TagRead(b"\x30")),
-        replace(SCAN, measurement=Measurement("m", "1")),
-        replace(SCAN, kind="unreadable"),
+        SCAN._replace(code="B"),
+        SCAN._replace(symbology=None),
+        SCAN._replace(at=None),
+        SCAN._replace(context=None),
+        SCAN._replace(context=ScanContext("count")),
+        SCAN._replace(context=ScanContext("pick", quantity="2")),
+        SCAN._replace(tag=TagRead(b"\x30")),
+        SCAN._replace(measurement=Measurement("m", "1")),
+        SCAN._replace(kind="unreadable"),
     ],
 )
 def test_other_content_is_another_message(other: Reading) -> None:
