@@ -234,7 +234,7 @@ class Normaliser:
             device = f'{device},"message_id":{quote(reading.message_id)}}}'
         else:
             device += "}"
-        event_id = self._ids()
+        event_id = self._ids(at.ms)
         occurred_at = at.text if reading.at is None else _occurred_at(reading.at, at)
         payload = template.encode(event_id, occurred_at, at.parts, device, parts)
         return Draft(event_id, template.type, station.id, route.device, at.ms, payload)
@@ -301,6 +301,8 @@ def _work_parts(context: ScanContext, session: Session) -> str:
 
 def _item_part(item: LabelItem | None) -> str:
     assert item is not None, "an item label carries its item"
+    if item.code and not any(item[:-1]):  # most labels that are not GS1
+        return f',"item":{{"code":{quote(item.code)}}}'
     members = [f'"{name}":{quote(value)}' for name, value in zip(LabelItem._fields, item, strict=True) if value]
     return f',"item":{{{",".join(members)}}}'
 

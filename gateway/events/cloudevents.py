@@ -55,8 +55,10 @@ class EventIds:
         self._head = ""
         self._counter = 0
 
-    def __call__(self) -> str:
-        ms = self._wall()
+    def __call__(self, ms: int | None = None) -> str:
+        """Return the next id. `ms` is the wall clock when the caller has just read it."""
+        if ms is None:
+            ms = self._wall()
         if ms > self._ms:
             self._begin(ms)
         else:
