@@ -2,7 +2,7 @@
 
 uvicorn waits for ever for the first request of a connection, and answers 503 to everybody once its connection limit is
 reached: five hundred sockets that say nothing would lock the handhelds out. Here a connection has a deadline to send
-its request, and at the limit the one that has waited longest for its first byte makes room.
+its request, and at the limit the one that has been without a request for longest makes room.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ class Connections:
         """A whole request head came."""
         self._owing.pop(connection, None)
 
+    def owes_again(self, connection: BoundedProtocol) -> None:
+        """It had its answer and may stay for another request, as long as nobody needs its place."""
+        if connection in self._open:
+            self._owing[connection] = None
+
     def leave(self, connection: BoundedProtocol) -> None:
         self._open.discard(connection)
         self._owing.pop(connection, None)
@@ -77,6 +82,10 @@ class BoundedProtocol(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
             self.places.owes_nothing(self)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self.places.owes_again(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.places.leave(self)

@@ -1,0 +1,150 @@
+"""The HTTP server: bounded connections, a deadline for a request's head, and signals left alone."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from gateway.web import server as module
+from gateway.web.server import ApiServer, listen
+
+BOUND_S = 10.0
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+Opener = Callable[[int], ApiServer]
+
+
+release = asyncio.Event()
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["path"] == "/slow":
+        await release.wait()
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Opener]:
+    servers: list[ApiServer] = []
+
+    def open_one(connections_max: int) -> ApiServer:
+        made = ApiServer(app, listen("127.0.0.1", 0), connections_max=connections_max, certificate=None, key=None)
+        made.start()
+        servers.append(made)
+        return made
+
+    yield open_one
+    for one in servers:
+        await one.stop()
+
+
+Connector = Callable[[ApiServer], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+
+@pytest.fixture
+async def connect(opened: Opener) -> AsyncIterator[Connector]:
+    """Connections that are gone before their server is."""
+    made: list[asyncio.StreamWriter] = []
+
+    async def connect_one(server: ApiServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, _, port = server.address.rpartition(":")
+        async with asyncio.timeout(BOUND_S):
+            reader, writer = await asyncio.open_connection(host, int(port))
+        made.append(writer)
+        return reader, writer
+
+    yield connect_one
+    for writer in made:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def answer(reader: asyncio.StreamReader) -> bytes:
+    """The first line of an answer; empty when the server hung up."""
+    async with asyncio.timeout(BOUND_S):
+        try:
+            return await reader.readline()
+        except ConnectionResetError:
+            return b""
+
+
+async def test_a_request_is_answered(opened: Opener, connect: Connector) -> None:
+    reader, writer = await connect(opened(5))
+    writer.write(REQUEST)
+    assert b"204" in await answer(reader)
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: loc"], ids=["silent", "half a head"])
+async def test_who_does_not_send_a_whole_head_in_time_is_hung_up_on(
+    said: bytes, opened: Opener, connect: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REQUEST_HEAD_S", 0.05)
+    reader, writer = await connect(opened(5))
+    writer.write(said)
+    assert await answer(reader) == b""
+
+
+async def test_at_the_limit_the_longest_silent_one_makes_room(opened: Opener, connect: Connector) -> None:
+    server = opened(3)
+    crowd = [await connect(server) for _ in range(3)]
+    reader, writer = await connect(server)
+    writer.write(REQUEST)
+    assert b"204" in await answer(reader)
+    assert await answer(crowd[0][0]) == b""
+    assert server.places.refused == 1
+    crowd[2][1].write(REQUEST)
+    assert b"204" in await answer(crowd[2][0])
+
+
+async def test_when_all_places_are_busy_a_new_one_is_refused_and_the_old_are_served(
+    opened: Opener, connect: Connector
+) -> None:
+    server = opened(2)
+    busy = [await connect(server) for _ in range(2)]
+    for _, writer in busy:
+        writer.write(REQUEST.replace(b"GET /", b"GET /slow"))
+    async with asyncio.timeout(BOUND_S):
+        while server.places._owing:
+            await asyncio.sleep(0)
+    reader, _ = await connect(server)
+    assert await answer(reader) == b""
+    release.set()
+    for old_reader, _ in busy:
+        assert b"204" in await answer(old_reader)
+
+
+async def test_who_had_an_answer_and_stays_makes_room_too(opened: Opener, connect: Connector) -> None:
+    server = opened(2)
+    idle = [await connect(server) for _ in range(2)]
+    for reader, writer in idle:
+        writer.write(REQUEST)
+        assert b"204" in await answer(reader)
+    reader, writer = await connect(server)
+    writer.write(REQUEST)
+    assert b"204" in await answer(reader)
+    assert idle
+
+
+async def test_the_server_leaves_signals_to_the_daemon(opened: Opener, connect: Connector) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    reader, writer = await connect(opened(5))
+    writer.write(REQUEST)
+    await answer(reader)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+async def test_a_server_that_never_started_lets_its_port_go() -> None:
+    listener = listen("127.0.0.1", 0)
+    server = ApiServer(app, listener, connections_max=5, certificate=None, key=None)
+    await server.stop()
+    assert listener.fileno() == -1
+
+
+def test_a_certificate_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        module.server_tls(tmp_path / "no.pem", tmp_path / "no.key")
