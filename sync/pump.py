@@ -231,7 +231,7 @@ class Pump:
                 else:
                     self._window.too_large(entries, len(batch.body))
                 return False
-            self._window.isolated(entries[0].seq)
+            self._window.isolated()
             await self._apply(self._guard.judge(entries, [Rejected(str(answer))]))
             return True
         if isinstance(answer, SyncError):

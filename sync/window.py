@@ -69,10 +69,9 @@ class Window:
         self._suspect_through = entries[-1].seq
         self._count = len(entries)
 
-    def isolated(self, seq: int) -> None:
+    def isolated(self) -> None:
         """A single event was refused: begin behind it with small steps."""
         self._count = 1
-        self._pass(seq)
 
     def too_large(self, entries: Sequence[Entry], body_bytes: int) -> None:
         """A batch of several events was too large."""
@@ -82,14 +81,11 @@ class Window:
 
     def passed(self, entries: Sequence[Entry]) -> None:
         """A whole batch was answered for."""
-        self._pass(entries[-1].seq)
+        if self._suspect_through is not None and entries[-1].seq >= self._suspect_through:
+            self._suspect_through = None
         if self._suspect_through is None:
             self._count = min(self._count_max, max(self._count, len(entries)) * _GROWTH)
 
     def partly_passed(self, count: int) -> None:
         """Only the first `count` events of a batch were answered for: do not send the rest over and over."""
         self._count = max(count, 1)
-
-    def _pass(self, seq: int) -> None:
-        if self._suspect_through is not None and seq >= self._suspect_through:
-            self._suspect_through = None

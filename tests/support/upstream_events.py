@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import replace
 
 from buffer.entry import Entry
 
@@ -34,7 +33,7 @@ def entry(seq: int, *, note: str = "", padding: int = 0, gap_reason: str | None 
         digest=hashlib.blake2b(payload, digest_size=16).digest(),
         chain=hashlib.blake2b(b"%d" % seq, digest_size=16).digest(),
     )
-    return replace(made, gap_reason=gap_reason)
+    return made._replace(gap_reason=gap_reason)
 
 
 def entries(first: int, last: int) -> list[Entry]:

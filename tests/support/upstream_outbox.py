@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from upstream_events import SOURCE
 
@@ -55,7 +55,7 @@ class FakeOutbox:
             if found and (size > bytes_max or len(found) == count_max):
                 break
             reason = self.quarantine.get(row.seq)
-            found.append(row if reason is None else replace(row, gap_reason=f"quarantined: {reason}"))
+            found.append(row if reason is None else row._replace(gap_reason=f"quarantined: {reason}"))
         return found[:count_max]
 
     async def settle(

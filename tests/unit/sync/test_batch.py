@@ -1,7 +1,6 @@
 """A batch is the stored bytes, joined."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -79,7 +78,7 @@ def test_a_gap_record_of_a_damaged_row_or_a_run_needs_no_column_but_the_sequence
     assert record["id"].startswith("gap-00000000000000000007-")
     assert "subject" not in record
     assert "time" not in record
-    run = json.loads(gap_payload(SOURCE, replace(damaged, gap_reason="skipped", gap_first=3)))
+    run = json.loads(gap_payload(SOURCE, damaged._replace(gap_reason="skipped", gap_first=3)))
     assert run["data"]["first_sequence"] == "00000000000000000003"
 
 
@@ -91,7 +90,7 @@ def test_a_gap_record_bears_the_source_its_sequence_was_given_under() -> None:
 
 @pytest.mark.parametrize("captured_at", [-(10**15), 0, 10**18])
 def test_a_clock_gone_mad_does_not_stop_a_gap_record(captured_at: int) -> None:
-    assert gap_payload(SOURCE, replace(entry(1, gap_reason="x"), captured_at=captured_at))
+    assert gap_payload(SOURCE, entry(1, gap_reason="x")._replace(captured_at=captured_at))
 
 
 def test_a_retry_is_sent_as_itself_whatever_it_was_held_for() -> None:

@@ -51,6 +51,7 @@ async def test_the_request_bears_what_a_consumer_needs() -> None:
         digest = hashlib.sha256(sent.body).hexdigest()
         assert headers["idempotency-key"] == f'"{SOURCE}:1-3:{digest}"'
         assert headers["dockline-chain"] == f'"{SOURCE}:3:ab12"'
+        assert headers["accept-encoding"] == "identity"
         assert "authorization" not in headers
         assert "webhook-id" not in headers
         assert centre.attempts[0].body == sent.body

@@ -93,6 +93,18 @@ async def test_failures_back_off_further_and_further() -> None:
         assert sum(late) / len(late) > sum(early) / len(early)
 
 
+async def test_success_makes_the_next_wait_a_short_one_again() -> None:
+    outbox = FakeOutbox(entries(1, 1))
+    upstream = ScriptedUpstream(judge=lambda _batch: UpstreamUnavailable("refused"))
+    async with pumping(outbox, upstream, backoff_base_s=1, backoff_max_s=3600) as bench:
+        await bench.until(lambda: len(upstream.sent) == 15, within_s=10**6)
+        upstream.judge = None
+        await bench.settled(1)
+        upstream.answers = [UpstreamUnavailable("refused")]
+        outbox.add(entry(2))
+        await bench.until(lambda: outbox.at == 2, within_s=1.1)
+
+
 async def test_retry_after_is_obeyed() -> None:
     """FAULTS 27: not a request before it is due."""
     upstream = ScriptedUpstream(UpstreamUnavailable("throttled", retry_after_s=120))
@@ -418,6 +430,7 @@ async def test_a_retry_that_the_centre_cannot_confirm_holds_up_nothing() -> None
         outbox.add(entry(3))
         await bench.until(lambda: outbox.at == 3, within_s=0.1)
         assert outbox.asked_again == {1}
+        assert "unavailable" not in {state.health for state in bench.states}
 
 
 async def test_a_retry_that_is_rejected_again_stays_with_its_new_reason() -> None:

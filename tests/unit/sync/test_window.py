@@ -31,7 +31,7 @@ def search(count: int, bad: set[int]) -> tuple[list[int], list[int], int]:
             if len(part) > 1:
                 found.refused(part)
                 continue
-            found.isolated(part[0].seq)
+            found.isolated()
             rejected.append(part[0].seq)
         else:
             found.passed(part)
