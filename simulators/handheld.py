@@ -56,8 +56,9 @@ class HandheldPlan:
     tls: ssl.SSLContext | None = None
     ack_timeout_s: float = 5.0
     """How long it waits for an acknowledgement before it says a scan again."""
-    in_flight_max: int = 8
-    """Scans that wait for an acknowledgement at once."""
+    in_flight_max: int = 1
+    """Scans that wait for an acknowledgement at once. With 1 the order of scans is kept whatever happens; with more, a
+    broker that forgets one message and not the next turns them round."""
     backoff_max_s: float = 5.0
     response_topic: bool = False
     """Ask for answers on a response topic with correlation data instead of the plain ack topic (MQTT 5, 4.10)."""
@@ -172,6 +173,7 @@ class Handheld:
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._is_on = True
 
     def scan(self, code: str, **context: str | int) -> str:
         """Pull the trigger. Return the message id once the scan is on the handheld's own flash.
@@ -216,6 +218,7 @@ class Handheld:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._running is not None
+        self._is_on = False
         self._running.cancel()
         await asyncio.wait({self._running})
         self.file.close()
@@ -224,7 +227,8 @@ class Handheld:
     async def _run(self) -> None:
         """Connect, and connect again: at once after a good connection, with growing, jittered pauses after bad ones."""
         failures = 0
-        while True:
+        # The library may end a cancelled conversation with an error of its own; so the cancellation is not relied on.
+        while self._is_on:
             try:
                 async with self._client() as client:
                     failures = 0

@@ -1,0 +1,340 @@
+"""The subscriber against a broker that does what each test says."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import mqtt5
+import pytest
+from mqtt5 import ConnAckReasonCode as ConnAck
+from mqtt5 import DisconnectReasonCode as Reason
+from mqtt_peer import BOUND_S, SITE, Peer, Shelf, ack_topic, publish, scan_body, scan_topic
+
+from drivers import DeviceFault, LinkLost, StorageUnavailable, Verdict
+from drivers.mqtt_subscriber import BrokerSettings, MqttSubscriber
+
+ACCEPTED = mqtt5.ConnAckPacket().write()
+GRANTED = [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE]
+
+
+class ScriptedBroker:
+    """Takes connections one after the other and hands them to the test."""
+
+    def __init__(self) -> None:
+        self.arrivals: asyncio.Queue[Peer] = asyncio.Queue()
+        self.port = 0
+
+    async def connection(self) -> Peer:
+        return await asyncio.wait_for(self.arrivals.get(), BOUND_S)
+
+    async def subscribed(self, **connack: Any) -> tuple[Peer, mqtt5.ConnectPacket, mqtt5.SubscribePacket]:
+        """A subscriber that is let in and has what it asked for."""
+        peer = await self.connection()
+        connect = await peer.receive()
+        peer.send(mqtt5.ConnAckPacket(**connack).write())
+        subscribe = await peer.receive()
+        peer.send(mqtt5.SubAckPacket(subscribe.packet_id, GRANTED * len(subscribe.topic_filters)).write())
+        return peer, connect, subscribe
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[ScriptedBroker]:
+    scripted = ScriptedBroker()
+    peers: list[Peer] = []
+
+    def arrive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peers.append(Peer(reader, writer))
+        scripted.arrivals.put_nowait(peers[-1])
+
+    server = await asyncio.start_server(arrive, "127.0.0.1", 0)
+    scripted.port = server.sockets[0].getsockname()[1]
+    yield scripted
+    server.close()
+    for peer in peers:
+        await peer.close()
+
+
+def subscriber(broker: ScriptedBroker, readers: Any = None, **settings: Any) -> MqttSubscriber:
+    url = settings.pop("url", f"mqtt://127.0.0.1:{broker.port}")
+    return MqttSubscriber(
+        "mqtt-broker", BrokerSettings(url=url, **settings), site=SITE, client_id="dockline-dc07-pc1", readers=readers
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(driver: MqttSubscriber, shelf: Shelf) -> AsyncIterator["asyncio.Task[None]"]:
+    task = asyncio.ensure_future(driver.run(shelf.emit))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=BOUND_S)
+        assert task.done()
+
+
+async def ended(task: "asyncio.Task[None]", kind: type[Exception]) -> Any:
+    with pytest.raises(kind) as caught:
+        await asyncio.wait_for(asyncio.shield(task), BOUND_S)
+    return caught.value
+
+
+async def test_it_asks_for_a_session_that_outlives_it_and_subscribes_every_time(broker: ScriptedBroker) -> None:
+    """A changed configuration is never ignored, and nothing published meanwhile is missed."""
+    driver = subscriber(broker, receive_max=77, session_expiry_s=3600)
+    for _ in range(2):
+        async with running(driver, Shelf()) as task:
+            peer, connect, subscribe = await broker.subscribed(session_present=True)
+            assert (connect.client_id, connect.clean_start, connect.session_expiry_interval) == (
+                "dockline-dc07-pc1",
+                False,
+                3600,
+            )
+            assert connect.receive_max == 77
+            assert [(one.pattern, one.max_qos) for one in subscribe.topic_filters] == [
+                (f"dockline/v1/{SITE}/+/scan", mqtt5.QoS.AT_LEAST_ONCE)
+            ]
+            await asyncio.wait_for(driver.subscribed.wait(), BOUND_S)
+            await peer.close()
+            await ended(task, LinkLost)
+            assert not driver.subscribed.is_set()
+
+
+async def test_puback_after_the_commit_in_order_of_arrival_with_an_acknowledgement(broker: ScriptedBroker) -> None:
+    shelf = Shelf()
+    shelf.is_held = True
+    async with running(subscriber(broker), shelf):
+        peer, *_ = await broker.subscribed()
+        peer.send(publish(5))
+        await shelf.arrived(1)
+        peer.send(publish(3, device="hh-8", correlation_data=b"\xff"))
+        await shelf.arrived(2)
+        shelf.let_through(1)
+        ack = await peer.receive()
+        assert (ack.topic, ack.correlation_data) == (ack_topic("hh-8"), b"\xff")
+        assert await peer.is_quiet(), "the second PUBACK waits for the first"
+        shelf.let_through(0)
+        packets = [await peer.receive() for _ in range(3)]
+        assert [one.packet_id for one in packets if isinstance(one, mqtt5.PubAckPacket)] == [5, 3]
+        assert [one.device for one in shelf.readings] == ["hh-7", "hh-8"]
+
+
+async def test_an_acknowledgement_goes_to_the_response_topic_only_inside_the_senders_tree(
+    broker: ScriptedBroker,
+) -> None:
+    async with running(subscriber(broker), Shelf()):
+        peer, *_ = await broker.subscribed()
+        for number, asked in enumerate((ack_topic("hh-7") + "/r", ack_topic("hh-8"), "a/b"), 1):
+            peer.send(publish(number, response_topic=asked))
+        packets = [await peer.receive() for _ in range(6)]
+        topics = [one.topic for one in packets if isinstance(one, mqtt5.PublishPacket)]
+        assert topics == [ack_topic("hh-7") + "/r", ack_topic("hh-7"), ack_topic("hh-7")]
+
+
+async def test_a_late_commit_acknowledges_nothing_on_the_next_connection(broker: ScriptedBroker) -> None:
+    """The broker uses identifier 1 again for another message; acknowledging it would lose that one."""
+    shelf = Shelf()
+    shelf.is_held = True
+    driver = subscriber(broker, drain_s=0)
+    tickets = []
+    open_ticket = driver.session.window.open
+    driver.session.window.open = lambda ids: tickets.append(open_ticket(ids)) or tickets[-1]  # type: ignore[method-assign, func-returns-value]
+    async with running(driver, shelf) as task:
+        peer, *_ = await broker.subscribed()
+        peer.send(publish(1))
+        await shelf.arrived(1)
+        await peer.close()
+        await ended(task, LinkLost)
+    async with running(driver, shelf):
+        peer, *_ = await broker.subscribed(session_present=True)
+        peer.send(publish(1, scan_body(2)))
+        await shelf.arrived(2)
+        assert driver.session.window.settle(tickets[0]) == b""
+        shelf.let_through(1)
+        assert (await peer.receive()).packet_id == 1
+
+
+async def test_storage_unavailable_acknowledges_nothing_and_ends_the_run(broker: ScriptedBroker) -> None:
+    """Not even with a failure code: the broker would forget the message. The next connection brings it again."""
+    shelf = Shelf()
+    shelf.answer = StorageUnavailable("the outbox is full", hint="make room")
+    driver = subscriber(broker)
+    async with running(driver, shelf) as task:
+        peer, *_ = await broker.subscribed()
+        peer.send(publish(1))
+        error = await ended(task, LinkLost)
+        assert ("storage" in str(error), error.hint) == (True, "make room")
+        assert [type(one) for one in await peer.receive_all()] == [mqtt5.DisconnectPacket]
+    assert driver.stats.storage_refusals == 1
+
+
+async def test_a_refused_device_is_told_no_and_its_message_forgotten(broker: ScriptedBroker) -> None:
+    shelf = Shelf()
+    shelf.answer = Verdict("refused", reason="device is not configured")
+    async with running(subscriber(broker), shelf):
+        peer, *_ = await broker.subscribed()
+        peer.send(publish(1))
+        puback, ack = await peer.receive(), await peer.receive()
+        assert int(puback.reason_code) == 0x87
+        assert json.loads(ack.payload)["result"] == "refused"
+
+
+async def test_a_topic_of_an_old_configuration_is_refused_and_given_up(broker: ScriptedBroker) -> None:
+    """A reader was removed from the settings; its subscription lives on in the broker's session."""
+    shelf = Shelf()
+    driver = subscriber(broker)
+    async with running(driver, shelf):
+        peer, *_ = await broker.subscribed(session_present=True)
+        peer.send(publish(1, topic="zebra/old/tags"))
+        first, second = await peer.receive(), await peer.receive()
+        assert isinstance(first, mqtt5.UnsubscribePacket)
+        assert first.patterns == ["zebra/old/tags"]
+        assert (second.packet_id, int(second.reason_code)) == (1, 0x87)
+        assert (shelf.lists, driver.stats.foreign) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        (ConnAck.BAD_USER_NAME_OR_PASSWORD, DeviceFault),
+        (ConnAck.NOT_AUTHORIZED, DeviceFault),
+        (ConnAck.CLIENT_ID_NOT_VALID, DeviceFault),
+        (ConnAck.UNSUPPORTED_PROTOCOL_VERSION, DeviceFault),
+        (ConnAck.BANNED, DeviceFault),
+        (ConnAck.SERVER_BUSY, LinkLost),
+        (ConnAck.SERVER_UNAVAILABLE, LinkLost),
+    ],
+)
+async def test_a_broker_that_says_no(broker: ScriptedBroker, reason: ConnAck, kind: type[Exception]) -> None:
+    async with running(subscriber(broker), Shelf()) as task:
+        peer = await broker.connection()
+        peer.send(mqtt5.ConnAckPacket(reason_code=reason).write())
+        error = await ended(task, kind)
+        assert f"{int(reason):#04x}" in str(error)
+        assert (error.hint is not None) == (kind is DeviceFault)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "word"),
+    [
+        (Reason.SESSION_TAKEN_OVER, DeviceFault, "another gateway uses this client id"),
+        (Reason.NOT_AUTHORIZED, DeviceFault, "not authorized"),
+        (Reason.SERVER_SHUTTING_DOWN, LinkLost, "shutting down"),
+        (Reason.KEEP_ALIVE_TIMEOUT, LinkLost, "keep alive"),
+    ],
+)
+async def test_a_broker_that_says_good_bye(
+    broker: ScriptedBroker, reason: Reason, kind: type[Exception], word: str
+) -> None:
+    """Two gateways cloned from one image throw each other out for ever; the message must say so."""
+    async with running(subscriber(broker), Shelf()) as task:
+        peer, *_ = await broker.subscribed()
+        peer.send(mqtt5.DisconnectPacket(reason_code=reason).write())
+        assert word in str(await ended(task, kind))
+
+
+@pytest.mark.parametrize(
+    "code", [mqtt5.SubAckReasonCode.NOT_AUTHORIZED, mqtt5.SubAckReasonCode.GRANTED_QOS_AT_MOST_ONCE]
+)
+async def test_a_subscription_that_is_not_granted_as_asked_is_a_fault(
+    broker: ScriptedBroker, code: mqtt5.SubAckReasonCode
+) -> None:
+    """At QoS 0 the broker forgets what it sent; what could not be stored would be lost without a word."""
+    async with running(subscriber(broker), Shelf()) as task:
+        peer = await broker.connection()
+        await peer.receive()
+        peer.send(ACCEPTED)
+        subscribe = await peer.receive()
+        peer.send(mqtt5.SubAckPacket(subscribe.packet_id, [code]).write())
+        error = await ended(task, DeviceFault)
+        assert f"dockline/v1/{SITE}/+/scan" in str(error)
+        assert error.hint
+
+
+async def close(peer: Peer) -> None:
+    await peer.close()
+
+
+async def old(peer: Peer) -> None:
+    peer.send(bytes.fromhex("20020001"))
+
+
+async def garbage(peer: Peer) -> None:
+    peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10)
+
+
+async def nothing(peer: Peer) -> None:
+    del peer
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "kind", "word"),
+    [
+        (close, LinkLost, "closed the connection"),
+        (old, DeviceFault, "does not speak MQTT 5"),
+        (garbage, LinkLost, "broke the protocol"),
+        (nothing, LinkLost, "does not answer"),
+    ],
+)
+async def test_something_that_is_no_broker_of_ours(
+    broker: ScriptedBroker, behaviour: Callable[[Peer], Awaitable[None]], kind: type[Exception], word: str
+) -> None:
+    async with running(subscriber(broker, connect_timeout_s=0.3), Shelf()) as task:
+        peer = await broker.connection()
+        await peer.receive()
+        await behaviour(peer)
+        assert word in str(await ended(task, kind))
+
+
+async def test_a_broker_that_fell_silent_is_lost(broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The switch between us is dead; TCP says nothing for hours."""
+    settings = BrokerSettings(url=f"mqtt://127.0.0.1:{broker.port}").model_copy(update={"keep_alive_s": 0.2})
+    driver = MqttSubscriber("mqtt-broker", settings, site=SITE, client_id="x")
+    async with running(driver, Shelf()) as task:
+        monkeypatch.setattr(
+            mqtt5, "ConnectPacket", lambda client_id, **more: real(client_id, **{**more, "keep_alive": 1})
+        )
+        peer, *_ = await broker.subscribed()
+        assert isinstance(await peer.receive(), mqtt5.PingReqPacket)
+        assert "silent" in str(await ended(task, LinkLost))
+
+
+real = mqtt5.ConnectPacket
+
+
+async def test_nobody_there_is_link_lost_with_a_hint(broker: ScriptedBroker) -> None:
+    driver = subscriber(broker, url="mqtt://127.0.0.1:1")
+    error = await ended(asyncio.ensure_future(driver.run(Shelf().emit)), LinkLost)
+    assert error.hint
+
+
+async def test_a_forgotten_session_is_counted(broker: ScriptedBroker) -> None:
+    driver = subscriber(broker)
+    for present, lost in ((False, 0), (True, 0), (False, 1)):
+        async with running(driver, Shelf()) as task:
+            peer, *_ = await broker.subscribed(session_present=present)
+            await asyncio.wait_for(driver.subscribed.wait(), BOUND_S)
+            assert driver.stats.sessions_lost == lost
+            await peer.close()
+            await ended(task, LinkLost)
+
+
+async def test_user_and_password_come_from_settings_and_file(broker: ScriptedBroker, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("s3cret\n")
+    async with running(subscriber(broker, username="dockline", password_file=file), Shelf()):
+        _, connect, _ = await broker.subscribed()
+        assert (connect.username, connect.password) == ("dockline", b"s3cret")
+    driver = subscriber(broker, username="dockline", password_file=tmp_path / "missing")
+    assert "missing" in str(await ended(asyncio.ensure_future(driver.run(Shelf().emit)), DeviceFault))
+
+
+async def test_an_error_in_emit_ends_the_run(broker: ScriptedBroker) -> None:
+    shelf = Shelf()
+    shelf.answer = ZeroDivisionError("a bug")
+    async with running(subscriber(broker), shelf) as task:
+        peer, *_ = await broker.subscribed()
+        peer.send(publish(1, topic=scan_topic("hh-7")))
+        await ended(task, ZeroDivisionError)
