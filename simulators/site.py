@@ -19,6 +19,7 @@ from simulators.centre import Centre
 from simulators.centre_script import Act, Rule, Script
 from simulators.handheld import Handheld, HandheldPlan
 from simulators.journal import Journal
+from simulators.labels import GTINS, carton
 from simulators.ledger import CentreEvent, DeviceScan
 from simulators.network import Network
 from simulators.parts import PartsCount, count_parts
@@ -30,8 +31,6 @@ from simulators.scanner import Scanner, ScannerHabits
 from simulators.scanner_port import PtyPort
 from simulators.token import Token, find_tokens
 
-GTINS = ("09521234543213", "09521234543220", "09521234543237")
-"""Trade items under a company prefix that GS1 keeps for examples; check digits are right."""
 DOCUMENTS = ("ASN-1001", "ASN-1002", "ASN-1003")
 COUNTER = "good_parts"
 ACTIVITIES = ("pick", "pick", "count", "pick")
@@ -149,7 +148,7 @@ class Site:
         await scanner.scan(f"]C0{DOCUMENTS[number % len(DOCUMENTS)]}")
         for index in range(1, share + 1):
             await self._pause(share)
-            await scanner.scan(f"]C101{self._rng.choice(GTINS)}21{Token(f's{number}', index)}")
+            await scanner.scan(carton(self._rng.choice(GTINS), Token(f"s{number}", index)))
 
     async def _walk(self, handheld: Handheld, share: int) -> None:
         """A picker on the way: scans without waiting for the network; the handheld keeps what is unanswered."""
@@ -158,7 +157,7 @@ class Site:
         async with handheld:
             for index in range(1, share + 1):
                 await self._pause(share)
-                code = f"]C101{self._rng.choice(GTINS)}21{Token(f'h{number}', index)}"
+                code = carton(self._rng.choice(GTINS), Token(f"h{number}", index))
                 handheld.scan(code, activity=activity, document=f"PL-{number}", location=f"A-{number:02d}-03")
             await handheld.all_answered()
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -45,6 +45,7 @@ def scanner(
 ) -> None:
     """Play a barcode scanner on a pseudo-terminal; it says a scan again until it hears ACK."""
     from simulators.journal import Journal
+    from simulators.labels import labels
     from simulators.scanner import Scanner, ScannerHabits
     from simulators.scanner_port import PtyPort
 
@@ -56,7 +57,7 @@ def scanner(
         await device.start()
         _say(f'driver = "serial-scanner"\nurl = "{port.url}"\nterminator = "\\r"\nacknowledge = "{acknowledge}"')
         try:
-            async for label in _labels(code, "s1", count, interval):
+            async for label in labels(code, "s1", count, interval):
                 _say(f"{label}: {await device.scan(label)}")
         finally:
             await device.close()
@@ -84,6 +85,7 @@ def handheld(
 ) -> None:
     """Play a handheld over MQTT 5; it keeps every scan in a file until the gateway's acknowledgement names it."""
     from simulators.handheld import Handheld, HandheldPlan
+    from simulators.labels import labels
 
     context = {name: value for name, value in (("activity", activity), ("document", document)) if value is not None}
     password = password_file.read_text().strip() if password_file else None
@@ -91,7 +93,7 @@ def handheld(
 
     async def play() -> None:
         async with Handheld(plan, folder, rng=random.Random(seed)) as player:
-            async for label in _labels(code, "h1", count, interval):
+            async for label in labels(code, "h1", count, interval):
                 answer = await player.answer(player.scan(label, **context))
                 _say(f"{label}: {answer.result} ({answer.tone}) {answer.reason or ''}".rstrip())
             await player.all_answered()
@@ -240,26 +242,6 @@ def site(
 
     if _play(play()) is False:
         raise typer.Exit(1)
-
-
-async def _labels(codes: list[str] | None, tag: str, count: int, interval: float) -> AsyncIterator[str]:
-    """Yield labels at a steady pace: the given ones in turn, else GS1 labels that carry a token."""
-    for number, label in enumerate(_endless(codes, tag), start=1):
-        yield label
-        if number == count:
-            return
-        await asyncio.sleep(interval)
-
-
-def _endless(codes: list[str] | None, tag: str) -> Iterator[str]:
-    from simulators.site import GTINS
-    from simulators.token import Token
-
-    number = 0
-    while True:
-        for code in codes or (None,):
-            number += 1
-            yield code if code is not None else f"]C101{GTINS[number % len(GTINS)]}21{Token(tag, number)}"
 
 
 def _play(play: Coroutine[Any, Any, T]) -> T | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 from referencing import Registry, Resource
@@ -106,6 +108,13 @@ async def output_of(*command: str, given: bytes = b"") -> tuple[int, str]:
     out, _ = await process.communicate(given)
     assert process.returncode is not None
     return process.returncode, out.decode(errors="replace")
+
+
+def json_in(said: str) -> Any:
+    """Return the JSON document that begins on a line of its own, whatever was said around it."""
+    begins = re.search(r"^[{\[]", said, re.MULTILINE)
+    assert begins is not None, said
+    return json.JSONDecoder().raw_decode(said, begins.start())[0]
 
 
 def check_event(body: object) -> None:
