@@ -22,7 +22,7 @@ from drivers.reading import Verdict
 
 CLOSE_S: Final = 1.0
 IN_FLIGHT_BYTES_MAX: Final = 32 * 1024 * 1024
-"""On their way to disk; beyond it nothing is read. Receive Maximum bounds QoS 1, nothing but this bounds QoS 0."""
+"""On their way to disk; beyond it nothing is read. Nothing else bounds QoS 0, or a broker that sends too much."""
 OLD_CONNACKS: Final = tuple(bytes([0x20, 0x02, 0x00, code]) for code in range(1, 6))
 """How a broker that only knows MQTT 3 answers a CONNECT of MQTT 5."""
 
@@ -57,8 +57,16 @@ class BrokerLink(asyncio.Protocol):
     """One connection."""
 
     def __init__(
-        self, session: ClientSession, routes: Routes, settings: BrokerSettings, stats: SubscriberStats, emit: Emit
+        self,
+        session: ClientSession,
+        routes: Routes,
+        settings: BrokerSettings,
+        *,
+        client_id: str,
+        stats: SubscriberStats,
+        emit: Emit,
     ) -> None:
+        self._client_id = client_id
         self._loop = asyncio.get_running_loop()
         self._session = session
         self._routes = routes
@@ -123,7 +131,11 @@ class BrokerLink(asyncio.Protocol):
         """The socket is gone."""
         self._gone.set()
         why = f": {exc}" if exc is not None else ""
-        self.fail(LinkLost(f"the broker {self._settings.url} closed the connection{why}"))
+        # mosquitto 2.0.11 closes without a word when another client takes the session over, so the hint has to ask.
+        hint = (
+            f"if it is not restarting: does another gateway use the client id {self._client_id}, a clone of this one?"
+        )
+        self.fail(LinkLost(f"the broker {self._settings.url} closed the connection{why}", hint=hint))
 
     def pause_writing(self) -> None:
         """The broker does not read."""

@@ -34,6 +34,8 @@ from drivers.mqtt_wire import PacketReader, WireFault
 CONNECT_BYTES_MAX: Final = 8192
 """What a stranger may make us hold before it said who it is."""
 SUBSCRIPTIONS_MAX: Final = 16
+PACKET_IDS: Final = 65_535
+"""More messages than identifiers cannot be unanswered."""
 
 _PUBACK = struct.Struct(">HH")
 _PUBACK_WITH_CODE = struct.Struct(">HHB")
@@ -292,7 +294,15 @@ def disconnect(reason: Reason) -> bytes:
 
 
 class ClientSession(_Session):
-    """The subscriber's half: one persistent session on a site broker, over as many connections as it takes."""
+    """The subscriber's half: one persistent session on a site broker, over as many connections as it takes.
+
+    It announces a Receive Maximum and does not insist on it. mosquitto 2.0.11 (Debian 12) sends more than that when
+    acknowledgements reach it one by one while its queue is full, and does it again after every reconnect: to end the
+    connection for it, as MQTT 5 asks (3.3.4), would be to end it for ever. What is held is bounded in bytes instead.
+    """
+
+    def __init__(self, *, packet_bytes_max: int) -> None:
+        super().__init__(packet_bytes_max=packet_bytes_max, receive_max=PACKET_IDS)
 
     def connect(self, packet: mqtt5.ConnectPacket) -> bytes:
         """Begin a connection: return the CONNECT; everything unanswered on an earlier connection is void."""

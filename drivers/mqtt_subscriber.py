@@ -69,14 +69,16 @@ class MqttSubscriber:
         """Set while the broker delivers to us."""
         self.client_id = settings.client_id or client_id
         self.routes = Routes(site, readers)
-        self.session = ClientSession(packet_bytes_max=settings.packet_bytes_max, receive_max=settings.receive_max)
+        self.session = ClientSession(packet_bytes_max=settings.packet_bytes_max)
         self._settings = settings
         self._executor = executor
         self._had_session = False
 
     async def run(self, emit: Emit) -> None:
         """Take messages until the broker is lost. Raises LinkLost or DeviceFault."""
-        link = BrokerLink(self.session, self.routes, self._settings, self.stats, emit)
+        link = BrokerLink(
+            self.session, self.routes, self._settings, client_id=self.client_id, stats=self.stats, emit=emit
+        )
         try:
             try:
                 async with asyncio.timeout(self._settings.connect_timeout_s):

@@ -280,7 +280,7 @@ def test_however_a_dialogue_is_cut_into_reads_it_means_the_same(seed: int, tail:
 @settings(max_examples=300, deadline=None)
 @given(data=st.binary(max_size=300), is_server=st.booleans())
 def test_random_bytes_never_raise(data: bytes, is_server: bool) -> None:
-    session = seated() if is_server else ClientSession(packet_bytes_max=4096, receive_max=10)
+    session = seated() if is_server else ClientSession(packet_bytes_max=4096)
     for start in range(0, len(data), 7):
         if session.receive(data[start : start + 7]).fault is not None:
             break
@@ -290,7 +290,7 @@ def test_random_bytes_never_raise(data: bytes, is_server: bool) -> None:
 
 
 def test_a_new_connection_forgets_half_a_packet_and_every_ticket_of_the_old_one() -> None:
-    session = ClientSession(packet_bytes_max=4096, receive_max=10)
+    session = ClientSession(packet_bytes_max=4096)
     hello = mqtt5.ConnectPacket("gateway")
     session.connect(hello)
     arrival = session.receive(publish(1) + publish(2)[:9])
@@ -300,8 +300,15 @@ def test_a_new_connection_forgets_half_a_packet_and_every_ticket_of_the_old_one(
     assert session.window.settle(old) == b""
 
 
+def test_a_broker_that_sends_more_than_we_announced_is_not_thrown_out() -> None:
+    """mosquitto 2.0.11 does, and does it again after every reconnect."""
+    session = ClientSession(packet_bytes_max=4096)
+    session.connect(mqtt5.ConnectPacket("gateway", receive_max=7))
+    assert session.receive(b"".join(publish(number) for number in range(1, 100))).fault is None
+
+
 def test_the_subscription_is_qos_1_and_without_old_retained_messages() -> None:
-    packet, _ = mqtt5.read(memoryview(ClientSession(packet_bytes_max=4096, receive_max=10).subscribe(["a/+/b"])))
+    packet, _ = mqtt5.read(memoryview(ClientSession(packet_bytes_max=4096).subscribe(["a/+/b"])))
     assert isinstance(packet, mqtt5.SubscribePacket)
     [one] = packet.topic_filters
     assert (one.pattern, one.max_qos, one.retain_handling) == (
@@ -321,7 +328,7 @@ def test_the_subscription_is_qos_1_and_without_old_retained_messages() -> None:
     ],
 )
 def test_a_broker_that_breaks_the_agreement(data: bytes, reason: Reason) -> None:
-    assert fault_of(ClientSession(packet_bytes_max=4096, receive_max=10).receive(data)) is reason
+    assert fault_of(ClientSession(packet_bytes_max=4096).receive(data)) is reason
 
 
 def test_the_acknowledgement_is_qos_0_with_the_correlation_data_it_was_asked_for() -> None:
