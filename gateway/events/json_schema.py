@@ -1,7 +1,8 @@
 """JSON Schema of the events, generated from the models.
 
-One file an event for its `data`, with the URN of `dataschema` as `$id`, and `event.json` for the envelope, which ties
-each type to its data. The files are part of the product and are checked against the models by a test.
+One file an event for its `data`, with the URN of `dataschema` as `$id`; `event.json` for the envelope, which ties each
+type to its data; `gap.json` for the record that announces a hole; and `delivered.json` for any member of a batch. The
+files are part of the product and are checked against the models by a test.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.events.model import DATA, CloudEvent, event_type, schema_urn
+from gateway.events.model import DATA, CloudEvent, GapRecord, event_type, schema_urn
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 ENVELOPE: Final = "event"
+GAP: Final = "gap"
+DELIVERED: Final = "delivered"
 FOLDER: Final = Path(__file__).parent / "schema"
 """Where the published files lie, and are installed to."""
 
@@ -22,6 +25,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     """Return every schema by its file name without suffix."""
     generated = {name: _data_schema(name) for name in DATA}
     generated[ENVELOPE] = _envelope_schema()
+    generated[GAP] = {"$schema": DIALECT, "$id": schema_urn(GAP), **_published(GapRecord.model_json_schema())}
+    generated[DELIVERED] = _delivered_schema()
     return generated
 
 
@@ -56,6 +61,19 @@ def _envelope_schema() -> dict[str, Any]:
         for name in DATA
     ]
     return {"$schema": DIALECT, "$id": schema_urn(ENVELOPE), **schema}
+
+
+def _delivered_schema() -> dict[str, Any]:
+    return {
+        "$schema": DIALECT,
+        "$id": schema_urn(DELIVERED),
+        "title": "Delivered",
+        "description": "Any member of a batch: an event with its sequence, or the record of a gap.",
+        "required": ["sequence", "type"],
+        "if": {"properties": {"type": {"const": event_type(GAP)}}},
+        "then": {"$ref": schema_urn(GAP)},
+        "else": {"$ref": schema_urn(ENVELOPE)},
+    }
 
 
 def _published(node: Any) -> Any:

@@ -118,11 +118,11 @@ def json_in(said: str) -> Any:
 
 
 def check_event(body: object) -> None:
-    """Judge an event, envelope and data, by the schemas that ship; raises jsonschema.ValidationError."""
+    """Judge a member of a batch by the schemas that ship; raises jsonschema.ValidationError."""
     folder = ROOT / "gateway" / "events" / "schema"
     schemas = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     registry: Registry[object] = Registry().with_resources(
         [(schema["$id"], Resource.from_contents(schema)) for schema in schemas]
     )
-    envelope = registry.contents("urn:dockline:schema:event:v1")
+    envelope = registry.contents("urn:dockline:schema:delivered:v1")
     jsonschema.Draft202012Validator(envelope, registry=registry).validate(body)
