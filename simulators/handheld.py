@@ -91,13 +91,12 @@ class ScanFile:
         """Message id -> the bytes to send, oldest first."""
         self._count = 0
         self._installation = ""
+        self._path = path
         whole = self._read(path)
-        new = not self._installation
-        self._file = path.open("r+b" if path.exists() else "w+b")
-        # A line that a dying battery cut in half was never confirmed to the operator: it goes.
-        self._file.truncate(whole)
-        self._file.seek(whole)
-        if new:
+        if path.exists():
+            # A line that a dying battery cut in half was never confirmed to the operator: it goes.
+            os.truncate(path, whole)
+        if not self._installation:
             self._installation = f"{rng.getrandbits(32):08x}"
             self._append({"installation": self._installation})
 
@@ -136,13 +135,10 @@ class ScanFile:
             self._append({"done": message_id})
 
     def _append(self, entry: dict[str, Any]) -> None:
-        self._file.write(json.dumps(entry).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Close the file; what is pending stays in it."""
-        self._file.close()
+        with self._path.open("ab") as file:
+            file.write(json.dumps(entry).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
 
 
 class Handheld:
@@ -221,7 +217,6 @@ class Handheld:
         self._is_on = False
         self._running.cancel()
         await asyncio.wait({self._running})
-        self.file.close()
         self.journal.close()
 
     async def _run(self) -> None:

@@ -41,20 +41,10 @@ async def listener(authority: Authority, shelf: Shelf, tmp_path: Path) -> AsyncI
 async def mosquitto_pub(
     listener: MqttListener, authority: Authority, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
+    broker = ["-h", "127.0.0.1", "-p", str(listener.address[1]), "--cafile", str(authority.certificate)]
     return await asyncio.to_thread(
         subprocess.run,
-        [
-            "mosquitto_pub",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(listener.address[1]),
-            "--cafile",
-            str(authority.certificate),
-            "-q",
-            "1",
-            *arguments,
-        ],
+        ["mosquitto_pub", *broker, "-q", "1", *arguments],
         capture_output=True,
         text=True,
         check=False,
