@@ -288,7 +288,7 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def _watch(self) -> None:
-        """End the connection of a device that fell silent (MQTT 5, 3.1.2.10: one and a half keep-alives)."""
+        """End the connection of a device that fell silent (MQTT 5, 3.1.2.10: one and a half times the keep-alive)."""
         now = self._loop.time()
         if self._valve.is_shut:
             # We do not listen, so silence means nothing.

@@ -69,7 +69,7 @@ class ListenerStats:
     taken_over: int = 0
     """Connections ended because the same client connected again."""
     silent: int = 0
-    """Connections ended because nothing was heard for one and a half keep-alives."""
+    """Connections ended because nothing was heard for one and a half times the keep-alive."""
 
 
 @dataclass(slots=True)

@@ -57,6 +57,8 @@ class Peer:
         self.reader = reader
         self.writer = writer
         self._buffer = b""
+        self.was_reset = False
+        """The other end threw away what we sent instead of closing in peace."""
 
     @classmethod
     async def connect(cls, port: int, *, context: ssl.SSLContext | None = None, name: str | None = None) -> Peer:
@@ -96,6 +98,7 @@ class Peer:
                 try:
                     more = await self.reader.read(65_536)
                 except ConnectionResetError:
+                    self.was_reset = True
                     return None
                 if not more:
                     return None

@@ -62,13 +62,14 @@ async def test_a_broken_protocol_ends_the_connection_and_says_why(packet: bytes,
 
 
 async def test_ten_megabytes_are_refused_from_the_header_and_the_peer_hears_it() -> None:
-    """The reason must reach a peer that is still sending: a reset would wipe it out of its socket."""
+    """The reason must reach a peer that is still sending: a reset wipes it out of the socket of many a stack."""
     shelf = Shelf()
     async with listening(shelf) as listener:
         peer = await Peer.hello(listener.address[1])
         peer.send(publish(1, b"x" * 10_000_000))
         packets = await peer.receive_all()
         assert [packet.reason_code for packet in packets] == [Reason.PACKET_TOO_LARGE]
+        assert not peer.was_reset
         assert (listener.stats.oversize, shelf.lists) == (1, [])
         await peer.close()
 
