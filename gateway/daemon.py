@@ -36,7 +36,7 @@ from gateway.notify import Notifier
 from gateway.settings import Problem, Settings, SettingsError
 from gateway.status import AlarmStatus
 from gateway.supervisor import Pauses, Supervisor
-from gateway.wiring import Readers, Wanted, World, links, site_map, storage_limits
+from gateway.wiring import LISTENER, Readers, Wanted, World, links, site_map, storage_limits
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,8 @@ EXIT_CANNOT_CREATE = 73
 EXIT_IO = 74
 EXIT_CONFIG = 78
 
+LISTEN_WAIT_S = 5.0
+"""How long the start waits for the built-in listener to open its door; a busy port is no reason not to start."""
 VITAL_S = 2.0
 """How often the vital sign is looked for; a removed outbox file is noticed within this."""
 FATAL_S = 2.0
@@ -174,6 +176,8 @@ class Daemon:
             self.front_door.open()
         if self._handle_signals:
             self._take_signals()
+        # "Ready" is a promise to whoever starts a handheld next: the door is open, or it is known why it is not.
+        await self.supervisor.tried(LISTENER, LISTEN_WAIT_S)
         self._vitals = asyncio.create_task(self._watch_vitals(), name="vitals")
         self.is_open = True
 

@@ -12,6 +12,7 @@ Beside each link runs a watcher that turns its ups and downs into device events 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -122,6 +123,14 @@ class Supervisor:
         self._keepers.clear()
         await asyncio.gather(*(keeper.stop() for keeper in keepers))
 
+    async def tried(self, device: str, within_s: float) -> None:
+        """Return once a link stands or could not be opened at first, or when that takes longer than `within_s`."""
+        keeper = self._keepers.get(device)
+        if keeper is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await keeper.tried.wait()
+
     def health(self) -> list[LinkHealth]:
         """Return what is known of each link, in order of device."""
         return [self._keepers[device].health for device in sorted(self._keepers)]
@@ -149,6 +158,8 @@ class _Keeper:
         self._tasks: list[asyncio.Task[None]] = []
         self.health = LinkHealth(link.device, link.driver, since_ms=home._wall())
         self.driver: Driver | None = None
+        self.tried = asyncio.Event()
+        """Set when the link stood, or could not be opened, for the first time."""
 
     def start(self) -> None:
         name = self._link.device
@@ -218,6 +229,7 @@ class _Keeper:
         self._moved.set()
 
     def _well(self) -> None:
+        self.tried.set()
         self._enter("up")
         self.health.last_error = self.health.hint = None
 
@@ -245,6 +257,7 @@ class _Keeper:
         self._moved.set()
 
     def _ended(self, ending: _Ending, now: float, pause: float) -> None:
+        self.tried.set()
         health = self.health
         health.restarts += 1
         health.next_attempt = now + pause

@@ -122,7 +122,7 @@ def test_a_taken_port_closes_the_api_and_not_the_gateway(folder: Path) -> None:
         assert "api_closed" in daemon.log()
         assert daemon.process is not None and daemon.process.poll() is None
         taken.close()
-        until((daemon.state / "addresses.json").exists, "the API opens when the port is free")
+        until(lambda: "api" in daemon.addresses(), "the API opens when the port is free")
         assert daemon.ask("GET", "/healthz").status == 200
         assert daemon.stop() == 0
 

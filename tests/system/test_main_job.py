@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 from site_under_test import SiteUnderTest, check_event, output_of
 
@@ -49,19 +50,25 @@ async def test_four_ways_in_arrive_as_valid_cloudevents(tmp_path: Path) -> None:
         try:
             async with asyncio.timeout(60):
                 await _say_it_four_ways(site, scanner, broker.port)
-                await centre.holds(4)
+                await centre.until(lambda one: len(scans_at(one)) >= 4)
         finally:
             await site.gateway.stop()
             await scanner.close()
-    bodies = [json.loads(event.body) for event in centre.ledger.events]
+    bodies = scans_at(centre)
     for body in bodies:
         check_event(body)
     assert sorted(body["type"] for body in bodies) == ["dockline.pick.v1"] * 3 + ["dockline.receipt.v1"]
     assert {body["data"]["device"]["id"] for body in bodies} == {"hh-1", "hh-2", "hh-3", "dock-3-scanner"}
     assert {body["data"]["item"]["gtin"] for body in bodies} == {"09521234543213"}
-    assert sorted(body["sequence"] for body in bodies) == [f"{number:020d}" for number in (1, 2, 3, 4)]
+    assert len({body["sequence"] for body in bodies}) == 4
     assert not centre.ledger.conflicts
     assert not centre.ledger.missing
+
+
+def scans_at(centre: Centre) -> list[dict[str, Any]]:
+    """What the centre has, without what the gateway says of its devices."""
+    bodies = [json.loads(event.body) for event in centre.ledger.events]
+    return [body for body in bodies if body["type"] != "dockline.device.v1"]
 
 
 async def _say_it_four_ways(site: SiteUnderTest, scanner: Scanner, broker_port: int) -> None:
