@@ -89,6 +89,8 @@ class Daemon:
         self.clock_quality = ClockMonitor(world.is_synchronised, world.monotonic)
         self.is_open = False
         """True between the end of the start and the beginning of the stop."""
+        self.is_stuck = False
+        """True when something did not end when it had to: the process has to be ended without it."""
         self.outbox: Outbox
         self.intake: Intake
         self.supervisor: Supervisor
@@ -199,10 +201,11 @@ class Daemon:
             return max(0.5, deadline_s - (self.world.monotonic() - began))
 
         code = EXIT_OK if self._fatal is None else EXIT_IO
-        try:
-            async with asyncio.timeout(left() if self._fatal is None else FATAL_S):
-                await self._stop_taking()
-        except TimeoutError:
+        # Waited for and not cancelled: a driver that swallows its cancellation would hold up whoever awaits it.
+        taking = asyncio.create_task(self._stop_taking(), name="stop taking")
+        await asyncio.wait([taking], timeout=left() if self._fatal is None else FATAL_S)
+        if not taking.done():
+            self.is_stuck = True
             log.error("%s", event("stop_overrun", part="drivers", hint="unanswered devices send again"))
         if hasattr(self, "deliveries"):
             await self.deliveries.stop_all(left() / 2 if self._fatal is None else 0.0)
@@ -221,7 +224,9 @@ class Daemon:
         parts = [self.supervisor.stop_all()] if hasattr(self, "supervisor") else []
         if self.front_door is not None:
             parts.append(self.front_door.close())
-        await asyncio.gather(*parts)
+        for outcome in await asyncio.gather(*parts, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                log.error("%s", event("stop_failed", reason=repr(outcome)))
 
     # -- vital signs
 

@@ -14,6 +14,7 @@ from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
 from gateway.cli.problems import load_or_fail
 
 if TYPE_CHECKING:
+    from gateway.log import LogWriter
     from gateway.settings import Settings
     from gateway.wiring import World
     from sync import HttpEventsSettings, Upstream
@@ -44,7 +45,7 @@ def run(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
         monotonic=monotonic_s,
     )
     try:
-        code = asyncio.run(_live(settings, config))
+        code = asyncio.run(_live(settings, config, log))
     finally:
         log.close()
     if code == EXIT_IO:
@@ -68,7 +69,7 @@ def _tune_interpreter() -> None:
     gc.set_threshold(100_000, 20, 20)
 
 
-async def _live(settings: Settings, config: Path) -> int:
+async def _live(settings: Settings, config: Path, log: LogWriter) -> int:
     from gateway.daemon import Daemon
     from gateway.notify import Notifier
     from gateway.settings import load_settings
@@ -83,7 +84,12 @@ async def _live(settings: Settings, config: Path) -> int:
         open_upstream=upstream_opener(),
         notifier=Notifier(os.environ, pid=os.getpid()),
     )
-    return await daemon.run()
+    code = await daemon.run()
+    if daemon.is_stuck:
+        # What does not end by itself would be waited for as long as systemd lets us. The outbox is closed.
+        log.close()
+        os._exit(code)
+    return code
 
 
 def real_world() -> World:

@@ -1,5 +1,6 @@
 """The daemon as a process: start, stop, watchdog, two on one folder, broken files, a vanished outbox."""
 
+import http.client
 import os
 import shutil
 import signal
@@ -7,9 +8,12 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from daemon_process import CONFIG, GatewayProcess, gateway, until
+
+from buffer import EntryFilter, OutboxReader
 
 
 @pytest.fixture
@@ -183,3 +187,34 @@ def test_planted_a_daemon_without_its_lock_would_have_been_noticed(folder: Path)
         second.start()
         assert first.stop() == second.stop() == 0
         shutil.rmtree(second.state)
+
+
+def test_stopped_under_load_every_scan_that_was_answered_is_on_disk(folder: Path) -> None:
+    """SIGTERM while eight handhelds scan: whoever heard "stored" finds the event, under the id it was told."""
+    with gateway(folder) as daemon:
+        daemon.start()
+        heard: list[str] = []
+
+        def hammer(device: int) -> None:
+            for number in range(10_000):
+                try:
+                    answer = daemon.ask("POST", "/v1/scans", scan(number, device=f"hh-{device}"))
+                except (OSError, http.client.HTTPException):
+                    return
+                if answer.status == 200:
+                    heard.extend(answer.json["events"])
+
+        threads = [Thread(target=hammer, args=(device,)) for device in range(8)]
+        for thread in threads:
+            thread.start()
+        until(lambda: len(heard) > 100, "scans are flowing")
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - began < 10
+        for thread in threads:
+            thread.join(30)
+        reader = OutboxReader.open(daemon.state)
+        stored = {entry.id for entry in reader.entries(EntryFilter(limit=100_000))}
+        reader.close()
+        assert set(heard) <= stored
+        assert len(heard) == len(set(heard))

@@ -1,0 +1,54 @@
+"""Secrets come by reference, whole, and from where nobody else can read."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.credentials import SECRET_BYTES_MAX, CredentialError, check_secret_file, credential_path, read_secret
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "token"
+    path.write_text("  t0p-secret \n")
+    path.chmod(0o600)
+    return path
+
+
+def test_a_secret_is_read_without_the_white_space_an_editor_leaves(secret: Path) -> None:
+    assert read_secret(secret, None, {}) == "t0p-secret"
+    assert read_secret(None, None, {}) is None
+
+
+def test_a_credential_is_read_from_the_folder_systemd_made(secret: Path) -> None:
+    secret.chmod(0o440)  # systemd shows its access list as group bits
+    assert read_secret(None, "token", {"CREDENTIALS_DIRECTORY": str(secret.parent)}) == "t0p-secret"
+
+
+@pytest.mark.parametrize("name", ["../token", "a/b", "", ".", ".."])
+def test_a_credential_never_leaves_its_folder(name: str, secret: Path) -> None:
+    with pytest.raises(CredentialError, match="not the name of a credential"):
+        credential_path(name, {"CREDENTIALS_DIRECTORY": str(secret.parent)})
+
+
+def test_what_the_unit_did_not_load_is_named_with_the_line_to_add(secret: Path) -> None:
+    for environ in ({}, {"CREDENTIALS_DIRECTORY": str(secret.parent)}):
+        with pytest.raises(CredentialError) as caught:
+            credential_path("other", environ)
+        assert "LoadCredential=other:" in str(caught.value.hint)
+
+
+def test_an_empty_secret_is_none(secret: Path) -> None:
+    secret.write_text("\n")
+    with pytest.raises(CredentialError, match="is empty"):
+        read_secret(secret, None, {})
+
+
+def test_a_folder_and_a_huge_file_are_no_secrets(secret: Path) -> None:
+    with pytest.raises(CredentialError, match="not a file"):
+        check_secret_file(secret.parent)
+    secret.write_bytes(b"x" * (SECRET_BYTES_MAX + 1))
+    with pytest.raises(CredentialError, match="not a secret"):
+        check_secret_file(secret)
+    secret.write_bytes(b"x" * SECRET_BYTES_MAX)
+    check_secret_file(secret)

@@ -1,0 +1,184 @@
+"""The daemon from inside: its vital sign, its deadline, and what it does when the outbox fails it."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from daemon_texts import SMALLEST
+
+from buffer.errors import CommitUnknown
+from drivers import Emit
+from gateway import daemon as module
+from gateway.daemon import EXIT_IO, EXIT_OK, Daemon
+from gateway.health import Hysteresis
+from gateway.notify import Notifier
+from gateway.settings import Settings, load_settings
+from gateway.supervisor import Link
+from gateway.wiring import World
+from sync import HttpEventsSettings, Upstream
+from sync.http_events import HttpEvents
+
+BOUND_S = 20.0
+
+
+class Manager(Notifier):
+    """Remembers what systemd would hear."""
+
+    def __init__(self, watchdog_s: float | None = 0.01) -> None:
+        super().__init__({}, pid=1)
+        self.watchdog_interval_s = watchdog_s
+        self.said: list[str] = []
+        self.is_ready = asyncio.Event()
+
+    def _send(self, message: str) -> None:
+        self.said.append(message.split("\n")[0])
+        if message.startswith("READY=1"):
+            self.is_ready.set()
+
+    @property
+    def fed(self) -> int:
+        return self.said.count("WATCHDOG=1")
+
+
+def open_upstream(settings: HttpEventsSettings) -> Upstream:
+    return HttpEvents(settings, wall=lambda: time.time_ns() // 1_000_000)
+
+
+class House:
+    """A daemon in this process."""
+
+    def __init__(self, folder: Path, more: str = "") -> None:
+        self.file = folder / "gateway.toml"
+        text = SMALLEST.replace("/var/lib/dockline", str(folder / "state")).replace(
+            "https://wms.example", "http://127.0.0.1:9"
+        )
+        self.file.write_text(text.replace("serial:///dev/ttyUSB0?baudrate=9600", f"serial://{folder}/no-port") + more)
+        self.manager = Manager()
+        self.pools = [ThreadPoolExecutor(1), ThreadPoolExecutor(1)]
+        world = World(
+            wall=lambda: time.time_ns() // 1_000_000,
+            monotonic=time.monotonic,
+            rng=random.Random(7),
+            writer=self.pools[0],
+            reader=self.pools[1],
+            is_synchronised=lambda: True,
+        )
+        self.daemon = Daemon(
+            load_settings(self.file, environ={}),
+            world,
+            load=self.load,
+            open_upstream=open_upstream,
+            notifier=self.manager,
+            serve_api=False,
+            handle_signals=False,
+        )
+        self.task: asyncio.Task[int] | None = None
+
+    def load(self) -> Settings:
+        return load_settings(self.file, environ={})
+
+    async def start(self) -> None:
+        self.task = asyncio.create_task(self.daemon.run())
+        async with asyncio.timeout(BOUND_S):
+            await self.manager.is_ready.wait()
+
+    async def end(self) -> int:
+        assert self.task is not None
+        async with asyncio.timeout(BOUND_S):
+            return await self.task
+
+    async def fed_again(self, times: int = 3) -> None:
+        before = self.manager.fed
+        async with asyncio.timeout(BOUND_S):
+            while self.manager.fed < before + times:
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    made = House(tmp_path, "[limits]\nstop_deadline_s = 2.0\n")
+    yield made
+    if made.task is not None and not made.task.done():
+        made.daemon.request_stop()
+        await made.end()
+    for pool in made.pools:
+        pool.shutdown()
+
+
+async def test_an_idle_gateway_without_upstream_feeds_the_watchdog(house: House) -> None:
+    await house.start()
+    await house.fed_again()
+    house.daemon.request_stop()
+    assert await house.end() == EXIT_OK
+    assert house.manager.said[-1] == "STOPPING=1" or "STOPPING=1" in house.manager.said
+
+
+async def test_a_writer_that_hangs_starves_the_watchdog(house: House) -> None:
+    """The disk does not answer: systemd must be allowed to notice."""
+    await house.start()
+    await house.fed_again()
+    release = asyncio.Event()
+
+    async def hangs() -> None:
+        await release.wait()
+
+    alive, house.daemon.outbox.alive = house.daemon.outbox.alive, hangs  # type: ignore[method-assign]
+    await asyncio.sleep(0.05)
+    before = house.manager.fed
+    await asyncio.sleep(0.2)
+    assert house.manager.fed == before
+    house.daemon.outbox.alive = alive  # type: ignore[method-assign]
+    release.set()
+    await house.fed_again()
+
+
+async def test_an_unknown_commit_ends_the_process_with_74(house: House) -> None:
+    await house.start()
+    house.daemon._on_fatal(CommitUnknown("fdatasync: I/O error"))
+    assert await house.end() == EXIT_IO
+
+
+async def test_a_driver_that_will_not_end_does_not_hold_the_stop_up(house: House) -> None:
+    """A driver of somebody else swallows its cancellation; the stop goes on without it, within its deadline."""
+    swallowed = asyncio.Event()
+
+    class Stubborn:
+        async def run(self, emit: Emit) -> None:
+            while not swallowed.is_set():
+                try:
+                    await swallowed.wait()
+                except asyncio.CancelledError:
+                    continue
+
+    await house.start()
+    house.daemon.supervisor.start(Link("stubborn", "x", Stubborn, Hysteresis(1.0, 1.0)))
+    await asyncio.sleep(0)
+    began = time.monotonic()
+    house.daemon.request_stop()
+    try:
+        assert await house.end() == EXIT_OK
+        assert house.daemon.is_stuck
+        assert time.monotonic() - began < 10
+    finally:
+        swallowed.set()
+
+
+async def test_device_events_are_stored_like_any_other(house: House) -> None:
+    await house.start()
+    async with asyncio.timeout(BOUND_S):
+        await house.daemon._announce(module.DeviceChange("dock-3-scanner", "down", None, "not there"))
+        await house.daemon.outbox.appended(0)
+    (entry,) = (await house.daemon.outbox.head("centre", after=0, count_max=10, bytes_max=1 << 20))[:1]
+    assert entry.type == "dockline.device.v1"
+
+
+async def test_a_reload_in_the_middle_of_a_stop_is_not_begun(house: House) -> None:
+    await house.start()
+    house.daemon.request_reload()
+    house.daemon.request_stop()
+    assert await house.end() == EXIT_OK
+    assert not any(said.startswith("RELOADING") for said in house.manager.said)
