@@ -103,7 +103,7 @@ class ListenerRig(HandheldRig):
 
     async def cut(self) -> None:
         """Somebody else takes the address: the only way in which a listener can be without a link."""
-        self._squatter = await asyncio.start_server(lambda *_: None, "127.0.0.1", self._port)
+        self._squatter = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", self._port)
 
     async def mend(self) -> None:
         if self._squatter is not None:
