@@ -6,8 +6,11 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 BIN    := $(VENV)/bin
 
+# Misspelt on purpose, in tests of what the program says about mistakes.
+MISSPELT := listner,reciept,seriel,nmae,adress,flor
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock bench wheel clean system-packages
+.PHONY: help demo test check long format lock bench wheel clean system-packages
 
 help:  ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -35,7 +38,8 @@ check: $(VENV)/.test  ## Style, types, layers, spelling, dependencies.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell gateway drivers buffer sync simulators tests docs config systemd README.md CHANGELOG.md
+	$(BIN)/codespell gateway drivers buffer sync simulators docs config systemd README.md CHANGELOG.md
+	$(BIN)/codespell --ignore-words-list "$(MISSPELT),whats" tests
 	$(BIN)/deptry .
 
 system-packages:

@@ -23,4 +23,8 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
         exit 1
     fi
 fi
+# Half an environment would be taken for a whole one by the next make.
+trap 'rm -rf "$venv"' EXIT
+trap 'exit 130' INT TERM HUP
 "$python" -m venv "$venv"
+trap - EXIT
