@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Path:
     units.mkdir(parents=True)
     for name in ("sysinit", "basic", "shutdown", "local-fs", "network", "multi-user"):
         (units / f"{name}.target").write_text("[Unit]\nDescription=stub\n")
-    for program in ("opt/dockline/bin/dockline", "bin/kill"):
+    for program in ("opt/dockline/bin/dockline", "bin/sh"):
         path = tmp_path / program
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("#!/bin/sh\n")
