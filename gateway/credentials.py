@@ -8,11 +8,15 @@ read (`$CREDENTIALS_DIRECTORY`; systemd.exec(5), "Credentials"), so the mode che
 
 from __future__ import annotations
 
+import os
+import pwd
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 SECRET_BYTES_MAX = 64 * 1024
+SERVICE_USER = "dockline"
+"""As systemd/dockline.sysusers.conf makes it."""
 
 
 class CredentialError(Exception):
@@ -48,8 +52,27 @@ def check_secret_file(path: Path) -> None:
         with path.open("rb"):
             pass
     except OSError as error:
-        hint = "the file must belong to the user of the service"
+        hint = f"the file must belong to the user of the service: chown {SERVICE_USER} {path}"
         raise CredentialError(f'"{path}" cannot be read: {error.strerror}', hint=hint) from error
+
+
+def check_secret_owner(path: Path, storage: Path) -> None:
+    """Raise CredentialError when root asks and the service, whose storage folder this is, could not read `path`.
+
+    A secret is readable by its owner alone, so the two must have one owner. Silent where it cannot be told: for anybody
+    but root, and before there is a storage folder or a user of the service.
+    """
+    if os.geteuid() != 0:
+        return
+    try:
+        owner = path.stat().st_uid
+        service = storage.stat().st_uid if storage.exists() else pwd.getpwnam(SERVICE_USER).pw_uid
+        names = [pwd.getpwuid(uid).pw_name for uid in (owner, service)]
+    except (OSError, KeyError):
+        return
+    if service not in {owner, 0}:
+        message = f'"{path}" belongs to {names[0]}; the service runs as {names[1]} and cannot read it'
+        raise CredentialError(message, hint=f"chown {names[1]} {path}")
 
 
 def credential_path(name: str, environ: Mapping[str, str]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from gateway.settings import DeviceSettings, Settings
+
+
+SERIAL_SCHEMES = ("serial", "modbus-rtu")
 
 
 def check(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
@@ -72,8 +76,18 @@ def explain(settings: Settings) -> None:
         ],
     )
     print_table("In force", ("table", "key", "value", ""), _values(settings))
-    for notice in settings.notices:
+    for notice in (*settings.notices, *_absent_ports(settings)):
         print_line(f"note: {notice}", "yellow")
+
+
+def _absent_ports(settings: Settings) -> Iterator[str]:
+    """What is not plugged in now is no mistake in the file; whoever checks it will want to know all the same."""
+    for device in settings.devices:
+        scheme, _, rest = str(getattr(device.link, "url", "")).partition("://")
+        port = Path(rest.partition("?")[0])
+        if scheme in SERIAL_SCHEMES and device.enabled and not port.exists():
+            present = ", ".join(sorted(path.name for path in Path("/dev/serial/by-id").glob("*"))) or "nothing"
+            yield f"{device.id}: {port} is not there now; plugged in by id: {present}"
 
 
 def _device_row(settings: Settings, device: DeviceSettings) -> tuple[str, ...]:

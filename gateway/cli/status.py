@@ -66,7 +66,7 @@ def _print_status(found: dict[str, Any]) -> None:
     state = "taking scans" if found["ready"] else f"NOT taking scans: {found['not_ready_because']}"
     print_line(f"{found['gateway']} at {found['site']}: {state}", "green" if found["ready"] else "bold red")
     autonomy = storage["autonomy_hours"]
-    lasts = f", room for {autonomy:.0f} h at today's rate" if autonomy is not None else ""
+    lasts = f", room for {_span(autonomy)} at today's rate" if autonomy is not None else ""
     room = f"{size(storage['bytes_used'])} of {size(storage['bytes_max'])}, {size(storage['disk_free'])} free{lasts}"
     print_line(
         f"up {age(found['uptime_s'])}, version {found['version']}, clock {found['clock']}; outbox {storage['entries']} "
@@ -91,6 +91,13 @@ def _print_status(found: dict[str, Any]) -> None:
     _print_knocking(found)
     for notice in found["notices"]:
         print_line(f"note: {notice}", "yellow")
+
+
+def _span(hours: float) -> str:
+    """A forecast beyond a year is not worth a figure."""
+    from gateway.cli.show import age
+
+    return "over a year" if hours > 365 * 24 else age(hours * 3600)
 
 
 def _print_knocking(found: dict[str, Any]) -> None:

@@ -19,6 +19,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_UNREADABLE: dict[type[OSError], str] = {
+    FileNotFoundError: "name the file with --config",
+    PermissionError: "try sudo; the service reads it through its group: chgrp dockline, chmod 640",
+}
 _CURLY = "“”„‟‘’‚«»"
 _SECRET_WORDS = ("token", "password", "passwd", "secret", "apikey", "api_key", "credential", "bearer")
 
@@ -77,7 +81,7 @@ def read_document(path: Path) -> Document | Problem:
             return Problem(name, 1, "", f"is larger than {FILE_BYTES_MAX} bytes; this is not a configuration file")
         raw = path.read_bytes()
     except OSError as error:
-        hint = "name the file with --config" if isinstance(error, FileNotFoundError) else None
+        hint = _UNREADABLE.get(type(error))
         return Problem(name, 1, "", f"cannot be read: {error.strerror}", hint)
     try:
         text = raw.decode("utf-8-sig").replace("\r\n", "\n")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from gateway.credentials import CredentialError, check_secret_file, credential_path
+from gateway.credentials import CredentialError, check_secret_file, check_secret_owner, credential_path
 from gateway.settings.document import Document
-from gateway.settings.model import ApiSettings, Bind, DeviceSettings
+from gateway.settings.model import ApiSettings, Bind, DeviceSettings, StorageSettings
 from gateway.settings.problem import did_you_mean, path_text
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ PATTERN_DRIVERS = ("handheld", "rfid-reader")
 """Only these may be named by pattern: their identity comes with the message."""
 SECRET_FILES = ("token_file", "users_file", "tokens_file", "password_file", "signing_secret_file", "key")
 PUBLIC_FILES = ("certificate", "ca_file", "client_ca")
+
+EXAMPLE_NAMES = (".example", ".example.com", ".example.net", ".example.org")
+"""Names that are nobody's and never will be (RFC 2606)."""
 
 PathParts = tuple[str | int, ...]
 
@@ -50,6 +54,9 @@ def check_rules(document: Document, draft: Draft, *, environ: Mapping[str, str],
         _check_facing(document, base, section)
     for base, table in _tables(draft):
         notices += _check_files(document, base, table, environ, must_run)
+    if not must_run:
+        _check_owners(document, draft)
+    notices += _example_notices(draft)
     notices += _lab_notices(draft)
     _check_file_mode(document, draft.file)
     return tuple(notices)
@@ -158,6 +165,30 @@ def _check_files(
         except CredentialError as error:
             document.complain(path, str(error), error.hint)
     return notices
+
+
+def _check_owners(document: Document, draft: Draft) -> None:
+    """Root can read everything, so what it checks for the service is who owns the secrets."""
+    storage = draft.sections.get("storage")
+    if not isinstance(storage, StorageSettings):
+        return
+    for base, table in _tables(draft):
+        for key in type(table).model_fields:
+            value = getattr(table, key)
+            if key not in SECRET_FILES or not isinstance(value, str | Path):
+                continue
+            try:
+                check_secret_owner(Path(value), storage.path)
+            except CredentialError as error:
+                document.complain((*base, key), str(error), error.hint)
+
+
+def _example_notices(draft: Draft) -> list[str]:
+    return [
+        f'upstream "{upstream.name}": {host} is the example of the documentation; put the address of your centre'
+        for _, upstream in draft.upstreams
+        if (host := urlsplit(upstream.url).hostname or "").endswith(EXAMPLE_NAMES)
+    ]
 
 
 def _lab_notices(draft: Draft) -> list[str]:

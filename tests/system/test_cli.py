@@ -108,6 +108,17 @@ def test_check_explains_a_good_file(tmp_path: Path) -> None:
         assert found["settings"]["storage"][0]["retention_days"] == 14
 
 
+def test_check_says_what_is_not_plugged_in(tmp_path: Path) -> None:
+    device = '\n[[device]]\nid = "dock-1"\nstation = "floor"\ndriver = "serial-scanner"\nurl = "serial://{port}?baudrate=9600"'
+    present = tmp_path / "ttyUSB7"
+    present.touch()
+    for port, is_noted in ((tmp_path / "ttyUSB8", True), (present, False)):
+        with gateway(tmp_path / port.name[-1], CONFIG + device.replace("{port}", str(port))) as daemon:
+            done = daemon.command("check")
+            assert done.returncode == 0
+            assert (f"{port} is not there now" in done.stdout) is is_noted
+
+
 def test_check_names_every_problem_with_78(tmp_path: Path) -> None:
     broken = CONFIG.replace('activity = "pick"', 'activity = "pik"').replace('station = "floor"', 'station = "flor"')
     with gateway(tmp_path, broken) as daemon:

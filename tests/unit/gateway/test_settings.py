@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from drivers.modbus_map import Point
 from drivers.registry import DRIVERS, load_driver
 from drivers.tag_mapping import Match, TagMapping
+from gateway.credentials import CredentialError
 from gateway.events.json_schema import schema_text
 from gateway.settings import Bind, Settings, SettingsError, load_settings
 from gateway.settings.json_schema import config_schema
@@ -39,6 +40,29 @@ def test_the_smallest_file_of_the_design_works(tmp_path: Path) -> None:
     assert settings.devices[0].driver == "serial-scanner"
     assert settings.api.bind == Bind("127.0.0.1", 8470)
     assert settings.api.unauthenticated == "refuse"
+
+
+def test_the_example_of_the_documentation_is_no_centre(tmp_path: Path) -> None:
+    (notice,) = load(SMALLEST, tmp_path).notices
+    assert "wms.example" in notice and "your centre" in notice
+    assert load(SMALLEST.replace("wms.example", "wms.lan"), tmp_path).notices == ()
+    assert load(SMALLEST.replace("wms.example", "wms.example.lan"), tmp_path).notices == ()
+
+
+def test_check_asks_who_owns_a_secret_and_the_service_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, storage: Path) -> None:
+        assert storage == Path("/var/lib/dockline")
+        raise CredentialError(f"{path.name} is not its own", hint="chown")
+
+    monkeypatch.setattr("gateway.settings.rules.check_secret_owner", refuse)
+    secret = tmp_path / "token"
+    secret.write_text("x")
+    secret.chmod(0o600)
+    path = tmp_path / "gateway.toml"
+    path.write_text(SMALLEST.replace('name = "centre"', f'name = "centre"\ntoken_file = "{secret}"'))
+    with pytest.raises(SettingsError, match="token is not its own; chown"):
+        load_settings(path, environ={}, must_run=False)
+    assert load_settings(path, environ={}, must_run=True).upstreams[0].token_file == secret
 
 
 def test_settings_cannot_be_changed(tmp_path: Path) -> None:
