@@ -62,8 +62,7 @@ class GroupCommit:
         self, drafts: Sequence[Draft], state: Sequence[StateRow], redeliveries: Sequence[Redelivery]
     ) -> asyncio.Future[None]:
         """Queue a list; the future resolves after its commit. Raises OutboxFull when too much is queued."""
-        if self.fatal is not None:
-            raise _copy(self.fatal)
+        self.require_known()
         entries = len(drafts)
         size = sum([len(draft.payload) for draft in drafts]) + entries * ENTRY_OVERHEAD_BYTES
         if self._queue and (
@@ -77,11 +76,15 @@ class GroupCommit:
 
     def submit(self, run: Callable[[Writer], Any], *, writes: bool = True) -> asyncio.Future[Any]:
         """Queue a job behind everything queued so far; the future has its result after its commit."""
-        if self.fatal is not None:
-            raise _copy(self.fatal)
+        self.require_known()
         future: asyncio.Future[Any] = self._loop.create_future()
         self._put(Job(run, future, writes), 0, 0)
         return future
+
+    def require_known(self) -> None:
+        """Return while it is known what is on disk; raises CommitUnknown ever after it was not."""
+        if self.fatal is not None:
+            raise _copy(self.fatal)
 
     @property
     def queued_bytes(self) -> int:

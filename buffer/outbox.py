@@ -14,6 +14,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self, TypeVar
@@ -173,6 +174,7 @@ class Outbox:
 
     def redeliveries(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Redelivery]:
         """Return the answers that (device, message id) pairs were given within the window, in committed rows only."""
+        self._group.require_known()  # an old answer is an acknowledgement too, and the file it is in may be gone
         after_ms = self._opened.clock.now_ms() - self._limits.redelivery_window_ms
         try:
             return redelivery.recall(self._opened.quick, keys, after_ms)
@@ -254,7 +256,10 @@ class Outbox:
             raise OutboxClosed
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._head_waiters.append((after, waiter))
-        await waiter
+        try:
+            await waiter
+        finally:  # not left to the next commit: on a quiet week-end there is none
+            self._head_waiters = [one for one in self._head_waiters if one[1] is not waiter]
 
     def source_of(self, seq: int) -> str:
         """Return the source under which a sequence was given out (an older epoch's, for older entries)."""
@@ -262,6 +267,10 @@ class Outbox:
             if seq >= epoch.first_seq:
                 return epoch.source
         return self.source
+
+    async def note(self, row: StateRow) -> None:
+        """Keep a row of a delivery; returns when it is on disk. Not refused at the mark: delivering makes room."""
+        await self._submit(lambda writer: writer.put_state([row]))
 
     async def request_epoch(self, reason: str) -> None:
         """Have the next open begin a new epoch, because a centre knows sequences that we never gave out; audited."""
@@ -336,11 +345,8 @@ class Outbox:
     # -- within
 
     def _verify(self) -> Verification:
-        reader = OutboxReader.open(self._opened.folder)
-        try:
+        with closing(OutboxReader.open(self._opened.folder)) as reader:
             return reader.verify()
-        finally:
-            reader.close()
 
     async def _write(self, run: Callable[..., T], *arguments: Any, **options: Any) -> T:
         return await self._submit(lambda writer: run(writer, *arguments, **options))

@@ -210,7 +210,6 @@ class Writer:
 
     def _insert(self, appends: Sequence[Append]) -> None:
         drafts = [draft for append in appends for draft in append.drafts]
-        executemany = self.connection.executemany
         if drafts:
             ledger = self.ledger
             rows, chain = seal(drafts, ledger.head_seq + 1, ledger.head_chain)
@@ -221,8 +220,13 @@ class Writer:
         redeliveries = [one for append in appends for one in append.redeliveries]
         if redeliveries:
             redelivery.remember(self.connection, redeliveries, self.clock.now_ms())
-        state = {row.key: row.value for append in appends for row in append.state}
+        self.put_state([row for append in appends for row in append.state])
+
+    def put_state(self, rows: Sequence[StateRow]) -> None:
+        """Write state rows inside the current transaction; of two with one key the later one counts."""
+        state = {row.key: row.value for row in rows}
         if state:
+            executemany = self.connection.executemany
             executemany(_PUT_STATE, [pair for pair in state.items() if pair[1] is not None])
             executemany("DELETE FROM state WHERE key = ?", [(key,) for key, value in state.items() if value is None])
 

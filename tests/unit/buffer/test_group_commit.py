@@ -72,6 +72,20 @@ async def test_an_io_error_ends_the_outbox(any_rig: Rig) -> None:
     assert not any("wal_checkpoint" in sql for sql in disk.statements)
 
 
+async def test_after_an_unknown_commit_no_old_answer_is_given_again(any_rig: Rig) -> None:
+    """A device says an old message again while the process is ending: it must not be acknowledged either. The file
+    may be gone, and then the answer that is remembered is about an event that is gone with it."""
+    outbox = await opened(any_rig)
+    await outbox.append([draft(1)], redeliveries=[redelivery(1)])
+    assert outbox.redeliveries([("hh-7", "hh-7-000001")])
+    (any_rig.folder / "outbox.db").rename(any_rig.folder / "elsewhere.db")
+    with pytest.raises(CommitUnknown):
+        await outbox.alive()
+    with pytest.raises(CommitUnknown):
+        outbox.redeliveries([("hh-7", "hh-7-000001")])
+    await outbox.close(5)
+
+
 async def test_an_io_error_of_a_checkpoint_ends_the_outbox(any_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite's automatic checkpoint would have swallowed it."""
     outbox = await opened(any_rig)

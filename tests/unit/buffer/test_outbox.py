@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 from outbox_rig import SOURCE, Rig, draft, drafts, redelivery, state
 
-from buffer import Limits, OutboxClosed, OutboxLocked, StateRow, UpstreamUnknown
+from buffer import Limits, OutboxClosed, OutboxFull, OutboxLocked, StateRow, UpstreamUnknown
 
 
 async def test_append_resolves_when_the_entries_are_on_disk(any_rig: Rig) -> None:
@@ -132,6 +132,30 @@ async def test_appended_wakes_when_the_entry_is_committed(any_rig: Rig) -> None:
     await outbox.close(5)
     with pytest.raises(asyncio.CancelledError):
         await later
+
+
+async def test_whoever_stops_waiting_is_forgotten(any_rig: Rig) -> None:
+    """A quiet week-end: pumps and tails ask again every half minute, and no scan comes to clear what they left."""
+    outbox = await any_rig.open()
+    for _ in range(50):
+        waiting = asyncio.ensure_future(outbox.appended(0))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+    assert outbox._head_waiters == []
+    await outbox.close(5)
+
+
+async def test_a_note_is_written_when_scans_are_refused(any_rig: Rig) -> None:
+    """A full outbox empties by delivery, so what a delivery has to remember must find its place."""
+    outbox = await any_rig.open(limits=Limits(bytes_max=1, disk_reserve_bytes=0))
+    with pytest.raises(OutboxFull):
+        await outbox.append([], state=state(note=b"1"))
+    await outbox.note(StateRow("note", b"2"))
+    assert outbox.states("note") == [StateRow("note", b"2")]
+    await outbox.note(StateRow("note", None))
+    assert outbox.states("note") == []
+    await outbox.close(5)
 
 
 async def test_closing_commits_what_is_queued_and_refuses_more(any_rig: Rig) -> None:
