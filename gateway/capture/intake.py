@@ -100,6 +100,8 @@ class Intake:
         self._cycles: dict[str, EventCycle] = {}
         self._in_flight: dict[Key, tuple[bytes, Verdict, _Step]] = {}
         self._steps: dict[_Step, None] = {}  # appended and not settled, oldest first
+        self._failed_commits = 0
+        self._is_stale = True
         self.adopt(site)
         self._load()
 
@@ -169,7 +171,8 @@ class Intake:
         try:
             verdicts = [self._take_one(reading, step, known, at, now) for reading in readings]
             self._append(step, now, wall_ms)
-        except OutboxError:
+        except BaseException:
+            # Also for a bug: an admission that is left uncovered would fail every later take of its reader.
             self._undo_cycles(step)
             raise
         return step, verdicts
@@ -357,14 +360,12 @@ class Intake:
 
     def _load(self) -> None:
         now, wall_ms = self._monotonic(), self._wall()
-        self._failed_commits = self._outbox.failed_commits
-        self._is_stale = False
-        self._book.load(self._outbox.states(SESSION_PREFIX), self._idle_s, now, wall_ms)
-        self._last = {
-            row.key.removeprefix(LAST_PREFIX): row.value
-            for row in self._outbox.states(LAST_PREFIX)
-            if row.value is not None
-        }
+        failed_commits = self._outbox.failed_commits
+        sessions, last = self._outbox.states(SESSION_PREFIX), self._outbox.states(LAST_PREFIX)
+        self._book.load(sessions, self._idle_s, now, wall_ms)
+        self._last = {row.key.removeprefix(LAST_PREFIX): row.value for row in last if row.value is not None}
+        # Not before: what could not be read has to be read by the next take.
+        self._failed_commits, self._is_stale = failed_commits, False
 
     def _idle_s(self, session_key: str) -> float | None:
         station = self._stations.get(session_key.partition("/")[0])
@@ -374,8 +375,9 @@ class Intake:
         reader = route.session_key.replace("/", ":")  # "/" ends the reader's name in the keys of state rows
         cycle = self._cycles.get(reader)
         if cycle is None:
-            cycle = self._cycles[reader] = EventCycle(reader, route.station.event_cycle)
+            cycle = EventCycle(reader, route.station.event_cycle)
             cycle.restore(self._outbox.states(cycle.prefix), self._monotonic(), self._wall())
+            self._cycles[reader] = cycle
         return cycle
 
     def _gateway_route(self, device: str) -> Route:

@@ -10,6 +10,7 @@ import pytest
 from event_check import checked
 from outbox_fake import OutboxFake
 
+from buffer.entry import StateRow
 from buffer.errors import CommitUnknown, OutboxFull
 from drivers.contract import StorageUnavailable
 from drivers.reading import Measurement, Reading, ScanContext, TagRead, Verdict
@@ -94,6 +95,10 @@ def scan(device: str, code: str = "X", number: str | None = None, **more: Any) -
 
 def tag(epc: bytes = TAG, device: str = "gate-1", **more: Any) -> Reading:
     return Reading(device, "tag", epc, tag=TagRead(epc, antenna=1), **more)
+
+
+def unreadable(prefix: str = "") -> list[StateRow]:
+    raise CommitUnknown(f"{prefix} cannot be read")
 
 
 async def test_a_verdict_comes_after_the_commit_and_not_before(world: World) -> None:
@@ -328,6 +333,48 @@ async def test_a_tag_whose_entry_was_lost_is_seen_for_the_first_time_again(world
             await task
     world.outbox.hold = False
     assert [verdict.result for verdict in await world.take(tag(), tag(OTHER_TAG))] == ["stored", "stored"]
+
+
+async def test_a_bug_over_one_reading_does_not_follow_the_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tag that trips a bug after it was admitted fails alone: its reader's next read is a first sight like any."""
+
+    def trip(_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as planted:
+        planted.setattr("gateway.capture.normalise.decode_tag", trip)
+        with pytest.raises(ZeroDivisionError):
+            await world.take(tag())
+    assert [verdict.result for verdict in await world.take(tag(), tag(OTHER_TAG))] == ["stored", "stored"]
+    assert len(world.events()) == 2
+
+
+async def test_state_that_could_not_be_read_back_is_read_before_the_next_take(world: World) -> None:
+    """The disk refuses a document label and then, for a moment, the reading of what is true: the label never held."""
+    world.outbox.hold = True
+    told = world.begin(scan("s-1", "ASN-1"))
+    await turn()
+    world.outbox.fail(OutboxFull("disk full"))
+    world.outbox.hold = False
+    with pytest.raises(StorageUnavailable):
+        await told
+    states, world.outbox.states = world.outbox.states, unreadable  # type: ignore[method-assign]
+    with pytest.raises(StorageUnavailable):
+        await world.take(scan("s-1", "A"))
+    world.outbox.states = states  # type: ignore[method-assign]
+    await world.take(scan("s-1", "B"))
+    assert "document" not in world.events()[0]["data"]
+
+
+async def test_open_passes_that_could_not_be_read_are_read_again(world: World) -> None:
+    (first,) = await world.take(tag())
+    world.passes(1)
+    world.restart()
+    states, world.outbox.states = world.outbox.states, unreadable  # type: ignore[method-assign]
+    with pytest.raises(StorageUnavailable):
+        await world.take(tag())
+    world.outbox.states = states  # type: ignore[method-assign]
+    assert await world.take(tag()) == [Verdict("repeat_read", first.events)]
 
 
 async def test_a_pass_goes_on_over_a_restart(world: World) -> None:
