@@ -1,0 +1,400 @@
+"""A voyage: a whole gateway and its site in virtual time, from one seed.
+
+What is real: the daemon with everything it builds (settings, intake, outbox on a file, supervisor, MQTT listener, TCP
+scanner, Modbus poller, pumps, the HTTP upstream), the simulated scanners, PLC and centre. What is not: the clock, the
+network between them (`voyage_net`), the threads (`voyage_world`), the handheld (`voyage_handheld`).
+
+A voyage has three parts. Devices work while faults strike. Then the world heals, everybody who still waits is answered,
+what is pending is delivered, a person retries what is in quarantine, and the gateway is stopped. Then two histories that
+the gateway did not write are compared (`voyage_judge`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import voyage_loop
+from voyage_centre import Uplink
+from voyage_faults import Fault, draw_faults
+from voyage_handheld import HandheldHabits, VirtualHandheld
+from voyage_loop import VirtualLoop
+from voyage_world import Life, VoyageWorld
+
+from buffer.census import Census
+from buffer.errors import OutboxError
+from gateway.settings import Problem, Settings, SettingsError, load_settings
+from simulators.centre import Centre, Policy
+from simulators.centre_script import Script
+from simulators.journal import Journal
+from simulators.labels import GTINS, carton
+from simulators.plc import Plc, work
+from simulators.plc_signal import Signal
+from simulators.scanner import Scanner, ScannerHabits
+from simulators.scanner_port import TcpServerPort
+from simulators.token import Token
+from sync import HttpEventsSettings
+from sync.http_events import HttpEvents
+
+LISTENER_PORT = 1884
+PLC_PORT = 1502
+SCANNER_PORTS = (40_001, 40_002, 40_003)
+HANDHELDS_MAX = 5
+COUNTER = "good_parts"
+SETTLES_WITHIN_S = 4 * 3600.0
+"""Virtual time after which a gateway that has not delivered everything never will."""
+
+CONFIGURATION = f"""
+[site]
+id = "dc07"
+gateway = "dock-pc-1"
+[storage]
+path = "/replaced"
+reserve_bytes = 0
+[mqtt.listener]
+bind = "127.0.0.1:{LISTENER_PORT}"
+unauthenticated = "accept-in-lab"
+[[upstream]]
+name = "centre"
+url = "http://centre.example/v1/events"
+timeout_s = 5.0
+backoff_max_s = 10.0
+[[station]]
+id = "line-1"
+[[device]]
+id = "press-plc"
+station = "line-1"
+driver = "modbus-poller"
+url = "modbus-tcp://127.0.0.1:{PLC_PORT}?unit=1"
+poll_interval_s = 1.5
+points = [{{ name = "{COUNTER}", address = 0, type = "uint32", means = "count" }}]
+[[station]]
+id = "floor"
+[[device]]
+id = "hh-*"
+station = "floor"
+driver = "handheld"
+""" + "".join(
+    f"""
+[[station]]
+id = "dock-{number}"
+activity = "receipt"
+[[device]]
+id = "dock-{number}-scanner"
+station = "dock-{number}"
+driver = "tcp-scanner"
+url = "tcp://127.0.0.1:{port}"
+terminator = "\\r"
+start = "aim"
+acknowledge = "ack-nak"
+"""
+    for number, port in enumerate(SCANNER_PORTS, start=1)
+)
+
+
+@cache
+def _base_settings() -> Settings:
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(CONFIGURATION)
+        file.flush()
+        return load_settings(Path(file.name))
+
+
+@dataclass(frozen=True, slots=True)
+class VoyagePlan:
+    """How large a voyage is; the rest is drawn."""
+
+    scans: int = 200
+    seconds: float = 60.0
+    """How long the devices work."""
+    faults_min: int = 5
+    faults_max: int = 14
+
+
+@dataclass
+class Logbook:
+    """What there is to judge."""
+
+    seed: int
+    faults: list[Fault]
+    voyage: Voyage
+    trace: str = ""
+    lines: list[str] | None = None
+    census: Census | None = None
+    journal_problems: tuple[str, ...] = ()
+    quarantined: set[int] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+    """What is wrong whatever the histories say: it never settled, a task died of a bug, it did not stop in order."""
+
+
+class Voyage:
+    """One voyage; `sail` makes it."""
+
+    def __init__(self, seed: int, loop: VirtualLoop, folder: Path, plan: VoyagePlan, *, keep_trace: bool) -> None:
+        self.plan = plan
+        draw = Random(f"{seed} plan")
+        self.scanner_count = draw.randint(1, len(SCANNER_PORTS))
+        settings = _vary(_base_settings(), self.scanner_count, draw)
+        self.world = VoyageWorld(seed, loop, folder, settings, keep_trace=keep_trace)
+        self.world.open_upstream = self._open_upstream
+        self.world.disk_latency_s = draw.choice(((0.0, 0.0), (0.0005, 0.002), (0.002, 0.02)))
+        self.world.load = self._load
+        policy = Policy(
+            answers=draw.choice(("both", "through", "ids")), poison_answer=draw.choice(("named", "400", "422"))
+        )
+        self.centre = Centre(
+            policy=policy, script=Script(rng=self.world.rng("script")), wall=lambda: self.world.wall() / 1000
+        )
+        self.uplink = Uplink(self.world, self.centre, self.world.rng("uplink"))
+        self.ports = [LISTENER_PORT, LISTENER_PORT, *SCANNER_PORTS[: self.scanner_count], PLC_PORT]
+        self.handhelds = self._handhelds(draw)
+        self.scanners = [self._scanner(number) for number in range(1, self.scanner_count + 1)]
+        self.counter = Signal(COUNTER, 0, rollover=2**32, shows=2**32 - 60)
+        self.plc = Plc([self.counter], journal=Journal("press-plc"))
+        self.faults = draw_faults(
+            draw, count=draw.randint(plan.faults_min, plan.faults_max), within_s=plan.seconds * 0.95
+        )
+        if draw.random() < 0.4:
+            tags = [one.habits.tag for one in self.handhelds if one.habits.device.startswith("hh-")]
+            policy.poison = tuple(str(Token(draw.choice(tags), draw.randint(2, 30))) for _ in range(draw.randint(1, 3)))
+        for port in (*SCANNER_PORTS, LISTENER_PORT, PLC_PORT):
+            self.world.net.road(port).piece_bytes_max = draw.choice((None, None, None, 1, 5, 64))
+        self._reloaded: str = "same"
+        self._background: list[asyncio.Task[Any]] = []
+
+    # -- the site
+
+    def _handhelds(self, draw: Random) -> list[VirtualHandheld]:
+        count = draw.randint(3, HANDHELDS_MAX)
+        share = -(-self.plan.scans // (count + self.scanner_count))
+        made = []
+        for number in range(1, count + 1):
+            window = draw.choice((1, 1, 1, 4))
+            habits = HandheldHabits(
+                device=f"hh-{number}", tag=f"h{number}", port=LISTENER_PORT, scans=share,
+                interval_s=self.plan.seconds / share, window=window, array_max=draw.choice((1, 1, 5)) if window == 1 else 1,
+                resets_keep_name=draw.random() < 0.4,
+            )  # fmt: skip
+            made.append(VirtualHandheld(self.world, habits, self.world.rng(habits.device)))
+        stranger = HandheldHabits(device="stranger-1", tag="x1", port=LISTENER_PORT, scans=3, interval_s=15.0)
+        return [*made, VirtualHandheld(self.world, stranger, self.world.rng("stranger-1"))]
+
+    def _scanner(self, number: int) -> Scanner:
+        return Scanner(
+            TcpServerPort(),
+            Journal(f"dock-{number}-scanner", on_line=None),
+            ScannerHabits(acknowledge="ack-nak", answer_timeout_s=1.0),
+            rng=self.world.rng(f"scanner {number}"),
+        )
+
+    async def _scan_at_dock(self, index: int) -> None:
+        scanner, rng = self.scanners[index], self.world.rng(f"dock {index + 1}")
+        share = -(-self.plan.scans // (len(self.handhelds) - 1 + self.scanner_count))
+        for number in range(1, share + 1):
+            await asyncio.sleep(rng.uniform(0.3, 1.7) * self.plan.seconds / share)
+            fate = await scanner.scan(carton(rng.choice(GTINS), Token(f"s{index + 1}", number)))
+            self.world.note(f"dock-{index + 1}-scanner", number, fate)
+
+    def _open_upstream(self, settings: HttpEventsSettings, life: Life) -> HttpEvents:
+        return HttpEvents(settings, wall=self.world.wall, transport=self.uplink.transport(life))
+
+    # -- what faults do
+
+    def later(self, seconds: float, do: Callable[[], object]) -> None:
+        self.world.loop.call_later(seconds, do)
+
+    def background(self, work_: Any) -> None:
+        self._background.append(self.world.loop.create_task(work_))
+
+    def replug(self, index: int, lasts_s: float) -> None:
+        async def out_and_in() -> None:
+            scanner = self.scanners[index]
+            await scanner.unplug()
+            await asyncio.sleep(lasts_s)
+            await scanner.plug()
+
+        self.background(out_and_in())
+
+    def reload(self, which: str) -> None:
+        self._reloaded = which
+        life = self.world.life
+        if life is not None and life.daemon is not None:
+            life.daemon.request_reload()
+
+    def stop_gently(self) -> None:
+        life = self.world.life
+        if life is not None and life.daemon is not None:
+            life.daemon.request_stop()
+
+    def _load(self) -> Settings:
+        settings = self.world.settings()
+        match self._reloaded:
+            case "broken":
+                raise SettingsError([Problem("gateway.toml", 7, "upstream[0].url", "is not a URL", "write one")])
+            case "other linger":
+                changed = [one.model_copy(update={"linger_s": 0.2}) for one in settings.upstreams]
+                return replace(settings, upstreams=tuple(changed))
+            case "scanner off":
+                devices = [
+                    replace(one, enabled=False) if one.id == "dock-1-scanner" else one for one in settings.devices
+                ]
+                self.later(5.0, lambda: self.reload("same"))
+                return replace(settings, devices=tuple(devices))
+            case _:
+                return settings
+
+    # -- the course
+
+    async def sail(self) -> Logbook:
+        logbook = Logbook(self.world.seed, self.faults, self)
+        try:
+            await self._work()
+            await self._heal()
+            await self._settle(logbook)
+        except TimeoutError:
+            logbook.problems.append("never settled: " + self._what_is_missing())
+        except voyage_loop.NothingLeftToDo:
+            logbook.problems.append("everybody waits for ever")
+        for task in self._background:
+            task.cancel()
+        logbook.problems += [one for one in voyage_loop.complaints if "Task was destroyed" not in one]
+        logbook.trace = self.world.trace.hex()
+        logbook.lines = self.world.trace.lines
+        return logbook
+
+    async def _work(self) -> None:
+        world = self.world
+        for scanner in self.scanners:
+            await scanner.start()
+        await self.plc.start_tcp(port=PLC_PORT)
+        world.start_life()
+        machine = work(self.counter, rng=world.rng("machine"), sleep=asyncio.sleep, interval_s=0.9, parts_max=4)
+        self.background(machine)
+        for handheld in self.handhelds:
+            handheld.start()
+        for index in range(self.scanner_count):
+            self.background(self._scan_at_dock(index))
+        for fault in self.faults:
+            self.later(fault.at_s, lambda fault=fault: self._strike(fault))
+        await asyncio.sleep(self.plan.seconds)
+
+    def _strike(self, fault: Fault) -> None:
+        self.world.note("fault", fault.name)
+        fault.strike(self)
+
+    async def _heal(self) -> None:
+        world = self.world
+        world.note("heal")
+        world._armed = None
+        self.uplink.refused_until = self.uplink.black_hole_until = 0.0
+        self.centre.script.always = None
+        self.centre.script._queued.clear()
+        self.centre.policy.poison = ()
+        world.fill_disk(None)
+        for port in set(self.ports):
+            road = world.net.road(port)
+            road.cut_after_bytes, road.refused_until, road.stalled_until = None, 0.0, 0.0
+
+    async def _settle(self, logbook: Logbook) -> None:
+        async with asyncio.timeout(SETTLES_WITHIN_S):
+            dockers = self._background[1 : 1 + self.scanner_count]
+            while not (all(one.is_done for one in self.handhelds) and all(task.done() for task in dockers)):
+                await asyncio.sleep(0.5)
+            for task in dockers:
+                task.result()
+            self._background[0].cancel()  # the machine stops
+            await asyncio.sleep(8.0)  # the last parts are polled
+            await self._delivered()
+            await self._retry_quarantine(logbook)
+            await self._delivered()
+        life = self.world.life
+        assert life is not None and life.daemon is not None
+        logbook.census = await life.daemon.outbox.census("centre", fresh=True)
+        logbook.journal_problems = (await life.daemon.outbox.verify()).problems
+        self.world.is_closing = True
+        life.daemon.request_stop()
+        while life.exit_code is None:
+            await asyncio.sleep(0.1)
+        if life.exit_code != 0:
+            logbook.problems.append(f"stopped with {life.exit_code}")
+
+    async def _delivered(self) -> None:
+        while not await self._is_delivered():
+            await asyncio.sleep(0.5)
+
+    async def _is_delivered(self) -> bool:
+        life = self.world.life
+        if life is None or life.daemon is None or not life.daemon.is_open:
+            return False
+        outbox = life.daemon.outbox
+        with suppress(OutboxError):
+            return await outbox.cursor("centre") >= (await outbox.head_of_chain()).seq
+        return False
+
+    async def _retry_quarantine(self, logbook: Logbook) -> None:
+        life = self.world.life
+        assert life is not None and life.daemon is not None
+        outbox = life.daemon.outbox
+        held = await outbox.quarantine_list("centre")
+        logbook.quarantined = {one.seq for one in held}
+        waiting = [one.seq for one in held if one.state == "open"]
+        if waiting:
+            self.world.note("retry", waiting)
+            await outbox.quarantine_retry("centre", waiting, actor="tester")
+            life.daemon.deliveries.nudge()
+        while [one for one in await outbox.quarantine_list("centre") if one.state in ("open", "retry")]:
+            await asyncio.sleep(0.5)
+
+    def _what_is_missing(self) -> str:
+        life = self.world.life
+        waiting = [one.habits.device for one in self.handhelds if not one.is_done]
+        state = life.daemon.deliveries.states()[0][1] if life and life.daemon and life.daemon.is_open else None
+        return f"devices {waiting}, life {life and life.number}, pump {state}"
+
+
+def _vary(settings: Settings, scanners: int, draw: Random) -> Settings:
+    """Other values for what an operator may choose."""
+    batch = draw.choice((1, 7, 40, 40, 200))
+    sequence = draw.random() < 0.3
+    upstream = settings.upstreams[0].model_copy(
+        update={
+            "linger_s": draw.choice((0.0, 0.1, 0.5)),
+            "batch_events_max": batch,
+            "batch_bytes_max": draw.choice((4_000, 1_000_000)),
+            "orders_by": "sequence" if sequence else "arrival",
+            "in_flight_max": draw.choice((2, 4)),
+            "reject_max": draw.choice((2, 10)),
+            "position_url": "http://centre.example/v1/position" if draw.random() < 0.5 else None,
+            "compression": draw.choice(("none", "none", "gzip")),
+        }
+    )
+    silent = {f"dock-{number}-scanner" for number in range(scanners + 1, len(SCANNER_PORTS) + 1)}
+    devices = tuple(one for one in settings.devices if one.id not in silent)
+    return replace(settings, upstreams=(upstream,), devices=devices)
+
+
+def sail(seed: int, plan: VoyagePlan | None = None, *, folder: Path | None = None, keep_trace: bool = False) -> Logbook:
+    """Make the voyage of a seed and return its logbook."""
+    parent = folder or (Path("/dev/shm") if Path("/dev/shm").is_dir() else None)
+    home = Path(tempfile.mkdtemp(prefix="voyage-", dir=parent))
+    voyage_loop.complaints.clear()
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+
+    async def course(loop: VirtualLoop) -> Logbook:
+        return await Voyage(seed, loop, home, plan or VoyagePlan(), keep_trace=keep_trace).sail()
+
+    try:
+        return voyage_loop.run(course)
+    finally:
+        logging.disable(before)
+        shutil.rmtree(home, ignore_errors=True)

@@ -1,0 +1,105 @@
+"""The way from the gateway to the centre, without sockets: the real HTTP upstream over a transport with weather.
+
+`HttpEvents` makes its request and reads its answer as ever; only the wire between is a function call in virtual time.
+At the other end stands the simulated centre with its strict ledger and its script of wrong answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+from voyage_world import Life, VoyageWorld
+
+from simulators.centre import EVENTS_PATH, Centre
+from simulators.centre_http import Reply, Request
+
+
+class Uplink:
+    """The line between this site and the centre."""
+
+    def __init__(self, world: VoyageWorld, centre: Centre, rng: Random) -> None:
+        self.world = world
+        self.centre = centre
+        self.rng = rng
+        self.refused_until = 0.0
+        self.black_hole_until = 0.0
+        self.latency_s = (0.005, 0.05)
+        self.requests = 0
+
+    def transport(self, life: Life) -> UplinkTransport:
+        return UplinkTransport(self, life)
+
+    async def exchange(self, request: httpx2.Request, life: Life) -> httpx2.Response:
+        """Carry a request there and its answer back."""
+        world, loop = self.world, self.world.loop
+        now = loop.time()
+        if life.is_dead or now < self.black_hole_until:
+            await loop.create_future()
+        if now < self.refused_until:
+            raise httpx2.ConnectError("no route")
+        await asyncio.sleep(self.rng.uniform(*self.latency_s))
+        if life.is_dead:
+            await loop.create_future()
+        self.requests += 1
+        reply = self._ask(request)
+        if not reply.hang:
+            world.moment("applied", life)
+        await asyncio.sleep(self.rng.uniform(*self.latency_s))
+        if reply.hang or life.is_dead:
+            await loop.create_future()
+        if reply.silent or loop.time() < self.refused_until:
+            raise httpx2.RemoteProtocolError("the server closed the connection without an answer")
+        world.moment("answered", life)
+        if life.is_dead:
+            await loop.create_future()
+        if reply.is_cut:
+            return httpx2.Response(reply.status, headers=dict(reply.headers), stream=_Cut(reply.body))
+        return httpx2.Response(reply.status, headers=dict(reply.headers), content=reply.body)
+
+    def _ask(self, request: httpx2.Request) -> Reply:
+        body = request.content
+        parts = urlsplit(str(request.url))
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        asked = Request(request.method, parts.path, query, headers, body, len(body))
+        if parts.path == EVENTS_PATH:
+            reply = self.centre._take_request(asked)
+            self.world.note(
+                "centre", hashlib.blake2b(body, digest_size=6).hexdigest(), len(self.centre.attempts[-1].ids),
+                reply.status, "silent" * reply.silent, "hangs" * reply.hang,
+            )  # fmt: skip
+        else:
+            reply = self.centre._answer_position(asked)
+            self.world.note("position", reply.body)
+        return reply
+
+
+class UplinkTransport(httpx2.AsyncBaseTransport):
+    """What `HttpEvents` takes for its connections."""
+
+    def __init__(self, uplink: Uplink, life: Life) -> None:
+        self._uplink = uplink
+        self._life = life
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        return await self._uplink.exchange(request, self._life)
+
+
+class _Cut(httpx2.AsyncByteStream):
+    """Half an answer."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body[: len(self._body) // 2]
+        raise httpx2.ReadError("the connection broke")
+
+    async def aclose(self) -> Any:
+        return None

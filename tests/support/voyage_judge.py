@@ -1,0 +1,106 @@
+"""Judges a voyage: two histories that the gateway did not write, and its own books.
+
+`reconcile` names the fate of every scan. Beside it: what a device heard must agree with itself and with the centre (the
+ids in its acknowledgement are the events of its scan, the same ones every time), parts counted are parts delivered, the
+outbox's books balance, and the journal proves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from voyage import COUNTER, Logbook, Voyage
+
+from simulators.ledger import Ledger, reconcile
+from simulators.parts import count_parts
+from simulators.site import scanner_scans
+from simulators.token import find_tokens
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a voyage showed."""
+
+    seed: int
+    trace: str
+    faults: tuple[str, ...]
+    kills: int
+    ledger: Ledger
+    violations: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        return not self.violations
+
+
+def judge(logbook: Logbook) -> Verdict:
+    """Return what the voyage showed."""
+    voyage = logbook.voyage
+    ledger = _reconcile(voyage)
+    found = list(logbook.problems)
+    for kind, cases in ledger.violations().items():
+        found += [f"{kind}: {case}" for case in cases if not _is_excused(kind, case, logbook)]
+    found += [f"conflicting: {case}" for case in voyage.centre.ledger.conflicts]
+    if not logbook.problems:
+        found += _judge_heard(voyage)
+        found += _judge_parts(voyage)
+        found += _judge_books(logbook, ledger)
+    names = tuple(f"{fault.at_s:.1f} {fault.name}" for fault in logbook.faults)
+    return Verdict(logbook.seed, logbook.trace, names, voyage.world.kills, ledger, tuple(found))
+
+
+def _reconcile(voyage: Voyage) -> Ledger:
+    scans = [scan for handheld in voyage.handhelds for scan in handheld.device_scans()]
+    scans += [scan for scanner in voyage.scanners for scan in scanner_scans(scanner.journal)]
+    return reconcile(scans, voyage.centre.ledger.events)
+
+
+def _is_excused(kind: str, case: str, logbook: Logbook) -> bool:
+    """What the rules of the site allow."""
+    if kind == "reordered":
+        # Several scans in the air at once: one that was refused for want of room may be stored after the next.
+        windowed = {one.habits.tag for one in logbook.voyage.handhelds if one.habits.window > 1}
+        return case.partition(".")[0] in windowed
+    if kind == "out_of_sequence" and " after " in case:
+        # A rejected event that a person had sent again comes late, under its own sequence. With several requests in
+        # the air, as configured for a centre that sorts by sequence, arrival has no order.
+        upstream = logbook.voyage.world._settings.upstreams[0]
+        return upstream.orders_by == "sequence" or int(case.split()[1]) in logbook.quarantined
+    return False
+
+
+def _judge_heard(voyage: Voyage) -> list[str]:
+    """The ids in an acknowledgement are those of the scan's events at the centre, every time."""
+    at_centre: dict[str, set[str]] = {}
+    for event in voyage.centre.ledger.events:
+        if not event.is_gap:
+            for token in find_tokens(event.body).whole:
+                at_centre.setdefault(str(token), set()).add(event.id)
+    found = []
+    for handheld in voyage.handhelds:
+        for token, heard in handheld.scans.items():
+            if len(set(heard.results)) > 1:
+                found.append(f"two answers: {token} heard {heard.results}")
+            for result, ids in zip(heard.results, heard.events, strict=True):
+                if result != "refused" and set(ids) != at_centre.get(str(token), set()):
+                    found.append(f"other ids: {token} heard {ids}, the centre has {at_centre.get(str(token))}")
+    return found
+
+
+def _judge_parts(voyage: Voyage) -> list[str]:
+    parts = count_parts(voyage.plc.journal.lines, voyage.centre.ledger.events, COUNTER)
+    return [f"parts: {parts.counted} counted, {parts.delivered} delivered"] if parts.missing else []
+
+
+def _judge_books(logbook: Logbook, ledger: Ledger) -> list[str]:
+    census, found = logbook.census, [f"journal: {problem}" for problem in logbook.journal_problems]
+    assert census is not None
+    if census.imbalance:
+        found.append(f"imbalance: {census}")
+    if census.pending or census.quarantined or census.discarded or census.skipped:
+        found.append(f"left over: {census}")
+    held = logbook.voyage.centre.ledger.by_id
+    at_centre = sum(not identity.startswith("gap-") for identity in held)
+    if census.delivered > at_centre:
+        found.append(f"books: {census.delivered} delivered, the centre has {at_centre}")
+    return found
