@@ -44,6 +44,8 @@ _COMPRESS_BYTES_MIN = 1_000
 _KEEPALIVE_S = 55.0
 """A connection idle for longer is not reused: many load balancers drop theirs after a minute, without a word."""
 
+_INSTANCE_CHARS_MAX = 200
+
 _CONNECT_SHARE = 0.45
 """Of the deadline, for TCP and again for TLS. A TLS handshake that is cancelled from outside keeps its socket open for
 ever (httpcore2 2.16 closes it only after its own time-out), so the library must give up before the deadline does."""
@@ -244,4 +246,7 @@ def _read_position(answer: Answer, source: str) -> Position:
             hint='it must answer {"accepted_through": <sequence>}; a portal or proxy in between?',
         )
     instance = body.get("centre_instance")
-    return Position(source, through, instance if isinstance(instance, str) else None)
+    if not isinstance(instance, str):
+        return Position(source, through, None)
+    # It is stored and logged: a lone surrogate can be neither, and must not make two instances one.
+    return Position(source, through, instance.encode("utf-8", "backslashreplace").decode()[:_INSTANCE_CHARS_MAX])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from buffer.entry import Draft, Entry, StateRow
+from buffer.entry import Entry, StateRow
 
 
 class ChainHead(Protocol):
@@ -66,5 +66,5 @@ class OutboxPort(Protocol):
     def states(self, prefix: str = "") -> list[StateRow]:
         """Return the committed state rows whose key begins with `prefix`."""
 
-    def append(self, drafts: Sequence[Draft], *, state: Sequence[StateRow] = ()) -> Awaitable[None]:
-        """Commit state rows (and drafts, of which the pump has none)."""
+    async def note(self, row: StateRow) -> None:
+        """Keep a row, also while the outbox is full and takes no entries."""

@@ -75,7 +75,7 @@ class PositionFinder:
             _log.warning("delivery_rewound upstream=%s to=%d reason=%r", self._name, start.after, reason)
         # After the rewind: a crash in between rewinds once more, which is harmless; the other way it never would.
         if told.instance is not None and told.instance.encode() != known:
-            await self._outbox.append([], state=[StateRow(key, told.instance.encode())])
+            await self._outbox.note(StateRow(key, told.instance.encode()))
         return start
 
     async def _rolled_back(self, told: Position, newest: int) -> UpstreamHolds:

@@ -98,6 +98,7 @@ class Pump:
 
     async def run(self) -> None:
         """Deliver until `stop`. Raises OutboxError when the outbox cannot go on; network trouble never ends it."""
+        self._is_placed = False
         try:
             while not self._is_stopping:
                 try:

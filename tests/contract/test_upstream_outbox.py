@@ -10,7 +10,7 @@ from random import Random
 import pytest
 from outbox_rig import Rig, draft
 
-from buffer import Draft, Outbox
+from buffer import Draft, Limits, Outbox, OutboxFull
 from simulators.centre import Centre, Policy
 from simulators.centre_script import Act
 from simulators.network import Network
@@ -96,6 +96,24 @@ async def test_what_was_committed_arrives_once_in_order_and_gap_free(rig: Rig) -
         assert (centre.ledger.late, centre.ledger.missing, centre.ledger.conflicts) == ([], [], [])
         census = await outbox.census(UPSTREAM, fresh=True)
         assert (census.accepted, census.delivered, census.pending, census.imbalance) == (600, 600, 0, 0)
+    await outbox.close(5)
+
+
+async def test_a_full_outbox_empties_into_a_centre_it_never_met(rig: Rig) -> None:
+    """Scans were refused for days; then the line is up, and the centre behind it was set up anew meanwhile."""
+    outbox = await rig.open(limits=Limits(bytes_max=600_000, disk_reserve_bytes=0))
+    await outbox.register(UPSTREAM, required=True, start="retained")
+    accepted = 0
+    with pytest.raises(OutboxFull):
+        while True:
+            await outbox.append(events(outbox, accepted + 1, 100, note="x" * 200))
+            accepted += 100
+    async with Centre(policy=Policy(instance="new")) as centre:
+        async with pumping(outbox, centre, with_position=True):
+            await centre.holds(accepted)
+            await settled(outbox, accepted)
+        assert [row.value for row in outbox.states(f"sync/{UPSTREAM}/")] == [b"new"]
+    await outbox.append(events(outbox, accepted + 1, 1))
     await outbox.close(5)
 
 

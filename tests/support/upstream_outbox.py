@@ -1,12 +1,12 @@
 """An outbox in memory that is as strict as the real one about what may be settled."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from upstream_events import SOURCE
 
-from buffer.entry import Draft, Entry, StateRow
+from buffer.entry import Entry, StateRow
 from buffer.errors import OutboxFull
 
 
@@ -105,11 +105,6 @@ class FakeOutbox:
     def states(self, prefix: str = "") -> list[StateRow]:
         return [StateRow(key, value) for key, value in self.state.items() if key.startswith(prefix)]
 
-    def append(self, drafts: Sequence[Draft], *, state: Sequence[StateRow] = ()) -> Awaitable[None]:
-        assert not drafts
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        for row in state:
-            assert row.value is not None
-            self.state[row.key] = row.value
-        done.set_result(None)
-        return done
+    async def note(self, row: StateRow) -> None:
+        assert row.value is not None
+        self.state[row.key] = row.value

@@ -275,6 +275,19 @@ async def test_the_position_is_asked_for_one_source() -> None:
     assert await upstream("http://127.0.0.1:1/").position(SOURCE) is None
 
 
+async def test_an_instance_that_is_no_text_still_tells_two_centres_apart() -> None:
+    """A lone surrogate cannot be stored; a centre that names itself so must not end its own delivery."""
+    settings = HttpEventsSettings(name="centre", url="http://c.example/", position_url="http://c.example/p")
+    named = set()
+    for name in (b"\\ud800", b"\\ud801"):
+        answer = httpx2.Response(200, content=b'{"accepted_through": 3, "centre_instance": "%s"}' % name)
+        transport = httpx2.MockTransport(lambda _, answer=answer: answer)
+        position = await HttpEvents(settings, wall=lambda: 0, transport=transport).position(SOURCE)
+        assert position is not None
+        named.add((position.instance or "").encode())
+    assert len(named) == 2
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [

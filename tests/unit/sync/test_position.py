@@ -1,11 +1,14 @@
 """Where to read on when the centre says where it is."""
 
+import asyncio
+
 import pytest
 from upstream_events import SOURCE, entries
 from upstream_outbox import FakeOutbox
-from upstream_pump import pumping
+from upstream_pump import PumpBench, pumping
 from upstream_scripted import ScriptedUpstream
 
+from buffer.errors import OutboxDamaged
 from sync import NotAnAnswer, Position
 from sync.position import find_start
 
@@ -82,6 +85,26 @@ async def test_a_centre_ahead_of_us_holds_and_asks_for_a_new_epoch_once() -> Non
         assert bench.state.alarm.code == "position_ahead"
     assert upstream.sent == []
     assert len(outbox.epochs_wanted) == 1
+
+
+async def test_a_pump_that_the_outbox_ended_asks_again_where_it_is() -> None:
+    """What it believed came from the outbox that failed it."""
+    outbox = FakeOutbox(entries(1, 4))
+    bench = PumpBench(outbox, ScriptedUpstream())
+    outbox.settle, settle = damaged, outbox.settle  # type: ignore[method-assign]
+    with pytest.raises(OutboxDamaged):
+        await bench.pump.run()
+    outbox.settle = settle  # type: ignore[method-assign]
+    asked = outbox.cursor_asked
+    bench.task = asyncio.ensure_future(bench.pump.run())
+    await bench.settled(4)
+    assert outbox.cursor_asked == asked + 1
+    bench.pump.stop()
+    await bench.task
+
+
+async def damaged(*_: object, **__: object) -> None:
+    raise OutboxDamaged("a page cannot be read")
 
 
 async def test_a_position_that_cannot_be_had_is_an_outage_like_any_other() -> None:
