@@ -212,10 +212,12 @@ class Intake:
         if reading.kind not in ("scan", "unreadable"):
             return self._store(route, reading, step, at, now, is_repeat=False, reused=False)
         mark = fingerprint(reading)
-        last = step.last.get(reading.device) or self._last.get(reading.device)
+        # Apart, because a fragment that a breaking link leaves behind must not hide what the device said before it.
+        slot = reading.device if reading.kind == "scan" else f"{reading.device}/unreadable"
+        last = step.last.get(slot) or self._last.get(slot)
         is_repeat = reading.may_repeat and mark == last
         verdict = self._store(route, reading, step, at, now, is_repeat=is_repeat, reused=False)
-        step.last[reading.device] = mark
+        step.last[slot] = mark
         if is_repeat:
             self._tally.possible_redeliveries += 1
         return verdict
@@ -297,7 +299,7 @@ class Intake:
         if step.sessions:
             state += session_rows(step.sessions, wall_ms)
         if step.last:
-            state += [StateRow(LAST_PREFIX + device, mark) for device, mark in step.last.items()]
+            state += [StateRow(LAST_PREFIX + slot, mark) for slot, mark in step.last.items()]
         for cycle in step.cycles:
             seal = cycle.seal(now, wall_ms)
             if seal is not None:

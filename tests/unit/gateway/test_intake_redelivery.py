@@ -205,6 +205,17 @@ async def test_what_a_device_said_last_is_known_after_a_restart(outbox: OutboxFa
     assert flags(outbox) == [False, True]
 
 
+async def test_a_fragment_does_not_hide_what_a_device_said_last(outbox: OutboxFake) -> None:
+    """Stored, killed before the ACK byte; the first repeat is cut after a byte, which is kept as evidence; the second
+    arrives whole."""
+    intake = started(outbox)
+    fragment = Reading("s-1", "unreadable", b"]", reason="the link ended in the middle of a frame")
+    await intake.take([scan("X", None, "s-1")])
+    await intake.take([fragment])
+    await intake.take([scan("X", None, "s-1", may_repeat=True)])
+    assert flags(outbox)[::2] == [False, True]
+
+
 async def test_a_scan_whose_commit_failed_was_not_said_last(outbox: OutboxFake) -> None:
     intake = started(outbox)
     outbox.hold = True
