@@ -26,6 +26,8 @@ from gateway.events.model import event_type, schema_urn
 
 _COUNTER_BITS: Final = 62
 _VARIANT: Final = 0b10 << _COUNTER_BITS
+_BEFORE_EVERYTHING_MS: Final = -(1 << 62)
+"""Below any clock, also one that was set to before 1970: else a new process would make ids without chance in them."""
 
 quote: Final[Callable[[str], str]] = json.encoder.encode_basestring
 """Return a text as a JSON string. Other than ASCII stays readable; `Template.encode` has the last word on what UTF-8
@@ -51,7 +53,7 @@ class EventIds:
         hands in the system's source, a simulation a seeded one."""
         self._wall = wall
         self._rng = rng
-        self._ms = -1
+        self._ms = _BEFORE_EVERYTHING_MS
         self._head = ""
         self._counter = 0
 

@@ -43,6 +43,13 @@ def test_ids_grow_even_when_the_clock_goes_back() -> None:
     assert made == sorted(set(made))
 
 
+def test_ids_of_two_starts_differ_whatever_the_clock_says() -> None:
+    """The battery of the clock is empty and a time service with a wrong sign makes it worse: before 1970."""
+    for ms in (0, -1, -34_000_000_000):
+        first, second = EventIds(Wall(ms), random.Random(1)), EventIds(Wall(ms), random.Random(2))
+        assert UUID(first()) != UUID(second())
+
+
 @given(st.lists(st.integers(min_value=-10_000, max_value=10_000), max_size=200), st.integers())
 def test_ids_never_repeat_and_never_go_back(steps: list[int], seed: int) -> None:
     wall = Wall(1_800_000_000_000)
