@@ -4,9 +4,9 @@ What is real: the daemon with everything it builds (settings, intake, outbox on 
 scanner, Modbus poller, pumps, the HTTP upstream), the simulated scanners, PLC and centre. What is not: the clock, the
 network between them (`voyage_net`), the threads (`voyage_world`), the handheld (`voyage_handheld`).
 
-A voyage has three parts. Devices work while faults strike. Then the world heals, everybody who still waits is answered,
-what is pending is delivered, a person retries what is in quarantine, and the gateway is stopped. Then two histories that
-the gateway did not write are compared (`voyage_judge`).
+A voyage has three parts. Devices work while faults strike. Then the world heals, everybody who still waits is
+answered, what is pending is delivered, a person retries what is in quarantine, and the gateway is stopped. Then two
+histories that the gateway did not write are compared (`voyage_judge`).
 """
 
 from __future__ import annotations
@@ -181,7 +181,8 @@ class Voyage:
             window = draw.choice((1, 1, 1, 4))
             habits = HandheldHabits(
                 device=f"hh-{number}", tag=f"h{number}", port=LISTENER_PORT, scans=share,
-                interval_s=self.plan.seconds / share, window=window, array_max=draw.choice((1, 1, 5)) if window == 1 else 1,
+                interval_s=self.plan.seconds / share, window=window,
+                array_max=draw.choice((1, 1, 5)) if window == 1 else 1,
                 resets_keep_name=draw.random() < 0.4,
             )  # fmt: skip
             made.append(VirtualHandheld(self.world, habits, self.world.rng(habits.device)))

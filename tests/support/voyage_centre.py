@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
@@ -31,6 +32,8 @@ class Uplink:
         self.black_hole_until = 0.0
         self.latency_s = (0.005, 0.05)
         self.requests = 0
+        self.refused: set[str] = set()
+        """Ids of events that the centre ever said no to: it may get them late, and owes that to itself."""
 
     def transport(self, life: Life) -> UplinkTransport:
         return UplinkTransport(self, life)
@@ -70,6 +73,10 @@ class Uplink:
         asked = Request(request.method, parts.path, query, headers, body, len(body))
         if parts.path == EVENTS_PATH:
             reply = self.centre._take_request(asked)
+            if reply.status in (400, 413, 422):
+                self.refused.update(self.centre.attempts[-1].ids)
+            elif b'"rejected"' in reply.body[:200_000]:
+                self.refused.update(row["id"] for row in json.loads(reply.body)["rejected"])
             self.world.note(
                 "centre", hashlib.blake2b(body, digest_size=6).hexdigest(), len(self.centre.attempts[-1].ids),
                 reply.status, "silent" * reply.silent, "hangs" * reply.hang,

@@ -1,4 +1,4 @@
-"""What goes wrong in a voyage, and when. Drawn from the seed before the voyage begins; nothing here looks at the gateway.
+"""What goes wrong in a voyage, and when. Drawn from the seed before the voyage begins; nothing here asks the gateway.
 
 Every fault is an instant at which something breaks and, where it lasts, how long. After the last one the world heals:
 a promise is about what is true when the devices have been answered and the line is up.

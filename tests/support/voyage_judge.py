@@ -62,10 +62,14 @@ def _is_excused(kind: str, case: str, logbook: Logbook) -> bool:
         windowed = {one.habits.tag for one in logbook.voyage.handhelds if one.habits.window > 1}
         return case.partition(".")[0] in windowed
     if kind == "out_of_sequence" and " after " in case:
-        # A rejected event that a person had sent again comes late, under its own sequence. With several requests in
-        # the air, as configured for a centre that sorts by sequence, arrival has no order.
-        upstream = logbook.voyage.world._settings.upstreams[0]
-        return upstream.orders_by == "sequence" or int(case.split()[1]) in logbook.quarantined
+        # What the centre said no to comes late, if ever, under its own sequence. With several requests in the air, as
+        # configured for a centre that sorts by sequence, arrival has no order.
+        voyage = logbook.voyage
+        source, sequence = case.split()[:2]
+        record = voyage.centre.ledger.sources[source]
+        if voyage.world._settings.upstreams[0].orders_by == "sequence":
+            return True
+        return record.ids.get(int(sequence)) in voyage.uplink.refused
     return False
 
 
