@@ -1,27 +1,29 @@
 """Every configured upstream with its pump: begun, paused, replaced, each by itself.
 
-A pump ends only when the outbox cannot go on or the daemon stops. If the outbox failed it (a damaged page that a query
-met), it is begun again after a pause: the other upstreams and every device go on meanwhile.
+A pump ends only when the daemon stops. If the outbox failed it (a damaged page that a query met), or a bug did, it is
+begun again after a pause: the other upstreams and every device go on meanwhile. An upstream whose position cannot be
+made because the disk is full waits for room in the same way; neither a start nor a reload fails over it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from buffer import Outbox
-from buffer.errors import OutboxClosed, OutboxError
+from buffer.errors import OutboxClosed, OutboxError, OutboxFull
 from gateway.log import event
 from sync import HttpEventsSettings, Pump, PumpState, Upstream
 
 log = logging.getLogger(__name__)
 
 RESTART_S = 10.0
-"""Pause before a pump whose outbox failed it is begun again."""
+"""Pause before a pump that ended is begun again."""
+CLOSE_S = 5.0
+"""How long an upstream may take to close its connections."""
 
 OpenUpstream = Callable[[HttpEventsSettings], Upstream]
 
@@ -59,7 +61,7 @@ class Deliveries:
         """Return when exactly the wanted upstreams are delivered to; unchanged ones are not touched.
 
         A position belongs to a name: it is made once, kept when the upstream is taken out, and found when it returns.
-        Raises OutboxError.
+        Raises OutboxError when the outbox cannot go on.
         """
         by_name = {settings.name: settings for settings in wanted}
         for name in list(self._running):
@@ -67,8 +69,7 @@ class Deliveries:
                 await self._stop(name)
         for name, settings in by_name.items():
             if name not in self._running:
-                await self._outbox.register(name, required=settings.required, start=settings.start)
-                self._start(settings)
+                self._start(settings, is_registered=await self._register(settings))
 
     def nudge(self, name: str | None = None) -> None:
         """Have one pump, or all, try at once and look for retries."""
@@ -91,7 +92,16 @@ class Deliveries:
         for name in list(self._running):
             await self._stop(name)
 
-    def _start(self, settings: HttpEventsSettings) -> None:
+    async def _register(self, settings: HttpEventsSettings) -> bool:
+        """Return whether the upstream has its position; False while the disk is full."""
+        try:
+            await self._outbox.register(settings.name, required=settings.required, start=settings.start)
+        except OutboxFull as error:
+            log.warning("%s", event("upstream_waits", upstream=settings.name, reason=error, hint=error.hint))
+            return False
+        return True
+
+    def _start(self, settings: HttpEventsSettings, *, is_registered: bool) -> None:
         upstream = self._open_upstream(settings)
         delivery: _Delivery
 
@@ -108,28 +118,48 @@ class Deliveries:
             on_state=say,
         )
         delivery = _Delivery(settings, upstream, pump)
-        delivery.task = asyncio.create_task(self._keep(delivery), name=f"pump {settings.name}")
+        delivery.task = asyncio.create_task(
+            self._keep(delivery, is_registered=is_registered), name=f"pump {settings.name}"
+        )
         self._running[settings.name] = delivery
 
-    async def _keep(self, delivery: _Delivery) -> None:
+    async def _keep(self, delivery: _Delivery, *, is_registered: bool) -> None:
+        while not is_registered:
+            await self._sleep(RESTART_S)
+            is_registered = await self._register(delivery.settings)
         while True:
+            running = asyncio.ensure_future(delivery.pump.run())
             try:
-                await delivery.pump.run()
-            except OutboxClosed:
+                # Waited for, not awaited: whatever ended it, the pump is begun again and its error not lost.
+                await asyncio.wait([running])
+            except asyncio.CancelledError:
+                running.cancel()
+                await asyncio.wait([running])
+                raise
+            error = None if running.cancelled() else running.exception()
+            if error is None or isinstance(error, OutboxClosed):
                 return
-            except OutboxError as error:
-                name = delivery.settings.name
-                log.error("%s", event("delivery_interrupted", upstream=name, reason=error, hint=error.hint))
-                await self._sleep(RESTART_S)
-            else:
-                return
+            _log_ending(delivery.settings.name, error)
+            await self._sleep(RESTART_S)
 
     async def _stop(self, name: str) -> None:
         delivery = self._running.pop(name)
         delivery.task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await delivery.task
-        await delivery.upstream.aclose()
+        await asyncio.wait([delivery.task], timeout=CLOSE_S)
+        closing = asyncio.ensure_future(delivery.upstream.aclose())
+        await asyncio.wait([closing], timeout=CLOSE_S)
+        closing.cancel()
+        for task in (delivery.task, closing):
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                log.warning("%s", event("delivery_not_closed", upstream=name, reason=error))
+
+
+def _log_ending(name: str, error: BaseException) -> None:
+    """Say why a pump ended: in a line what the outbox refused, whole what is a bug."""
+    if isinstance(error, OutboxError):
+        log.error("%s", event("delivery_interrupted", upstream=name, reason=error, hint=error.hint))
+    else:
+        log.error("%s", event("delivery_failed", upstream=name), exc_info=error)
 
 
 def _log_alarm(delivery: _Delivery, state: PumpState) -> None:
