@@ -24,6 +24,8 @@ from gateway.web.metrics import CONTENT_TYPE, exposition
 EVENTS_MAX = 1000
 TAIL_CHUNK = 100
 TAILS_MAX = 32
+SEQ_DIGITS_MAX = 18
+"""What is longer is no sequence: SQLite holds 63 bits."""
 _ACTOR = re.compile(r"[\w.@-]{1,63}")
 
 
@@ -68,7 +70,8 @@ class Queries:
         """One event, by id or sequence."""
         require(request, "viewer")
         wanted = request.path_params["id"]
-        entry = await self._report.outbox.entry(int(wanted) if wanted.isascii() and wanted.isdigit() else wanted)
+        is_seq = wanted.isascii() and wanted.isdigit() and len(wanted) <= SEQ_DIGITS_MAX
+        entry = await self._report.outbox.entry(int(wanted) if is_seq else wanted)
         if entry is None:
             raise ApiError(404, "event_unknown", "there is no such event here", hint="it may be past its retention")
         return JSONResponse(as_event(entry))
@@ -120,7 +123,8 @@ class Queries:
     async def one_quarantined(self, request: Request) -> Response:
         """One of them, with its event and what was done about it."""
         require(request, "viewer")
-        case = await self._report.outbox.quarantine_show(request.path_params["upstream"], request.path_params["seq"])
+        seq = number("seq", request.path_params["seq"], 0)
+        case = await self._report.outbox.quarantine_show(request.path_params["upstream"], seq)
         if case is None:
             raise ApiError(404, "not_quarantined", "this event is not in quarantine for that upstream")
         history = [{**asdict(record), "chain": record.chain.hex()} for record in case.history]

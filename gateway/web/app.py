@@ -53,7 +53,7 @@ def build_app(report: Report, policy: Policy, tokens: Tokens) -> ASGIApp:
         Route("/v1/quarantine", queries.quarantine, methods=get),
         Route("/v1/quarantine/{upstream}/retry", queries.retry, methods=post),
         Route("/v1/quarantine/{upstream}/discard", queries.discard, methods=post),
-        Route("/v1/quarantine/{upstream}/{seq:int}", queries.one_quarantined, methods=get),
+        Route("/v1/quarantine/{upstream}/{seq}", queries.one_quarantined, methods=get),
         Route("/v1/scans", ingest.scans, methods=post),
         Route("/v1/readers/{device}/tags", ingest.tags, methods=post),
     ]

@@ -90,6 +90,15 @@ def test_every_metric_is_documented_and_every_documented_one_exists(locked: Gate
     assert CODE[3:] not in body
 
 
+@pytest.mark.parametrize("digits", [19, 20, 5000])
+def test_a_number_that_can_be_no_sequence_is_answered_in_words(digits: int, lab: GatewayProcess) -> None:
+    """SQLite holds 63 bits and Python reads 4300 digits; neither is the business of whoever asks."""
+    number = "9" * digits
+    assert lab.ask("GET", f"/v1/events/{number}").status == 404
+    assert lab.ask("GET", f"/v1/quarantine/centre/{number}").status == 422
+    assert "trace=" not in lab.log()
+
+
 def test_events_are_listed_and_found(lab: GatewayProcess) -> None:
     (event,) = lab.ask("POST", "/v1/scans", scan(device="hh-1")).json["events"]
     found = lab.ask("GET", f"/v1/events/{event}").json
