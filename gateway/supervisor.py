@@ -37,6 +37,8 @@ STABLE_S = 30.0
 """A run that lasted this long was a success: the next loss starts again with the shortest pause."""
 SIGNS = ("connected", "subscribed", "listening")
 """Events by which a driver may say that its link stands; without one it is believed to until it ends."""
+STOP_S = 15.0
+"""How long one driver may take to end before a reload goes on without it."""
 REOPEN_S_MIN = 0.1
 ANNOUNCE_RETRY_S = 5.0
 
@@ -156,6 +158,7 @@ class _Keeper:
         self._availability = Availability(link.hysteresis)
         self._moved = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopping = False
         self.health = LinkHealth(link.device, link.driver, since_ms=home._wall())
         self.driver: Driver | None = None
         self.tried = asyncio.Event()
@@ -169,9 +172,15 @@ class _Keeper:
         ]
 
     async def stop(self) -> None:
+        self._is_stopping = True
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ended, left = await asyncio.wait(self._tasks, timeout=STOP_S)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # looked at, else the loop complains
+        if left:
+            log.error("%s", event("driver_not_stopped", device_id=self._link.device, driver=self._link.driver))
         self._enter("stopped")
 
     async def _keep(self) -> None:
@@ -179,6 +188,8 @@ class _Keeper:
         while True:
             began = self._home._monotonic()
             ending = await self._run_once()
+            if self._is_stopping:
+                return  # it answered its cancellation with an error of its own
             now = self._home._monotonic()
             attempt = 0 if now - began >= STABLE_S else attempt + 1
             pause = self._pause(ending, attempt)

@@ -108,6 +108,49 @@ async def bench() -> AsyncIterator[Bench]:
     await made.supervisor.stop_all()
 
 
+class Grumbler(Script):
+    """Says that its link was lost when it is told to end."""
+
+    async def run(self, emit: Emit) -> None:
+        try:
+            await super().run(emit)
+        except asyncio.CancelledError:
+            raise LinkLost("closed under my feet") from None
+
+
+async def test_a_driver_that_ends_with_an_error_when_told_to_stop_is_not_begun_again(bench: Bench) -> None:
+    """Else a reload or a stop would wait for ever for a driver that runs happily."""
+    driver = Grumbler()
+    bench.start(driver)
+    await held(driver)
+    async with asyncio.timeout(BOUND_S):
+        await bench.supervisor.stop("dock-3")
+    assert driver.runs == 1
+
+
+async def test_a_driver_that_will_not_end_does_not_hold_a_reload_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("gateway.supervisor.STOP_S", 0.01)
+    release = asyncio.Event()
+    began = asyncio.Event()
+
+    async def stubborn(emit: Emit) -> None:
+        began.set()
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    bench.start(Script(stubborn))
+    await began.wait()
+    async with asyncio.timeout(BOUND_S):
+        await bench.supervisor.stop("dock-3")
+    assert "driver_not_stopped" in caplog.text
+    release.set()
+
+
 async def held(*drivers: Script) -> None:
     async with asyncio.timeout(BOUND_S):
         for driver in drivers:
