@@ -7,7 +7,7 @@ PY     := $(VENV)/bin/python
 BIN    := $(VENV)/bin
 
 # Misspelt on purpose, in tests of what the program says about mistakes.
-MISSPELT := listner,reciept,seriel,nmae,adress,flor
+MISSPELT := listner,reciept,recipt,seriel,nmae,adress,flor
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check long format lock bench wheel clean system-packages

@@ -22,6 +22,9 @@ UNNUMBERED_NOTICE = (
     "twice and flagged possible_redelivery"
 )
 
+NEVER_RESENT = ("rfid-reader", "modbus-poller")
+"""Drivers of devices that need no number: a tag read twice is a repeat read, and a counter is read, not sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class AlarmStatus:
@@ -303,7 +306,8 @@ def alarms_of(
 def notices_of(configured: tuple[str, ...], devices: tuple[DeviceStatus, ...], clock: str) -> tuple[str, ...]:
     """Return what should be known and is no trouble."""
     found = list(configured)
-    unnumbered = sorted(device.id for device in devices if device.numbered is False and device.driver != "rfid-reader")
+    senders = [device for device in devices if device.driver not in NEVER_RESENT]
+    unnumbered = sorted(device.id for device in senders if device.numbered is False)
     if unnumbered:
         names = ", ".join(unnumbered[:20]) + (" and more" if len(unnumbered) > 20 else "")
         found.append(f"{names}: {UNNUMBERED_NOTICE}")

@@ -7,6 +7,7 @@ is imported inside the commands, so that `dockline --help` costs no more than it
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
@@ -34,6 +35,23 @@ EPILOG = (
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"dockline {version('dockline')}")
+        raise typer.Exit
+
+
+def _program(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take what stands before the command."""
+
+
 def build_app() -> typer.Typer:
     """Return the program."""
     app = typer.Typer(
@@ -45,6 +63,7 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
+    app.callback()(_program)
     for name, module in COMMANDS:
         app.command(name)(getattr(import_module(module), name))
     for name, module, text in GROUPS:

@@ -7,6 +7,7 @@ The codes are those of sysexits.h.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -17,6 +18,7 @@ EXIT_NOT_AS_HOPED = 1
 EXIT_USAGE = 64
 EXIT_NO_DAEMON = 69
 EXIT_FAULT = 70
+EXIT_DISK = 74
 EXIT_NOT_ALLOWED = 77
 EXIT_CONFIG = 78
 EXIT_INTERRUPTED = 130
@@ -53,11 +55,24 @@ def run_command(arguments: Sequence[str]) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output left (`| head`): not worth a word, and Python must not try to flush again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_output()
         return 0
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        say(f"{what}{error.strerror or error}")
+        _silence_output()
+        return EXIT_NOT_ALLOWED if isinstance(error, PermissionError) else EXIT_DISK
     except Exception as bug:  # noqa: BLE001 - an operator sees a sentence, never a traceback
         say(f"Something went wrong that nobody foresaw ({type(bug).__name__}).", f"report it with {keep_trace()}")
         return EXIT_FAULT
+
+
+def _silence_output() -> None:
+    """Let nothing more be written to standard output, not even what is buffered, which Python would try as it ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(message: str, hint: str | None = None) -> None:

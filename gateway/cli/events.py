@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.errors import Failure
+from gateway.cli.errors import EXIT_USAGE, Failure
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LimitOption, TokenOption
 
 if TYPE_CHECKING:
     from gateway.cli.client import Site
 
 app = typer.Typer()
+WHAT_CHARACTERS_MAX = 100
 
 TypeOption = Annotated[str | None, typer.Option("--type", help="receipt, pick, observation, ...")]
 StationOption = Annotated[str | None, typer.Option(help="Only of this station.")]
@@ -34,6 +35,7 @@ def list_events(
     from gateway.cli.client import NoDaemon, Site
     from gateway.cli.show import print_json, print_table
 
+    _check_type(event_type)
     site = Site(config, token_file)
     try:
         found = site.get("/v1/events", type=event_type, station=station, device=device, limit=limit)["events"]
@@ -43,6 +45,18 @@ def list_events(
         print_json(found)
         return
     print_table("Events", _HEADS, [_row(one) for one in found])
+
+
+def _check_type(wanted: str | None) -> None:
+    """A mistyped type would find nothing, which looks like an answer."""
+    if wanted is None:
+        return
+    from gateway.events.model import DATA
+    from gateway.settings.problem import did_you_mean
+
+    if wanted.removeprefix("dockline.").removesuffix(".v1") not in DATA:
+        hint = did_you_mean(wanted, DATA) or f"one of {', '.join(DATA)}"
+        raise Failure(f'There is no event type "{wanted}".', hint=hint, code=EXIT_USAGE)
 
 
 def _events_offline(site: Site, kind: str | None, station: str | None, device: str | None, limit: int) -> list[Any]:
@@ -127,9 +141,15 @@ def _what(data: dict[str, Any]) -> str:
     for key in ("sscc", "gtin", "sku", "epc", "code"):
         if item.get(key):
             quantity = (data.get("quantity") or {}).get("value")
-            return f"{item[key]} x {quantity}" if quantity else str(item[key])
+            code = _short(str(item[key]))
+            return f"{code} x {quantity}" if quantity else code
     measurement = data.get("measurement") or {}
     if measurement:
         return f"{measurement.get('name')} {measurement.get('value')}"
     state, reason = data.get("state"), data.get("reason")
-    return " ".join(str(part) for part in (state, reason) if part)
+    return _short(" ".join(str(part) for part in (state, reason) if part))
+
+
+def _short(text: str) -> str:
+    """Return the beginning of a text; `events show` has all of it."""
+    return text if len(text) <= WHAT_CHARACTERS_MAX else text[:WHAT_CHARACTERS_MAX] + "..."

@@ -9,6 +9,8 @@ from typing import Any
 
 from gateway.log import escape
 
+SHORT_CELL_CHARACTERS = 15
+
 
 def print_json(value: Any) -> None:
     """Print JSON; ASCII only, so no terminal is told anything."""
@@ -21,15 +23,25 @@ def print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[object
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for head in heads:
-        table.add_column(Text(head), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(plain(cell)) for cell in row))
     console = Console()
     if not console.is_terminal:
         # A file or a pipe has no edge to fold lines at.
         console = Console(width=200)
+    cells = [[plain(cell) for cell in row] for row in rows]
+    if not cells:
+        console.print(Text(f"{title}: none"))
+        return
+    if len(heads) > 2 and sum(len(head) + 2 for head in heads) - 2 > console.width:
+        # Heads that do not fit stand below each other, and what they head beside them.
+        cells = [[head, *(row[index] for row in cells)] for index, head in enumerate(heads)]
+        heads, cells = cells[0], cells[1:]
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for index, head in enumerate(heads):
+        # Short columns are kept whole, so that what must be folded is what is long.
+        is_short = max(len(head), *(len(row[index]) for row in cells)) <= SHORT_CELL_CHARACTERS
+        table.add_column(Text(head), overflow="fold", no_wrap=is_short)
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
     console.print(table)
 
 
@@ -38,7 +50,13 @@ def print_line(text: str, style: str = "") -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console().print(Text(text, style=style), soft_wrap=True)
+    console = Console()
+    console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
+
+
+def counted(number: int, thing: str) -> str:
+    """Return "1 reading", "2 readings"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def plain(value: object) -> str:

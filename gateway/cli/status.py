@@ -101,12 +101,10 @@ def _span(hours: float) -> str:
 
 
 def _print_knocking(found: dict[str, Any]) -> None:
-    from gateway.cli.show import clock, plain, print_line
+    from gateway.cli.show import clock, counted, plain, print_line
 
     for one in found["knocking"]:
-        print_line(
-            f"KNOCKING {plain(one['device'])}: {one['readings']} readings refused, last {clock(one['last_ms'])}",
-            "yellow",
-        )
+        times = counted(one["readings"], "reading")
+        print_line(f"KNOCKING {plain(one['device'])}: {times} refused, last {clock(one['last_ms'])}", "yellow")
         if one["admit"]:
             print_line("  these lines would admit it:\n    " + one["admit"].strip().replace("\n", "\n    "))

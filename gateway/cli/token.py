@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.errors import Failure
+from gateway.cli.errors import EXIT_USAGE, Failure
 
 
 def token(
@@ -23,12 +23,14 @@ def token(
 
     wanted = next((one for one in ROLES if one == role), None)
     if wanted is None:
-        raise Failure(f'"{role}" is no role', hint=f"one of {', '.join(ROLES)}")
+        raise Failure(f'"{role}" is no role', hint=f"one of {', '.join(ROLES)}", code=EXIT_USAGE)
     secret, digest = new_token()
     try:
         entry = TokenEntry(name=name, sha256=digest, role=wanted, device=(device or name) if role == "device" else None)
     except ValidationError as error:
-        raise Failure(str(error.errors()[0]["msg"])) from None
+        raise Failure(error.errors()[0]["msg"].removeprefix("Value error, "), code=EXIT_USAGE) from None
+    if device is not None and wanted != "device":
+        raise Failure(f'a token of role "{wanted}" speaks for no device', hint="leave --device out", code=EXIT_USAGE)
     lines = ["[[token]]", f'name = "{entry.name}"', f'sha256 = "{entry.sha256}"', f'role = "{entry.role}"']
     if entry.device is not None:
         lines.append(f'device = "{entry.device}"')

@@ -5,12 +5,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 from daemon_process import CONFIG, ROOT, GatewayProcess, command, gateway, until
+
+from gateway.cli.show import print_table
 
 CODE = "]C10109521234543213"
 
@@ -273,7 +276,7 @@ def test_a_token_made_here_is_taken_by_the_api(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [["x", "--role", "boss"], ["A B"], ["x" * 100]])
 def test_a_token_that_makes_no_sense_is_refused(words: list[str]) -> None:
     done = command("token", *words)
-    assert done.returncode == 1
+    assert done.returncode == 64
     assert "Traceback" not in done.stderr
 
 
@@ -305,3 +308,66 @@ def test_a_fault_of_the_program_is_one_sentence_and_70(tmp_path: Path) -> None:
     (trace,) = tmp_path.glob("dockline-trace-*.txt")
     assert str(trace) in done.stderr
     assert "planted" in trace.read_text()
+
+
+def test_the_version_is_told() -> None:
+    done = command("--version")
+    assert (done.returncode, done.stdout) == (0, f"dockline {version('dockline')}\n")
+
+
+def test_a_full_disk_under_the_output_is_74_and_no_mystery() -> None:
+    """`dockline schema config > file` on a full disk."""
+    for words in (["schema", "config"], ["schema"]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "gateway", *words],
+                cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+            )  # fmt: skip
+        assert done.returncode == 74
+        assert done.stderr == "No space left on device\n"
+
+
+def test_a_file_that_an_option_names_and_is_not_there_is_named(tmp_path: Path) -> None:
+    done = command("simulate", "handheld", "hh-1", "--site", "dc07", "--password-file", str(tmp_path / "absent"))
+    assert done.returncode == 74
+    assert done.stderr == f"{tmp_path / 'absent'}: No such file or directory\n"
+
+
+def test_a_mistyped_event_type_is_no_answer(stopped: GatewayProcess) -> None:
+    done = stopped.command("events", "list", "--type", "recipt")
+    assert (done.returncode, 'did you mean "receipt"?' in done.stderr) == (64, True)
+    for good in ("receipt", "dockline.receipt.v1"):
+        done = stopped.command("events", "list", "--type", good)
+        assert (done.returncode, done.stdout) == (0, "Events: none\n")
+
+
+def test_a_token_without_a_device_takes_none() -> None:
+    done = command("token", "joe", "--role", "viewer", "--device", "hh-1")
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "leave --device out" in done.stderr
+
+
+def test_a_table_is_legible_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Heads folded in the middle of a word (`accepte d`) are read by nobody."""
+    from rich import console
+
+    monkeypatch.setattr(console.Console, "is_terminal", True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    heads = (
+        "upstream",
+        "health",
+        "accepted",
+        "delivered",
+        "pending",
+        "quarantined",
+        "discarded",
+        "skipped",
+        "imbalance",
+    )
+    print_table("Deliveries", heads, [("centre", "unavailable", 12, 10, 2, 0, 0, 0, 0)])
+    shown = capsys.readouterr().out
+    assert all(head in shown for head in (*heads, "unavailable"))
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    print_table("Events", ("seq", "type", "what"), [(1, "receipt", "x" * 200)])
+    assert "receipt" in capsys.readouterr().out
