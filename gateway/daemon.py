@@ -280,8 +280,17 @@ class Daemon:
     # -- the configuration, applied
 
     def recall(self, key: str) -> bytes | None:
-        """Return the committed value of a state row; a driver asks when it opens its link."""
-        return next((row.value for row in self.outbox.states(key) if row.key == key), None)
+        """Return the committed value of a state row; a driver asks when it opens its link.
+
+        Raises StorageUnavailable while a newer value is on its way to disk: its predecessor may have been stopped in
+        the middle of a commit, and who begins from the value before that counts the same parts again.
+        """
+        if self.intake.is_writing(key):
+            raise StorageUnavailable("the last value of this device is still being written", hint="the disk is slow")
+        try:
+            return next((row.value for row in self.outbox.states(key) if row.key == key), None)
+        except OutboxError as error:
+            raise StorageUnavailable(str(error), hint=error.hint) from error
 
     async def _apply_links(self, settings: Settings) -> None:
         """Return when exactly the wanted drivers run; those whose settings are unchanged are not touched."""

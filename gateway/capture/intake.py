@@ -146,6 +146,10 @@ class Intake:
         await self._commits(step)
         return draft.id
 
+    def is_writing(self, state_key: str) -> bool:
+        """Return whether a reading's state row of that key is on its way to disk."""
+        return any(state_key in step.state for step in self._steps)
+
     def counts(self) -> IntakeCounts:
         """Return what was taken since start, for metrics."""
         return self._tally.counts(self._knocking.unlisted, sum(cycle.forced_out for cycle in self._cycles.values()))
@@ -297,7 +301,7 @@ class Intake:
         """Hand the step to the outbox and publish its effects; raise OutboxError with nothing published."""
         state = [StateRow(key, value) for key, value in step.state.items()]
         if step.sessions:
-            state += session_rows(step.sessions, wall_ms)
+            state += session_rows(step.sessions, self._vouched(wall_ms))
         if step.last:
             state += [StateRow(LAST_PREFIX + slot, mark) for slot, mark in step.last.items()]
         for cycle in step.cycles:
@@ -364,10 +368,13 @@ class Intake:
         now, wall_ms = self._monotonic(), self._wall()
         failed_commits = self._outbox.failed_commits
         sessions, last = self._outbox.states(SESSION_PREFIX), self._outbox.states(LAST_PREFIX)
-        self._book.load(sessions, self._idle_s, now, wall_ms)
+        self._book.load(sessions, self._idle_s, now, self._vouched(wall_ms))
         self._last = {row.key.removeprefix(LAST_PREFIX): row.value for row in last if row.value is not None}
         # Not before: what could not be read has to be read by the next take.
         self._failed_commits, self._is_stale = failed_commits, False
+
+    def _vouched(self, wall_ms: int) -> int | None:
+        return wall_ms if self._clock_quality() == "synchronised" else None
 
     def _idle_s(self, session_key: str) -> float | None:
         station = self._stations.get(session_key.partition("/")[0])

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 from daemon_texts import SMALLEST
 
+from buffer import StateRow
 from buffer.errors import CommitUnknown
-from drivers import Emit
+from drivers import Emit, Reading, StorageUnavailable
 from gateway import daemon as module
 from gateway.daemon import EXIT_IO, EXIT_OK, Daemon
 from gateway.health import Hysteresis
@@ -174,6 +176,37 @@ async def test_device_events_are_stored_like_any_other(house: House) -> None:
         await house.daemon.outbox.appended(0)
     (entry,) = (await house.daemon.outbox.head("centre", after=0, count_max=10, bytes_max=1 << 20))[:1]
     assert entry.type == "dockline.device.v1"
+
+
+async def test_a_counter_value_on_its_way_to_disk_is_not_recalled_yet(house: House) -> None:
+    """A reload replaces a poller whose last count hangs in a slow disk: its successor must not begin from the value
+    before that and count the same parts again. It waits for the disk like any driver."""
+    await house.start()
+    disk = threading.Event()
+    house.pools[0].submit(disk.wait)
+    row = Reading("dock-3-scanner", "baseline", b"", state_key="modbus/plc/parts", state=b"110")
+    taking = asyncio.create_task(house.daemon.intake.take([row]))
+    try:
+        await asyncio.sleep(0)
+        with pytest.raises(StorageUnavailable):
+            house.daemon.recall("modbus/plc/parts")
+        assert house.daemon.recall("modbus/plc/others") is None
+    finally:
+        disk.set()
+    await taking
+    assert house.daemon.recall("modbus/plc/parts") == b"110"
+
+
+async def test_rows_that_cannot_be_read_are_the_storage_and_no_bug_of_the_driver(house: House) -> None:
+    await house.start()
+
+    def broken(prefix: str = "") -> list[StateRow]:
+        raise CommitUnknown(f"{prefix} cannot be read", hint="see the kernel log")
+
+    house.daemon.outbox.states = broken  # type: ignore[method-assign]
+    with pytest.raises(StorageUnavailable) as caught:
+        house.daemon.recall("modbus/plc/parts")
+    assert caught.value.hint == "see the kernel log"
 
 
 async def test_a_reload_in_the_middle_of_a_stop_is_not_begun(house: House) -> None:
