@@ -228,13 +228,22 @@ class Outbox:
         return read.entries
 
     async def settle(
-        self, upstream: str, *, through: int, rejected: Sequence[tuple[int, str]] = (), owner: str = ""
+        self,
+        upstream: str,
+        *,
+        through: int,
+        rejected: Sequence[tuple[int, str]] = (),
+        owner: str = "",
+        patience_s: float = 0.0,
     ) -> None:
         """Move the cursor to `through` and put `rejected` (seq, reason) in quarantine, in one transaction.
 
+        `patience_s` is how long that may wait for a commit that is made anyway; nothing is lost by a late cursor, some
+        events would be delivered again.
         Raises UpstreamUnknown, ValueError for a position behind the cursor or past the head.
         """
-        await self._write(delivery.settle, upstream, through=through, rejected=rejected, owner=owner)
+        work = partial(delivery.settle, upstream=upstream, through=through, rejected=rejected, owner=owner)
+        await self._submit(work, patience_s=patience_s)
 
     async def rewind(self, upstream: str, *, to: int, actor: str, reason: str) -> int:
         """Move the cursor back as far as entries are kept; audited. Returns the new position."""
@@ -317,8 +326,11 @@ class Outbox:
         return await self._read(self._opened.reader.census, upstream, fresh=fresh)
 
     async def head_of_chain(self) -> ChainHead:
-        """Return the newest link of the journal."""
-        return await self._read(self._opened.reader.head_of_chain)
+        """Return the newest link of the journal that is on disk."""
+        if self._closed:
+            raise OutboxClosed
+        seq, chain = self._opened.writer.committed_head
+        return ChainHead(self.source, seq, chain.hex())
 
     async def verify(self) -> Verification:
         """Prove the whole journal, on a connection of its own: minutes on a large outbox."""
@@ -351,11 +363,11 @@ class Outbox:
     async def _write(self, run: Callable[..., T], *arguments: Any, **options: Any) -> T:
         return await self._submit(lambda writer: run(writer, *arguments, **options))
 
-    async def _submit(self, run: Callable[[Writer], T]) -> T:
+    async def _submit(self, run: Callable[[Writer], T], *, patience_s: float = 0.0) -> T:
         if self._closed:
             raise OutboxClosed
         # Shielded: whoever stops waiting for a settle must not be able to stop the settle.
-        result: T = await asyncio.shield(self._group.submit(run))
+        result: T = await asyncio.shield(self._group.submit(run, patience_s=patience_s))
         return result
 
     async def _read(self, run: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
