@@ -2,7 +2,9 @@
 
 Appends and jobs queue in the order of the calls. The writer thread takes everything that queued during its last commit,
 commits it, and reports to the event loop once (`call_soon_threadsafe`), where all futures of the commit are resolved
-together. There is no timer unless a linger is asked for: one turn of the event loop gathers what is ready together.
+together. A lone list is committed at once; lists that follow each other closely share a commit, because waking the
+writer costs more than writing (`commit_linger_s` is the shortest time between the starts of two small commits). A job
+may say how long it can wait for company: a settle that rides with the next scan needs no flush of its own.
 
 When a commit fails, the writer stops until the event loop has heard of it. There, in one step, everything queued behind
 it fails too and `failures` grows: whoever built its drafts on state of the failed commit must reload before the next
@@ -24,6 +26,9 @@ from buffer.entry import Draft, Redelivery, StateRow
 from buffer.errors import CommitUnknown, DraftRefused, OutboxError, OutboxFull
 from buffer.limits import ENTRY_OVERHEAD_BYTES, Limits
 from buffer.writer import Append, Item, Job, Outcome, Writer
+
+LINGER_ENTRIES_MAX = 64
+"""With this many entries waiting a commit is worth its flush: nothing lingers."""
 
 
 class GroupCommit:
@@ -53,7 +58,10 @@ class GroupCommit:
         self._queued_entries = 0
         self._queued_bytes = 0
         self._busy = False
-        self._kicked = False
+        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._timer_at = 0.0
+        self._last_start = -1.0
+        self._has_written = False
         self.fatal: OutboxError | None = None
         self.failures = 0
         """How many commits failed; grows before the futures of the failed commit are resolved."""
@@ -74,11 +82,16 @@ class GroupCommit:
         self._put(Append(drafts, state, redeliveries, future, size), entries, size)
         return future
 
-    def submit(self, run: Callable[[Writer], Any], *, writes: bool = True) -> asyncio.Future[Any]:
-        """Queue a job behind everything queued so far; the future has its result after its commit."""
+    def submit(
+        self, run: Callable[[Writer], Any], *, writes: bool = True, patience_s: float = 0.0
+    ) -> asyncio.Future[Any]:
+        """Queue a job behind everything queued so far; the future has its result after its commit.
+
+        `patience_s` is how long it may wait for an append to share a commit with.
+        """
         self.require_known()
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._put(Job(run, future, writes), 0, 0)
+        self._put(Job(run, future, writes), 0, 0, patience_s)
         return future
 
     def require_known(self) -> None:
@@ -95,23 +108,38 @@ class GroupCommit:
         """Return when everything queued so far is settled. Raises CommitUnknown."""
         await self.submit(Writer.check, writes=False)
 
-    def _put(self, item: Item, entries: int, size: int) -> None:
+    def _put(self, item: Item, entries: int, size: int, patience_s: float = 0.0) -> None:
         with self._lock:
             self._queue.append(item)
             self._queued_entries += entries
             self._queued_bytes += size
-            kick = not (self._busy or self._kicked)
-        if kick:
-            self._kicked = True
-            if self._limits.commit_linger_s > 0:
-                self._loop.call_later(self._limits.commit_linger_s, self._kick)
-            else:
-                self._loop.call_soon(self._kick)
+            is_busy = self._busy
+        if not is_busy:
+            self._kick_within(patience_s)
+
+    def _kick_within(self, patience_s: float) -> None:
+        """Have the writer started after the linger, or after `patience_s` when that is longer."""
+        now = self._loop.time()
+        wait_s = max(self._last_start + self._limits.commit_linger_s - now, patience_s)
+        if self._queued_entries >= LINGER_ENTRIES_MAX:
+            wait_s = 0.0
+        if self._timer is not None:
+            if self._timer_at <= now + wait_s:
+                return
+            self._timer.cancel()
+        self._timer_at = now + max(wait_s, 0.0)
+        if wait_s > 0:
+            self._timer = self._loop.call_later(wait_s, self._kick)
+        else:
+            self._timer = self._loop.call_soon(self._kick)
 
     def _kick(self) -> None:
+        self._timer = None
         with self._lock:
-            self._kicked = False
+            if self._busy or not self._queue:
+                return
             self._busy = True
+        self._last_start = self._loop.time()
         self._start(self._write)
 
     def _start(self, work: Callable[[], None]) -> None:
@@ -126,7 +154,7 @@ class GroupCommit:
             self._loop.call_soon_threadsafe(self._failed, self._writing, unknown)
 
     def _write(self) -> None:
-        """Commit group after group until nothing is queued. The writer thread."""
+        """Commit what is queued, and group after group while many wait. The writer thread."""
         while items := self._take():
             self._writing = items
             try:
@@ -135,6 +163,7 @@ class GroupCommit:
                 self._loop.call_soon_threadsafe(self._failed, items, error)
                 return
             self._writing = []
+            self._has_written = True
             self._loop.call_soon_threadsafe(self._settled, outcomes)
             try:
                 self._writer.checkpoint_if_due()
@@ -146,7 +175,12 @@ class GroupCommit:
         with self._lock:
             queue = self._queue
             if not queue:
-                self._busy = False
+                self._busy = self._has_written = False
+                return []
+            if self._has_written and self._queued_entries < LINGER_ENTRIES_MAX and self._limits.commit_linger_s > 0:
+                # A few stragglers: the event loop starts the next commit when it is due.
+                self._busy = self._has_written = False
+                self._loop.call_soon_threadsafe(self._kick_within, 0.0)
                 return []
             if self._queued_entries <= self._limits.commit_entries_max:
                 self._queue = []

@@ -52,7 +52,7 @@ class Limits:
     queue_bytes_max: int = 64 * MIB
     """Bytes waiting for the writer; more are refused."""
     commit_linger_s: float = 0.0
-    """How long the writer waits for company before a commit; 0 commits what queued during the last commit."""
+    """Shortest time between the starts of two small commits; 0 commits what queued during the last commit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,8 @@ class Writer:
         self.wall = wall
         self.ledger: Ledger = read_ledger(connection)
         """Where the transaction in progress is; the writer thread only."""
-        self.committed_seq = self.ledger.head_seq
-        """The newest seq on disk; any thread may read it."""
+        self.committed_head = (self.ledger.head_seq, self.ledger.head_chain)
+        """The newest seq on disk and its chain; replaced as one, so any thread may read it."""
         self.retention_due = True
         """Set when something changed that may let entries leave (a settle, pressure)."""
         self._path = path
@@ -113,6 +113,11 @@ class Writer:
         self._measured_ms = 0
         self._skipping: frozenset[str] = frozenset()
         self.measure()
+
+    @property
+    def committed_seq(self) -> int:
+        """The newest seq on disk."""
+        return self.committed_head[0]
 
     def commit(self, items: Sequence[Item]) -> list[Outcome]:
         """Do all of it in one transaction and return when it is on disk.
@@ -135,7 +140,7 @@ class Writer:
             self._undo(error)
         self._wal_bytes += COMMIT_BYTES + sum(item.size_bytes for item in items if isinstance(item, Append))
         self._presence.check()
-        self.committed_seq = self.ledger.head_seq
+        self.committed_head = (self.ledger.head_seq, self.ledger.head_chain)
         self._measure_if_due()
         return outcomes
 
@@ -168,7 +173,7 @@ class Writer:
         execute = self.connection.execute
         try:
             self.ledger = read_ledger(self.connection)
-            self.committed_seq = self.ledger.head_seq
+            self.committed_head = (self.ledger.head_seq, self.ledger.head_chain)
             (pages,) = execute("PRAGMA page_count").fetchone()
             (free_pages,) = execute("PRAGMA freelist_count").fetchone()
             (page_bytes,) = execute("PRAGMA page_size").fetchone()

@@ -41,9 +41,15 @@ class OutboxPort(Protocol):
         """Return the next entries behind `after`, in order, digest checked; empty when there are none."""
 
     async def settle(
-        self, upstream: str, *, through: int, rejected: Sequence[tuple[int, str]] = (), owner: str = ""
+        self,
+        upstream: str,
+        *,
+        through: int,
+        rejected: Sequence[tuple[int, str]] = (),
+        owner: str = "",
+        patience_s: float = 0.0,
     ) -> None:
-        """Move the cursor and quarantine what was rejected, in one commit."""
+        """Move the cursor and quarantine what was rejected, in one commit, which may wait for company that long."""
 
     async def retries(self, upstream: str, *, count_max: int) -> list[Entry]:
         """Return quarantined entries that a person wants tried again."""

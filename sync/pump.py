@@ -275,7 +275,12 @@ class Pump:
             )
 
     async def _settle(self, through: int, rejected: Sequence[tuple[int, str]]) -> None:
-        await self._record(lambda: self._outbox.settle(self._name, through=through, rejected=rejected))
+        # With a backlog every moment counts; in a trickle the next request is not due before the linger is over, so
+        # the cursor can wait that long for a commit that a scan pays for anyway.
+        patience_s = 0.0 if self._has_more or rejected else self._settings.linger_s
+        await self._record(
+            lambda: self._outbox.settle(self._name, through=through, rejected=rejected, patience_s=patience_s)
+        )
         self._position = through
         for seq, reason in rejected:
             _log.warning("entry_quarantined upstream=%s seq=%d reason=%r", self._name, seq, reason)

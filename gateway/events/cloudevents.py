@@ -20,6 +20,7 @@ import json.encoder
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from gateway.events.model import event_type, schema_urn
@@ -42,7 +43,13 @@ def part(name: str, text: str) -> str:
 def instant(ms: int) -> str:
     """Return milliseconds since 1970 UTC as RFC 3339."""
     seconds, rest = divmod(ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(seconds: int) -> str:
+    """Kept, because many scans share a second and formatting one costs as much as the rest of the envelope."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 class EventIds:

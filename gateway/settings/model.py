@@ -149,9 +149,9 @@ class StorageSettings(Section):
     """Cap on the size of the outbox, in bytes; at the cap new scans are refused, nothing is dropped."""
     reserve_bytes: Annotated[int, Field(ge=0)] = 256 * 1024**2
     """Free disk space, in bytes, below which new scans are refused, so that what was accepted can still drain."""
-    commit_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """How long a commit waits for company, in seconds. 0: what queued during one commit goes into the next. More saves
-    flushes on a slow disk and delays every acknowledgement by as much."""
+    commit_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.002
+    """Shortest time between the starts of two small commits, in seconds. A lone scan is committed at once; scans that
+    follow each other closely share a commit. More saves processor time and flushes, and delays acknowledgements."""
 
 
 class LimitsSettings(Section):

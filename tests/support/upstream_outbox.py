@@ -59,7 +59,13 @@ class FakeOutbox:
         return found[:count_max]
 
     async def settle(
-        self, upstream: str, *, through: int, rejected: Sequence[tuple[int, str]] = (), owner: str = ""
+        self,
+        upstream: str,
+        *,
+        through: int,
+        rejected: Sequence[tuple[int, str]] = (),
+        owner: str = "",
+        patience_s: float = 0.0,
     ) -> None:
         if self.refuse_settles:
             self.refuse_settles -= 1

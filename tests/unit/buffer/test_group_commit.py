@@ -9,6 +9,7 @@ import pytest
 from outbox_rig import Rig, draft, drafts, fail_disk, pages_left, redelivery, sqlite_error, state, writer_of
 
 from buffer import CommitUnknown, Draft, DraftRefused, Limits, Outbox, OutboxFull
+from buffer.group_commit import LINGER_ENTRIES_MAX
 
 
 async def opened(rig: Rig, **limits: float) -> Outbox:
@@ -266,3 +267,43 @@ async def test_a_close_that_cannot_drain_keeps_the_lock(rig: Rig) -> None:
     gate.set()
     await blocked
     rig.executor.submit(writer_of(outbox).connection.close).result(10)
+
+
+async def test_a_lone_list_is_not_kept_waiting(rig: Rig) -> None:
+    """A scan after a quiet spell is answered at once, however long closely following scans may wait."""
+    outbox = await opened(rig, commit_linger_s=1.0)
+    outbox._group._last_start -= 3600
+    async with asyncio.timeout(0.9):
+        await outbox.append([draft(1)])
+    await outbox.close(5)
+
+
+async def test_many_waiting_lists_do_not_linger(rig: Rig) -> None:
+    """A burst is limited by the disk, not by a timer."""
+    outbox = await opened(rig, commit_linger_s=1.0)
+    await outbox.append([draft(1)])
+    async with asyncio.timeout(0.9):
+        await asyncio.gather(*(outbox.append([draft(number)]) for number in range(2, 2 + LINGER_ENTRIES_MAX)))
+    await outbox.close(5)
+
+
+async def test_a_patient_settle_rides_with_the_next_scan(rig: Rig) -> None:
+    """Forty requests a second must not cost forty flushes of their own."""
+    outbox = await opened(rig)
+    await outbox.append([draft(1)])
+    disk = fail_disk(outbox)
+    settle = asyncio.ensure_future(outbox.settle("centre", through=1, patience_s=3600.0))
+    await asyncio.sleep(0)
+    await outbox.append([draft(2)])
+    await settle
+    assert disk.statements.count("COMMIT") == 1
+    assert await outbox.cursor("centre") == 1
+    await outbox.close(5)
+
+
+async def test_a_patient_settle_does_not_wait_for_ever(rig: Rig) -> None:
+    outbox = await opened(rig)
+    await outbox.append([draft(1)])
+    async with asyncio.timeout(5):
+        await outbox.settle("centre", through=1, patience_s=0.01)
+    await outbox.close(5)

@@ -76,7 +76,7 @@ async def test_the_judge_sees_a_cursor_that_moves_before_the_answer(monkeypatch:
             self.at = found[-1].seq
         return found
 
-    async def settle(self: FakeOutbox, upstream: str, *, through: int, rejected: object = (), owner: str = "") -> None:
+    async def settle(self: FakeOutbox, upstream: str, *, through: int, rejected: object = (), **_: object) -> None:
         self.at = max(self.at, through)
         self.quarantine.update(rejected)  # type: ignore[call-overload]
 
