@@ -29,3 +29,8 @@ class ClockMonitor:
             self._ask_at = now + ASK_EVERY_S
             self._quality = "synchronised" if self._is_synchronised() else "unsynchronised"
         return self._quality
+
+
+def vouched(wall_ms: int, quality: ClockQuality) -> int | None:
+    """Return the time, or None while nobody vouches for the wall clock: nothing may then be concluded from it."""
+    return wall_ms if quality == "synchronised" else None

@@ -30,6 +30,7 @@ from buffer.entry import Draft, Redelivery, StateRow
 from buffer.errors import OutboxError
 from drivers.contract import StorageUnavailable
 from drivers.reading import Reading, Remark, Verdict
+from gateway.capture.clock_quality import vouched
 from gateway.capture.event_cycle import EventCycle, Seal, device_seconds
 from gateway.capture.intake_counts import IntakeCounts, Tally
 from gateway.capture.knocking import Knock, KnockingRegister
@@ -222,8 +223,7 @@ class Intake:
         is_repeat = reading.may_repeat and mark == last
         verdict = self._store(route, reading, step, at, now, is_repeat=is_repeat, reused=False)
         step.last[slot] = mark
-        if is_repeat:
-            self._tally.possible_redeliveries += 1
+        self._tally.possible_redeliveries += is_repeat
         return verdict
 
     def _store(
@@ -301,7 +301,7 @@ class Intake:
         """Hand the step to the outbox and publish its effects; raise OutboxError with nothing published."""
         state = [StateRow(key, value) for key, value in step.state.items()]
         if step.sessions:
-            state += session_rows(step.sessions, self._vouched(wall_ms))
+            state += session_rows(step.sessions, vouched(wall_ms, self._clock_quality()))
         if step.last:
             state += [StateRow(LAST_PREFIX + slot, mark) for slot, mark in step.last.items()]
         for cycle in step.cycles:
@@ -365,16 +365,13 @@ class Intake:
         self._load()
 
     def _load(self) -> None:
-        now, wall_ms = self._monotonic(), self._wall()
+        now, wall_ms = self._monotonic(), vouched(self._wall(), self._clock_quality())
         failed_commits = self._outbox.failed_commits
         sessions, last = self._outbox.states(SESSION_PREFIX), self._outbox.states(LAST_PREFIX)
-        self._book.load(sessions, self._idle_s, now, self._vouched(wall_ms))
+        self._book.load(sessions, self._idle_s, now, wall_ms)
         self._last = {row.key.removeprefix(LAST_PREFIX): row.value for row in last if row.value is not None}
         # Not before: what could not be read has to be read by the next take.
         self._failed_commits, self._is_stale = failed_commits, False
-
-    def _vouched(self, wall_ms: int) -> int | None:
-        return wall_ms if self._clock_quality() == "synchronised" else None
 
     def _idle_s(self, session_key: str) -> float | None:
         station = self._stations.get(session_key.partition("/")[0])

@@ -41,9 +41,16 @@ class SessionBook:
             self._written[key] = self._used[key] = now
             self._sessions[key] = session
 
-    def load(self, rows: Iterable[StateRow], idle_s: Callable[[str], float | None], now: float, wall_ms: int) -> None:
+    def load(
+        self,
+        rows: Iterable[StateRow],
+        idle_s: Callable[[str], float | None],
+        now: float,
+        wall_ms: int | None,
+    ) -> None:
         """Replace everything by the committed rows. `idle_s` gives the idle time of a key, None when its station is
-        gone. A row of another form counts as an empty session: the next document label sets it again."""
+        gone; `wall_ms` is None while nobody vouches for the clock. How long a session was idle that this run has used
+        is known without it. A row of another form counts as an empty session: the next document label sets it again."""
         used = self._used
         self._sessions, self._used, self._written = {}, {}, {}
         for row in rows:
@@ -52,15 +59,15 @@ class SessionBook:
             if idle is None or row.value is None:
                 continue
             try:
-                session = decode_session(row.value, wall_ms, idle)
+                session = decode_session(row.value, None if key in used else wall_ms, idle)
             except ValueError:
                 continue
             self._sessions[key] = session
             self._used[key] = used.get(key, now)
 
 
-def session_rows(changes: Mapping[str, Session], wall_ms: int) -> list[StateRow]:
-    """Return the rows that commit what a take changed; an empty session has none."""
+def session_rows(changes: Mapping[str, Session], wall_ms: int | None) -> list[StateRow]:
+    """Return the rows that commit what a take changed; an empty session has none. `wall_ms` as for `load`."""
     return [
         StateRow(STATE_PREFIX + key, None if session == EMPTY else encode_session(session, wall_ms))
         for key, session in changes.items()

@@ -112,19 +112,25 @@ def _commanded(session: Session, words: str) -> Session:
     raise CommandUnknown(f'"{words[:40]}" is not a command')
 
 
-def encode_session(session: Session, used_at_ms: int) -> bytes:
-    """Return the session as the value of its row; `used_at_ms` is the wall clock, for `decode_session` alone."""
+def encode_session(session: Session, used_at_ms: int | None) -> bytes:
+    """Return the session as the value of its row; `used_at_ms` is the wall clock, for `decode_session` alone; None
+    while nobody vouches for it."""
     fields = {key: value for key, value in asdict(session).items() if value}
     return json.dumps({**fields, "used_at": used_at_ms}, separators=(",", ":")).encode()
 
 
-def decode_session(value: bytes, wall_ms: int, idle_s: float) -> Session:
-    """Return the session of a row, empty when it was idle too long. Raises ValueError for a row of another form."""
+def decode_session(value: bytes, wall_ms: int | None, idle_s: float) -> Session:
+    """Return the session of a row, empty when it was idle too long. Raises ValueError for a row of another form.
+
+    How long it was idle is known only when the clock was right then and is right now (`wall_ms` is not None). Else it
+    counts as in use: a restart takes seconds, and a document whose label was acknowledged must not be forgotten because
+    a clock was set.
+    """
     fields = json.loads(value)
     if not isinstance(fields, dict):
         raise ValueError("a session row is a JSON object")  # noqa: TRY004 (a stored value is wrong, not a type)
-    used_at = int(fields.pop("used_at", 0))
-    if wall_ms - used_at > idle_s * 1000:
+    used_at = fields.pop("used_at", 0)
+    if used_at is not None and wall_ms is not None and wall_ms - int(used_at) > idle_s * 1000:
         return EMPTY
     known = {key: fields[key] for key in Session.__dataclass_fields__ if key in fields}
     return Session(**known)

@@ -1,6 +1,6 @@
 """Whether the wall clock may be believed."""
 
-from gateway.capture.clock_quality import ASK_EVERY_S, ClockMonitor
+from gateway.capture.clock_quality import ASK_EVERY_S, ClockMonitor, vouched
 
 
 def test_the_time_service_is_asked_now_and_then() -> None:
@@ -21,3 +21,8 @@ def test_the_time_service_is_asked_now_and_then() -> None:
     assert len(asked) == 2
     now += ASK_EVERY_S
     assert monitor() == "unsynchronised"
+
+
+def test_a_clock_nobody_vouches_for_tells_no_time() -> None:
+    assert vouched(5, "synchronised") == 5
+    assert vouched(5, "unsynchronised") is None

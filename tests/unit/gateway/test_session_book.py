@@ -52,3 +52,10 @@ def test_a_reload_after_a_failed_commit_does_not_prolong_an_idle_session() -> No
     book.adopt({"dock": PICKING}, 0.0)
     book.load([StateRow("session/dock", encode_session(PICKING, 1000))], idle_s, 90.0, 1000)
     assert book.session("dock", 101.0, 100.0) is EMPTY
+
+
+def test_a_session_in_use_survives_a_clock_that_jumps_and_a_commit_that_fails() -> None:
+    book = SessionBook()
+    book.adopt({"dock": PICKING}, 50.0)
+    book.load([StateRow("session/dock", encode_session(PICKING, 1000))], lambda _: 900.0, 60.0, 1000 + 30 * 86_400_000)
+    assert book.session("dock", 61.0, 900.0) == PICKING

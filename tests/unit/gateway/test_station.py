@@ -115,3 +115,10 @@ def test_a_row_of_another_form_is_an_error_of_value(row: bytes) -> None:
 
 def test_a_field_of_a_later_version_is_ignored() -> None:
     assert decode_session(b'{"document":"PL-1","shelf":"x","used_at":0}', 0, 900).document == "PL-1"
+
+
+@pytest.mark.parametrize(("then_ms", "now_ms"), [(None, 10**12), (10**12, None), (None, None)])
+def test_a_clock_that_was_set_makes_nobody_forget_a_document(then_ms: int | None, now_ms: int | None) -> None:
+    """The clock jumps forward by 30 days and the gateway is restarted; the delivery note was acknowledged before."""
+    session = Session(document="ASN-1")
+    assert decode_session(encode_session(session, then_ms), now_ms, 900) == session
