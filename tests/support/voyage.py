@@ -50,6 +50,8 @@ PLC_PORT = 1502
 SCANNER_PORTS = (40_001, 40_002, 40_003)
 HANDHELDS_MAX = 5
 COUNTER = "good_parts"
+LABEL_EVERY = 9
+"""Scans at a dock from one delivery note to the next."""
 SETTLES_WITHIN_S = 4 * 3600.0
 """Virtual time after which a gateway that has not delivered everything never will."""
 
@@ -60,6 +62,10 @@ gateway = "dock-pc-1"
 [storage]
 path = "/replaced"
 reserve_bytes = 0
+[[labels.patterns]]
+kind = "document"
+expression = "ASN-[0-9]+"
+document_type = "asn"
 [mqtt.listener]
 bind = "127.0.0.1:{LISTENER_PORT}"
 unauthenticated = "accept-in-lab"
@@ -166,8 +172,13 @@ class Voyage:
         if draw.random() < 0.4:
             tags = [one.habits.tag for one in self.handhelds if one.habits.device.startswith("hh-")]
             policy.poison = tuple(str(Token(draw.choice(tags), draw.randint(2, 30))) for _ in range(draw.randint(1, 3)))
-        for port in (*SCANNER_PORTS, LISTENER_PORT, PLC_PORT):
-            self.world.net.road(port).piece_bytes_max = draw.choice((None, None, None, 1, 5, 64))
+        for port in SCANNER_PORTS:
+            self.world.net.road(port).piece_bytes_max = draw.choice((None, None, 1, 5))
+        # A piece costs a turn of the loop; the long messages of handhelds byte by byte would be most of a voyage.
+        self.world.net.road(LISTENER_PORT).piece_bytes_max = draw.choice((None, None, None, 17, 64))
+        self.world.net.road(PLC_PORT).piece_bytes_max = draw.choice((None, None, 3))
+        self.documents: dict[Token, str] = {}
+        """Scan at a dock -> the document whose label was scanned, and acknowledged, before it."""
         self._reloaded: str = "same"
         self._background: list[asyncio.Task[Any]] = []
 
@@ -202,7 +213,12 @@ class Voyage:
         share = -(-self.plan.scans // (len(self.handhelds) - 1 + self.scanner_count))
         for number in range(1, share + 1):
             await asyncio.sleep(rng.uniform(0.3, 1.7) * self.plan.seconds / share)
-            fate = await scanner.scan(carton(rng.choice(GTINS), Token(f"s{index + 1}", number)))
+            if number % LABEL_EVERY == 1:
+                document = f"ASN-{index + 1}{number:03d}"
+                await scanner.scan(f"]C0{document}")
+            token = Token(f"s{index + 1}", number)
+            self.documents[token] = document
+            fate = await scanner.scan(carton(rng.choice(GTINS), token))
             self.world.note(f"dock-{index + 1}-scanner", number, fate)
 
     def _open_upstream(self, settings: HttpEventsSettings, life: Life) -> HttpEvents:

@@ -7,6 +7,7 @@ outbox's books balance, and the journal proves.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from voyage import COUNTER, Logbook, Voyage
@@ -43,6 +44,7 @@ def judge(logbook: Logbook) -> Verdict:
     found += [f"conflicting: {case}" for case in voyage.centre.ledger.conflicts]
     if not logbook.problems:
         found += _judge_heard(voyage)
+        found += _judge_documents(voyage)
         found += _judge_parts(voyage)
         found += _judge_books(logbook, ledger)
     names = tuple(f"{fault.at_s:.1f} {fault.name}" for fault in logbook.faults)
@@ -88,6 +90,17 @@ def _judge_heard(voyage: Voyage) -> list[str]:
             for result, ids in zip(heard.results, heard.events, strict=True):
                 if result != "refused" and set(ids) != at_centre.get(str(token), set()):
                     found.append(f"other ids: {token} heard {ids}, the centre has {at_centre.get(str(token))}")
+    return found
+
+
+def _judge_documents(voyage: Voyage) -> list[str]:
+    """A scan at a dock belongs to the document whose label was acknowledged last before it."""
+    found = []
+    for event in voyage.centre.ledger.events:
+        for token in find_tokens(event.body).whole if '"dockline.receipt.v1"' in event.body else ():
+            said = json.loads(event.body)["data"].get("document", {}).get("id")
+            if said != voyage.documents.get(token):
+                found.append(f"other document: {token} under {said}, scanned under {voyage.documents.get(token)}")
     return found
 
 
