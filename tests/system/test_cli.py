@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from daemon_process import CONFIG, ROOT, GatewayProcess, command, gateway, until
+from mqtt_certificates import Authority
 
 from gateway.cli.show import print_table
 
@@ -371,3 +372,20 @@ def test_a_table_is_legible_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch
     assert max(len(line) for line in shown.splitlines()) <= 80
     print_table("Events", ("seq", "type", "what"), [(1, "receipt", "x" * 200)])
     assert "receipt" in capsys.readouterr().out
+
+
+def test_a_daemon_with_a_certificate_of_the_site_and_every_address_is_reached(tmp_path: Path) -> None:
+    """The certificate was signed by the site's own authority, which the command line has never heard of."""
+    certificate, key = Authority(tmp_path).create().issue("dock-pc-1")
+    key.chmod(0o600)
+    tls = f'bind = "127.0.0.1:0"\ncertificate = "{certificate}"\nkey = "{key}"\n'
+    with gateway(tmp_path / "gateway", CONFIG.replace('[api]\nbind = "127.0.0.1:0"\n', f"[api]\n{tls}")) as daemon:
+        daemon.start()
+        for host in ("127.0.0.1", "0.0.0.0"):
+            addresses = {**daemon.addresses(), "api": f"{host}:{daemon.addresses()['api'].rpartition(':')[2]}"}
+            (daemon.state / "addresses.json").write_text(json.dumps(addresses))
+            assert "taking scans" in daemon.command("status").stdout
+        stranger, _ = Authority(tmp_path, "other").create().issue("other-pc")
+        daemon.write(daemon.config.read_text().replace(str(certificate), str(stranger)))
+        assert "CERTIFICATE_VERIFY_FAILED" in daemon.command("status").stdout
+        assert daemon.stop() == 0
