@@ -1,0 +1,156 @@
+"""What the documentation shows works: configurations load, commands and their options exist, links lead somewhere."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from gateway.cli import build_app
+from gateway.settings import SettingsError, load_settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NOT_HERE = re.compile(r'"/etc/dockline/[a-z./-]+" does not exist( or is not a file)?')
+"""The only thing that may be wrong with an example: the files it names are on the reader's computer."""
+PROGRAM: Any = typer.main.get_command(build_app())
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    return [text for found, text in BLOCK.findall(page.read_text()) if found == kind]
+
+
+def toml_examples() -> Iterator[tuple[str, str]]:
+    """Yield each example as a whole file: a part stands after the beginning that its page, or devices.md, gives."""
+    beginning = blocks(ROOT / "docs" / "devices.md", "toml")[0]
+    for page in PAGES:
+        for number, text in enumerate(blocks(page, "toml"), 1):
+            yield f"{page.name}-{number}", text if "[site]" in text else joined(beginning, text)
+
+
+def joined(beginning: str, part: str) -> str:
+    """A station that the part brings itself is not taken from the beginning as well."""
+    own = re.findall(r'^\[\[station\]\]\nid = "(.+)"', part, re.MULTILINE)
+    for name in own:
+        beginning = re.sub(rf'\[\[station\]\]\nid = "{name}"\n(?:\w.*\n)*', "", beginning)
+    return f"{beginning}\n{part}"
+
+
+def problems(text: str, folder: Path) -> list[str]:
+    """Return what the loader finds wrong, except for files that only a site has."""
+    path = folder / "gateway.toml"
+    path.write_text(text)
+    try:
+        load_settings(path, environ={}, must_run=False)
+    except SettingsError as error:
+        return [str(problem) for problem in error.problems if not NOT_HERE.fullmatch(problem.what)]
+    return []
+
+
+EXAMPLES = dict(toml_examples())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_configuration_that_is_shown_loads(name: str, tmp_path: Path) -> None:
+    assert problems(EXAMPLES[name], tmp_path) == []
+
+
+def test_a_wrong_example_would_have_been_noticed(tmp_path: Path) -> None:
+    text = EXAMPLES["devices.md-2"]
+    assert 'url = "serial://' in text
+    assert "url" in problems(text.replace('url = "serial://', 'url = "seriel://'), tmp_path)[0]
+    assert problems(text.replace("zebra-ds3608", "zebra-ds36O8"), tmp_path) != []
+
+
+def test_every_driver_has_an_example() -> None:
+    shown = "\n".join(blocks(ROOT / "docs" / "devices.md", "toml"))
+    drivers = {"serial-scanner", "tcp-scanner", "modbus-poller", "handheld", "rfid-reader"}
+    assert set(re.findall(r'^driver = "(.+)"', shown, re.MULTILINE)) == drivers
+
+
+def command_lines() -> Iterator[tuple[str, str]]:
+    """Yield the page and the words after `dockline` of every command line, in text and in blocks."""
+    for page in PAGES:
+        text = page.read_text()
+        for line in re.findall(r"`dockline ([^`]+)`", text):
+            yield page.name, line.replace("\\|", "|")
+        for block in blocks(page, "sh"):
+            for line in re.findall(r"(?:^|&& |/bin/)dockline ([a-z-][^\n>|;&#]*)", block, re.MULTILINE):
+                yield page.name, line
+
+
+def commands_of(words: list[str]) -> Iterator[Any]:
+    """Yield what the words name; `a b | c` names two commands of the group a. Raises KeyError."""
+    found = PROGRAM
+    while isinstance(found, typer.core.TyperGroup) and words and not words[0].startswith("-"):
+        if words[1:2] == ["|"]:
+            for word in words:
+                if word != "|":
+                    yield found.commands[word]
+            return
+        found = found.commands[words.pop(0)]
+    yield found
+
+
+def unknown_in(line: str) -> list[str]:
+    """Return the words of a command line that the program would not take."""
+    words = shlex.split(line)
+    if words[0].isupper():
+        return []
+    try:
+        found = list(commands_of(words))
+    except KeyError as error:
+        return [str(error.args[0])]
+    known = {option for command in found for param in command.params for option in param.opts} | {"--help"}
+    return [word for word in words if word.startswith("-") and word.partition("=")[0] not in known]
+
+
+LINES = sorted(set(command_lines()))
+
+
+@pytest.mark.parametrize(("page", "line"), LINES)
+def test_every_command_that_is_shown_exists_with_its_options(page: str, line: str) -> None:
+    assert unknown_in(line) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["frobnicate", "events lst", "status --jason", "events list | shw", "simulate plc --prt 1"]
+)
+def test_a_command_that_does_not_exist_would_have_been_noticed(line: str) -> None:
+    assert unknown_in(line) != []
+
+
+def test_the_readme_names_every_command() -> None:
+    named = {line.split()[0] for page, line in LINES if page == "README.md"}
+    assert set(PROGRAM.commands) <= named
+
+
+def test_every_command_has_help() -> None:
+    nameless = [name for name, command in PROGRAM.commands.items() if not command.help]
+    for group in PROGRAM.commands.values():
+        nameless += [name for name, command in getattr(group, "commands", {}).items() if not command.help]
+    assert nameless == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), target
+        headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_copies_is_there(page: Path) -> None:
+    named = [
+        name for block in blocks(page, "sh") for name in re.findall(r"(?<![/\w])(?:config|systemd)/[\w.-]+", block)
+    ]
+    assert [name for name in named if not (ROOT / name).exists()] == []
