@@ -36,13 +36,14 @@ async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
         "listener 1883 127.0.0.1\n": "",
         "/etc/mosquitto/dockline.passwd\nacl": f"{users}\nacl",
         "/etc/mosquitto/dockline.acl": str(CONFIG / "mosquitto.acl"),
-        "/var/lib/mosquitto/": f"{tmp_path}/broker/",
         "autosave_interval 10\n": "autosave_interval 1\n",
     }
     for ours, the_tests in changed.items():
         assert ours in shipped
         shipped = shipped.replace(ours, the_tests)
-    async with Broker(tmp_path / "broker", shipped) as running:
+    # What Debian's own mosquitto.conf sets before it includes ours: a second value would keep the broker from starting.
+    debian = f"persistence true\npersistence_location {tmp_path}/broker/\n"
+    async with Broker(tmp_path / "broker", debian + shipped) as running:
         yield running
 
 
