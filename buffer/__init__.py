@@ -18,6 +18,7 @@ from buffer.errors import (
     SchemaNewer,
     UpstreamUnknown,
 )
+from buffer.incident import Incident, Told
 from buffer.ledger import ChainHead, Epoch
 from buffer.limits import Limits
 from buffer.outbox import Outbox
@@ -37,6 +38,7 @@ __all__ = [
     "Entry",
     "EntryFilter",
     "Epoch",
+    "Incident",
     "Limits",
     "NotDurable",
     "Outbox",
@@ -59,6 +61,7 @@ __all__ = [
     "Released",
     "SchemaNewer",
     "StateRow",
+    "Told",
     "UpstreamUnknown",
     "Verification",
 ]

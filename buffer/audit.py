@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from buffer.digest import CHAIN_START, DIGEST_BYTES
+from buffer.digest import DIGEST_BYTES
 
 OUTBOX_ACTOR = "outbox"
 """Who acted when nobody asked."""
@@ -27,6 +27,13 @@ class AuditRecord:
     detail: str
     chain: bytes
 
+    @property
+    def fields(self) -> tuple[int, int, int, str, str, str, int | None, str]:
+        """What the chain covers."""
+        return (
+            self.number, self.at, self.operating_ms, self.actor, self.action, self.upstream, self.seq, self.detail
+        )  # fmt: skip
+
 
 def record(
     connection: sqlite3.Connection,
@@ -38,12 +45,17 @@ def record(
     upstream: str = "",
     seq: int | None = None,
     detail: str = "",
-) -> None:
-    """Write one record inside the transaction that does the thing."""
-    row = connection.execute("SELECT number, chain FROM audit ORDER BY number DESC LIMIT 1").fetchone()
-    number, chain = (1, CHAIN_START) if row is None else (row[0] + 1, row[1])
+) -> int:
+    """Write one record inside the transaction that does the thing; returns its number.
+
+    The ledger notes the newest record, so that a cut-off tail of the audit is noticed.
+    """
+    number, chain = connection.execute("SELECT audit_number + 1, audit_chain FROM ledger").fetchone()
     fields = (number, at, operating_ms, actor, action, upstream, seq, detail)
-    connection.execute("INSERT INTO audit VALUES (?,?,?,?,?,?,?,?,?)", (*fields, audit_chain(chain, fields)))
+    chain = audit_chain(chain, fields)
+    connection.execute("INSERT INTO audit VALUES (?,?,?,?,?,?,?,?,?)", (*fields, chain))
+    connection.execute("UPDATE ledger SET audit_number = ?, audit_chain = ?", (number, chain))
+    return int(number)
 
 
 def audit_chain(previous: bytes, fields: tuple[int, int, int, str, str, str, int | None, str]) -> bytes:

@@ -1,8 +1,8 @@
-"""The books: accepted = delivered + pending + quarantined + discarded + skipped, for each upstream.
+"""The books: accepted = delivered + pending + quarantined + discarded + skipped + lost, for each upstream.
 
 Every term has a source of its own. Accepted is a counter kept by the commit that stored the entries; delivered and
-skipped are counters kept by the commits that settled and skipped them, row by row; pending, quarantined and discarded
-are counted from rows. One row deleted behind our back makes the sum wrong.
+skipped are counters kept by the commits that settled and skipped them, row by row; lost is a counter of the salvage;
+pending, quarantined and discarded are counted from rows. One row deleted behind our back makes the sum wrong.
 
 Counting a million pending rows means reading the whole table, so counts of complete segments behind the head are
 remembered. A remembered count is an old observation: every census counts a few of them again, oldest observation first,
@@ -33,11 +33,14 @@ class Census:
     discarded: int
     skipped: int
     """Removed before an optional upstream had them, because the outbox was full."""
+    lost: int = 0
+    """Gone when a damaged outbox was salvaged, and announced; an incident names their sequences."""
 
     @property
     def imbalance(self) -> int:
         """Entries that are nowhere (positive) or twice (negative). Always 0, or something is lost."""
-        return self.accepted - self.delivered - self.pending - self.quarantined - self.discarded - self.skipped
+        told = self.delivered + self.pending + self.quarantined + self.discarded + self.skipped + self.lost
+        return self.accepted - told
 
 
 class Segments:
@@ -88,18 +91,18 @@ WHERE upstream = ?1
 def take_census(connection: sqlite3.Connection, upstream: str, segments: Segments, *, fresh: bool = False) -> Census:
     """Count, inside the caller's read transaction. Raises UpstreamUnknown."""
     row = connection.execute(
-        "SELECT seq, accepted_before, delivered, skipped, accepted, head_seq,"
+        "SELECT seq, accepted_before, delivered, skipped, lost, accepted, head_seq,"
         " coalesce((SELECT max(last_seq) FROM purged), 0)"
         " FROM cursor JOIN ledger WHERE upstream = ?",
         (upstream,),
     ).fetchone()
     if row is None:
         raise UpstreamUnknown(f"no upstream {upstream!r} is registered")
-    cursor, accepted_before, delivered, skipped, accepted, head, purged_through = row
+    cursor, accepted_before, delivered, skipped, lost, accepted, head, purged_through = row
     if purged_through > cursor:
         segments.forget()
     held, discarded, ahead = connection.execute(_QUARANTINE, (upstream, cursor)).fetchone()
     # A row past the head that the ledger knows was put there by nobody we know: counting it shows the surplus.
     (beyond,) = connection.execute("SELECT count(*) FROM entry WHERE seq > ?", (head,)).fetchone()
     pending = segments.count(connection, cursor, head, fresh=fresh) + beyond - ahead
-    return Census(accepted - accepted_before, delivered, pending, held, discarded, skipped)
+    return Census(accepted - accepted_before, delivered, pending, held, discarded, skipped, lost)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from buffer import quarantine
 from buffer.audit import OUTBOX_ACTOR
 from buffer.errors import UpstreamUnknown
+from buffer.incident import positions_are_lost
 from buffer.writer import Writer
 
 _OWN_ROWS = """
@@ -38,7 +39,8 @@ def cursor_of(writer: Writer, upstream: str) -> int:
 def register(writer: Writer, upstream: str, *, required: bool, retained: bool) -> None:
     """Give an upstream a cursor: after the newest entry, or before the oldest one still here.
 
-    An upstream that has one keeps it; only whether it is required follows the configuration.
+    An upstream that has one keeps it; only whether it is required follows the configuration. When a salvage lost
+    positions, this may be one of them, and everything kept is delivered again.
     """
     execute = writer.connection.execute
     row = execute("SELECT required FROM cursor WHERE upstream = ?", (upstream,)).fetchone()
@@ -54,13 +56,13 @@ def register(writer: Writer, upstream: str, *, required: bool, retained: bool) -
     # The counter of the ledger is written at the end of the commit; what this commit appended is not in it yet.
     (stored_head,) = execute("SELECT head_seq FROM ledger").fetchone()
     accepted += writer.ledger.head_seq - stored_head
-    if retained:
+    if retained or positions_are_lost(writer.connection):
         oldest, rows = execute("SELECT min(seq), count(*) FROM entry").fetchone()
         seq = seq if oldest is None else oldest - 1
         accepted -= rows
     execute(
-        "INSERT INTO cursor (upstream, seq, required, accepted_before, delivered, skipped, registered_at)"
-        " VALUES (?, ?, ?, ?, 0, 0, ?)",
+        "INSERT INTO cursor (upstream, seq, required, accepted_before, delivered, skipped, registered_at, lost)"
+        " VALUES (?, ?, ?, ?, 0, 0, ?, 0)",
         (upstream, seq, required, accepted, writer.wall()),
     )
     writer.record("upstream_registered", actor=OUTBOX_ACTOR, upstream=upstream, detail=f"after sequence {seq}")

@@ -6,8 +6,10 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from buffer import audit
+from buffer import audit, incident
 from buffer.errors import OutboxDamaged
+
+LOG_REMOVED = "the write-ahead log was removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,14 @@ def begin_run(
         epochs = read_epochs(connection)
         wanted, in_use = connection.execute("SELECT epoch_wanted, in_use FROM ledger").fetchone()
         reason = None
-        if not epochs:
-            reason = "created"
-        elif wanted is not None:
+        if wanted is not None:
             reason = wanted
+        elif not epochs:
+            reason = "created"
         elif in_use and wal_was_lost:
-            reason = "the write-ahead log was removed"
+            reason = LOG_REMOVED
+            told = incident.Told(LOG_REMOVED)
+            incident.record_incident(connection, incident.LOG_LOST, told, at=at, operating_ms=ledger.operating_ms)
         elif epochs[-1].source.rpartition("/")[0] != source:
             reason = "renamed"
         if reason is not None:

@@ -2,6 +2,10 @@
 
 `flock`, not the database's own locks: those are per transaction, and closing any descriptor of the database file would
 drop the POSIX locks SQLite holds. The kernel releases a flock when the process dies: there is no stale lock to clean.
+
+The file also says what the last run was: its process, which outbox file it had open, and during which start of the
+computer. So a database that vanished is not taken for one that never was, and a log that breaks off after a mere kill
+is not taken for one that a power cut broke off.
 """
 
 from __future__ import annotations
@@ -11,10 +15,21 @@ import errno
 import fcntl
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from buffer.errors import OutboxFull, OutboxLocked
 
 LOCK_NAME = "outbox.lock"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Traces(NamedTuple):
+    """What the last run left; empty when there was none, or when it is not known."""
+
+    generation: str = ""
+    """The outbox file it had open."""
+    boot: str = ""
+    """The start of the computer during which it ran."""
 
 
 class FolderLock:
@@ -30,27 +45,51 @@ class FolderLock:
                 raise OutboxFull(f"cannot write in {folder}: {os.strerror(error.errno)}") from error
             raise
         try:
-            self._take()
+            self.traces = self._take()
         except BaseException:
             os.close(self._fd)
             raise
 
-    def _take(self) -> None:
+    def _take(self) -> Traces:
+        text = os.pread(self._fd, 256, 0).decode("ascii", "replace").split()
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            text = os.pread(self._fd, 32, 0).split()
-            pid = int(text[0]) if text and text[0].isdigit() else None
+            pid = int(text[0]) if text and text[0].isascii() and text[0].isdigit() else None
             raise OutboxLocked(
                 f"{self.path.parent} is in use by process {pid if pid is not None else '(unknown)'}",
                 pid=pid,
                 hint="stop the other daemon, or give this one a [storage] path of its own",
             ) from error
-        # The pid is a courtesy to the operator of a second daemon; a full disk must not stop the first one for it.
+        traces = Traces(*("" if word == "-" else word for word in text[1:3])) if len(text) >= 3 else Traces()
+        self._write(traces)
+        return traces
+
+    def remember(self, generation: str) -> None:
+        """Note which outbox file is open now."""
+        traces = Traces(generation, boot_id())
+        self._write(traces)
+        if traces.generation != self.traces.generation:
+            with contextlib.suppress(OSError):
+                os.fsync(self._fd)
+        self.traces = traces
+
+    def _write(self, traces: Traces) -> None:
+        # Of one length and in place: a power cut must not leave an empty file. A courtesy to the next start and to the
+        # operator of a second daemon; a full disk must not stop this one for it.
+        text = f"{os.getpid():<10}\n{traces.generation or '-':<32}\n{traces.boot or '-':<36}\n"
         with contextlib.suppress(OSError):
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+            os.pwrite(self._fd, text.encode(), 0)
+            os.ftruncate(self._fd, len(text))
 
     def release(self) -> None:
         """Give the lock up. The file stays: removing it would let two daemons lock two files of one name."""
         os.close(self._fd)
+
+
+def boot_id() -> str:
+    """Return the name of this start of the computer; empty where the system does not give one."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -1,8 +1,9 @@
-"""Opening an outbox: lock, writer, schema, epoch, readers; and closing it. Runs in the writer thread.
+"""Opening an outbox: lock, salvage, writer, schema, epoch, readers; and closing it. Runs in the writer thread.
 
-The order matters. The lock comes before anything is touched. Durability is read back before anything is promised. The
-mark "in use" reaches the database file itself (checkpoint), so that the next open can tell an orderly end from a crash
-and notice that the write-ahead log of a crash is gone.
+The order matters. The lock comes before anything is touched. Damage is looked for through a connection that changes
+nothing, since the first thing a writing one does is to believe the write-ahead log. Durability is read back before
+anything is promised. The mark "in use" reaches the database file itself (checkpoint), so that the next open can tell
+an orderly end from a crash and notice that the write-ahead log of a crash is gone.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from pathlib import Path
 
 from buffer.connection import DATABASE_NAME, fault_at_open, fault_of, open_reader, open_writer
 from buffer.errors import OutboxError, OutboxFull
+from buffer.inspection import inspect
 from buffer.ledger import Epoch, begin_run
 from buffer.limits import Limits, Room
-from buffer.lock import FolderLock
+from buffer.lock import FolderLock, boot_id
 from buffer.migrate import migrate
 from buffer.operating_clock import OperatingClock
+from buffer.pages import FRAME_BYTES, WAL_HEAD_BYTES
 from buffer.presence import Presence
 from buffer.reader import OutboxReader
+from buffer.salvage import complete, salvage
 from buffer.writer import Writer
 
 
@@ -57,6 +61,7 @@ def open_files(
     lock = FolderLock(folder)
     connections: list[sqlite3.Connection] = []
     try:
+        _make_whole(path, lock, wall=wall, monotonic=monotonic)
         wal_was_lost = _prepare(path)
         connection = open_writer(path)
         connections.append(connection)
@@ -64,7 +69,8 @@ def open_files(
         epochs = begin_run(connection, source=source, new_epoch=new_epoch, at=wall(), wal_was_lost=wal_was_lost)
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         _sync_folder(folder)
-        (stored_ms,) = connection.execute("SELECT operating_ms FROM ledger").fetchone()
+        stored_ms, generation = connection.execute("SELECT operating_ms, generation FROM ledger").fetchone()
+        lock.remember(generation)
         clock = OperatingClock(stored_ms, monotonic)
         room = Room(limits, monotonic)
         presence = Presence([path, path.with_name(path.name + "-wal"), lock.path])
@@ -82,6 +88,14 @@ def open_files(
         if isinstance(error, sqlite3.Error):
             raise fault_at_open(error) from error
         raise
+
+
+def _make_whole(path: Path, lock: FolderLock, *, wall: Callable[[], int], monotonic: Callable[[], float]) -> None:
+    """Return when what is at `path` is an outbox as it was left, or nothing yet. Salvages a damaged one."""
+    complete(path.parent)
+    finding = inspect(path, lock.traces, boot=boot_id(), monotonic=monotonic)
+    if finding is not None:
+        salvage(path.parent, finding, at=wall())
 
 
 def close_files(opened: Opened) -> None:
@@ -120,11 +134,12 @@ def _make_folder(folder: Path) -> None:
 
 
 def _prepare(path: Path) -> bool:
-    """Create the file for its owner only; returns whether there is a database without a write-ahead log."""
+    """Create the file for its owner only; returns whether there is no write-ahead log to speak of."""
     wal = path.with_name(path.name + "-wal")
     # Not after SQLite has opened the file: closing any descriptor of it would drop SQLite's locks.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    return not wal.exists() or wal.stat().st_size == 0
+    # While an outbox is in use its log holds at least one frame; SQLite overwrites it and does not shorten it so far.
+    return not wal.exists() or wal.stat().st_size < WAL_HEAD_BYTES + FRAME_BYTES
 
 
 def _sync_folder(folder: Path) -> None:

@@ -14,24 +14,22 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self, TypeVar
 
-from buffer import delivery, quarantine, redelivery
-from buffer.audit import AuditRecord
-from buffer.census import Census
-from buffer.connection import fault_of
+from buffer import delivery, inspection, quarantine, redelivery
+from buffer.connection import DATABASE_NAME, fault_of
+from buffer.desk import Desk
 from buffer.entry import Draft, Entry, Redelivery, StateRow
-from buffer.errors import CommitUnknown, OutboxClosed, OutboxError, OutboxFull
+from buffer.errors import CommitUnknown, OutboxClosed, OutboxDamaged, OutboxError, OutboxFull
 from buffer.forecast import Forecast
 from buffer.group_commit import GroupCommit
 from buffer.ledger import ChainHead, Epoch
 from buffer.limits import Limits
 from buffer.opening import Opened, abandon_files, close_files, open_files
-from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
-from buffer.reader import EntryFilter, OutboxReader
+from buffer.reader import OutboxReader
 from buffer.stats import OutboxStats, take_stats
 from buffer.verify import Verification
 from buffer.writer import Writer
@@ -46,7 +44,7 @@ ROOM_CHUNKS = 8
 """Chunks of delivered entries removed by one look for room; between two looks settles get their turn."""
 
 
-class Outbox:
+class Outbox(Desk):
     """An open outbox."""
 
     def __init__(
@@ -75,13 +73,15 @@ class Outbox:
         self._forecast = Forecast(opened.marks)
         self._forecast.observe(opened.clock.now_ms(), self._head_seq)
         self._room_asked_s: float | None = None
+        self._on_fatal = on_fatal
+        self._is_fatal = False
         self._group = GroupCommit(
             opened.writer,
             executor,
             limits=limits,
             on_commit=self._committed,
             on_refused=self._refused,
-            on_fatal=on_fatal,
+            on_fatal=self._fatal,
         )
 
     @classmethod
@@ -102,7 +102,8 @@ class Outbox:
 
         `source` is `//<site>/<gateway>`; the epoch is added. `executor` has one thread and writes, `reader` reads.
         `wall` gives milliseconds since 1970 UTC, `monotonic` seconds. `on_fatal` is called once, in the event loop,
-        when it is unknown what a commit stored: acknowledge nothing and exit.
+        when it is unknown what a commit stored, or when damage was met: acknowledge nothing and exit. A damaged outbox
+        is salvaged here; `incidents` then tells of it.
 
         Raises OutboxLocked, SchemaNewer, NotDurable, OutboxDamaged, OutboxFull (no room to open), CommitUnknown.
         """
@@ -179,7 +180,7 @@ class Outbox:
         try:
             return redelivery.recall(self._opened.quick, keys, after_ms)
         except sqlite3.Error as error:
-            raise fault_of(error) from error
+            raise self._fault(error) from error
 
     def states(self, prefix: str = "") -> list[StateRow]:
         """Return the state rows whose key begins with `prefix`, by key, in committed rows only."""
@@ -189,7 +190,7 @@ class Outbox:
                 (prefix, len(prefix), prefix),
             ).fetchall()
         except sqlite3.Error as error:
-            raise fault_of(error) from error
+            raise self._fault(error) from error
         return [StateRow(*row) for row in rows]
 
     # -- delivery
@@ -285,45 +286,12 @@ class Outbox:
         """Have the next open begin a new epoch, because a centre knows sequences that we never gave out; audited."""
         await self._write(delivery.request_epoch, reason)
 
-    # -- people
-
-    async def quarantine_list(
-        self, upstream: str | None = None, *, state: QuarantineState | None = None, limit: int = 1000
-    ) -> list[Quarantined]:
-        """Return quarantined entries by upstream and seq."""
-        return await self._read(self._opened.reader.quarantine_list, upstream, state=state, limit=limit)
-
-    async def quarantine_show(self, upstream: str, seq: int) -> QuarantineCase | None:
-        """Return everything about one quarantined entry; None when it is not in quarantine."""
-        return await self._read(self._opened.reader.quarantine_show, upstream, seq)
-
-    async def quarantine_retry(self, upstream: str, seqs: Sequence[int], *, actor: str) -> None:
-        """Have entries sent again, all or none; audited. Raises QuarantineRefused."""
-        await self._write(quarantine.retry, upstream, seqs, actor=actor)
-
-    async def quarantine_discard(self, upstream: str, seqs: Sequence[int], *, actor: str, note: str) -> None:
-        """Decide that an upstream never gets these entries, all or none; audited. Raises QuarantineRefused."""
-        await self._write(quarantine.discard, upstream, seqs, actor=actor, note=note)
-
-    async def record(self, action: str, *, actor: str, upstream: str = "", detail: str = "") -> None:
-        """Write an audit record of something a person did; returns when it is on disk."""
-        await self._submit(lambda writer: writer.record(action, actor=actor, upstream=upstream, detail=detail))
-
-    async def audit_list(self, *, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
-        """Return audit records with a number above `after`, oldest first."""
-        return await self._read(self._opened.reader.audit_list, after=after, limit=limit)
-
-    async def entry(self, id_or_seq: str | int) -> Entry | None:
-        """Return one entry by event id or sequence; None when it is not here."""
-        return await self._read(self._opened.reader.entry, id_or_seq)
-
-    async def entries(self, wanted: EntryFilter) -> list[Entry]:
-        """Return the entries that a filter lets through."""
-        return await self._read(self._opened.reader.entries, wanted)
-
-    async def census(self, upstream: str, *, fresh: bool = False) -> Census:
-        """Return the books of one upstream; `fresh` counts every row again. Raises UpstreamUnknown."""
-        return await self._read(self._opened.reader.census, upstream, fresh=fresh)
+    async def look_through(self) -> None:
+        """Look at the whole structure of the file, which a start has no time for; damage is fatal (`on_fatal`)."""
+        path = self._opened.folder / DATABASE_NAME
+        problem = await self._read(inspection.look_through, path, lambda: self._closed)
+        if problem is not None:
+            self._fatal(OutboxDamaged(problem, hint="the next start salvages the outbox"))
 
     async def head_of_chain(self) -> ChainHead:
         """Return the newest link of the journal that is on disk."""
@@ -352,7 +320,7 @@ class Outbox:
                 failed_commits=self._group.failures,
             )
         except sqlite3.Error as error:
-            raise fault_of(error) from error
+            raise self._fault(error) from error
 
     # -- within
 
@@ -373,9 +341,29 @@ class Outbox:
     async def _read(self, run: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         if self._closed:
             raise OutboxClosed
-        return await asyncio.get_running_loop().run_in_executor(
-            self._reader_executor, partial(run, *arguments, **options)
-        )
+        work = partial(run, *arguments, **options)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reader_executor, work)
+        except OutboxDamaged as error:
+            self._fatal(error)
+            raise
+
+    def _fatal(self, error: OutboxError) -> None:
+        """The outbox cannot go on. Damage is noted first, so that the next start salvages without looking for it."""
+        if self._is_fatal:
+            return
+        self._is_fatal = True
+        if isinstance(error, OutboxDamaged):
+            with suppress(OutboxError):
+                inspection.leave_wish(self._opened.folder, str(error))
+        self._on_fatal(error)
+
+    def _fault(self, error: sqlite3.Error) -> OutboxError:
+        """Return what an error of a lookup means; damage ends the run."""
+        fault = fault_of(error)
+        if isinstance(fault, OutboxDamaged):
+            self._fatal(fault)
+        return fault
 
     def _committed(self) -> None:
         """A commit is on disk. The event loop, before its futures are resolved."""

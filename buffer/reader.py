@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from buffer.delivery import Position
 from buffer.entry import Entry
 from buffer.errors import OutboxMissing, UpstreamUnknown
 from buffer.head import HeadRead, read_head
+from buffer.incident import Incident, incidents
 from buffer.ledger import ChainHead, Epoch, Ledger, read_epochs, read_ledger
 from buffer.migrate import migrations, require_known, version_of
 from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
@@ -73,7 +74,8 @@ class OutboxReader:
         Raises OutboxMissing, SchemaNewer, OutboxDamaged.
         """
         path = folder / DATABASE_NAME
-        if not path.is_file():
+        # Next to an empty file SQLite would delete the log, which may hold all there is.
+        if not path.is_file() or not path.stat().st_size:
             raise OutboxMissing(f"there is no outbox in {folder}", hint="is [storage] path right? has the daemon run?")
         try:
             connection = cls._connect(path)
@@ -213,6 +215,11 @@ class OutboxReader:
             history = quarantine.history(connection, upstream, seq)
         return QuarantineCase(found[0], None if row is None else Entry(*row), history)
 
+    def incidents(self, *, unacknowledged_only: bool = False) -> list[Incident]:
+        """Return the incidents, oldest first."""
+        with self._snapshot() as connection:
+            return incidents(connection, unacknowledged_only=unacknowledged_only)
+
     def audit_list(self, *, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
         """Return audit records with a number above `after`, oldest first."""
         with self._snapshot() as connection:
@@ -223,7 +230,9 @@ class OutboxReader:
         with self._snapshot() as connection:
             return take_census(connection, upstream, self._segments, fresh=fresh)
 
-    def verify(self, progress: Callable[[int, int], None] | None = None) -> Verification:
-        """Prove the journal; minutes on a large outbox."""
+    def verify(
+        self, progress: Callable[[int, int], None] | None = None, heads: Sequence[ChainHead] = ()
+    ) -> Verification:
+        """Prove the journal, and that it holds `heads` that were kept elsewhere; minutes on a large outbox."""
         with self._snapshot() as connection:
-            return verify(connection, progress)
+            return verify(connection, progress, heads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -71,6 +72,12 @@ class Rig:
                 connection.execute(statement)
         finally:
             connection.close()
+
+    def zero_page(self, number: int) -> None:
+        """Lose a page on the disk: it reads back as zeros."""
+        descriptor = os.open(self.folder / "outbox.db", os.O_RDWR)
+        os.pwrite(descriptor, bytes(4096), (number - 1) * 4096)
+        os.close(descriptor)
 
     def query(self, sql: str) -> list[Any]:
         """Ask the file, past the outbox."""

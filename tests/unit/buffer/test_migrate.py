@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,14 @@ def test_steps_are_numbered_without_gaps_and_described() -> None:
 
 def test_every_column_has_a_sentence() -> None:
     """Whoever opens the file in ten years reads what each column means."""
-    for step in migrations():
-        columns = [line for line in step.sql.splitlines() if line.startswith("    ") and line.split()[1].isupper()]
-        columns = [line for line in columns if line.split()[0].islower()]
-        assert len(columns) > 10
-        assert [line for line in columns if " -- " not in line] == []
+    lines = [line for step in migrations() for line in step.sql.splitlines()]
+    columns = [line for line in lines if line.startswith("    ") and line.split()[1].isupper()]
+    columns = [line for line in columns if line.split()[0].islower()]
+    assert len(columns) > 30
+    assert [line for line in columns if " -- " not in line] == []
+    added = [before for before, line in pairwise(lines) if line.startswith("ALTER TABLE")]
+    assert len(added) == 4
+    assert all(line.startswith("-- ") for line in added)
 
 
 def test_there_is_an_old_database_for_every_version() -> None:
@@ -80,7 +84,7 @@ async def test_the_newest_old_database_keeps_its_quarantine(tmp_path: Path) -> N
 async def test_a_newer_file_is_refused_untouched(rig: Rig) -> None:
     """A downgrade: the older program must not guess."""
     await (await rig.open()).close(5)
-    rig.tamper("PRAGMA user_version = 999")
+    rig.tamper("PRAGMA user_version = 999", "CREATE TABLE of_the_future (x)")
     before = (rig.folder / DATABASE_NAME).read_bytes()
     with pytest.raises(SchemaNewer) as caught:
         await rig.open()
@@ -88,7 +92,7 @@ async def test_a_newer_file_is_refused_untouched(rig: Rig) -> None:
     with pytest.raises(SchemaNewer):
         OutboxReader.open(rig.folder)
     assert (rig.folder / DATABASE_NAME).read_bytes() == before
-    rig.tamper("PRAGMA user_version = 2")
+    rig.tamper(f"PRAGMA user_version = {len(migrations())}")
     await (await rig.open()).close(5)
 
 

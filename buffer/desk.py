@@ -1,0 +1,80 @@
+"""The side of an open outbox that faces people: what they may look at, and what they decide."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+from buffer import incident, quarantine
+from buffer.audit import AuditRecord
+from buffer.census import Census
+from buffer.entry import Entry
+from buffer.incident import Incident
+from buffer.opening import Opened
+from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
+from buffer.reader import EntryFilter
+from buffer.writer import Writer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Desk(ABC):
+    """Questions and decisions of people; `Outbox` is one."""
+
+    _opened: Opened
+
+    @abstractmethod
+    async def _read(self, run: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """Return what `run` returns, in a reading thread."""
+
+    @abstractmethod
+    async def _write(self, run: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """Return what `run`, which gets the writer first, returns when it is on disk."""
+
+    async def quarantine_list(
+        self, upstream: str | None = None, *, state: QuarantineState | None = None, limit: int = 1000
+    ) -> list[Quarantined]:
+        """Return quarantined entries by upstream and seq."""
+        return await self._read(self._opened.reader.quarantine_list, upstream, state=state, limit=limit)
+
+    async def quarantine_show(self, upstream: str, seq: int) -> QuarantineCase | None:
+        """Return everything about one quarantined entry; None when it is not in quarantine."""
+        return await self._read(self._opened.reader.quarantine_show, upstream, seq)
+
+    async def quarantine_retry(self, upstream: str, seqs: Sequence[int], *, actor: str) -> None:
+        """Have entries sent again, all or none; audited. Raises QuarantineRefused."""
+        await self._write(quarantine.retry, upstream, seqs, actor=actor)
+
+    async def quarantine_discard(self, upstream: str, seqs: Sequence[int], *, actor: str, note: str) -> None:
+        """Decide that an upstream never gets these entries, all or none; audited. Raises QuarantineRefused."""
+        await self._write(quarantine.discard, upstream, seqs, actor=actor, note=note)
+
+    async def record(self, action: str, *, actor: str, upstream: str = "", detail: str = "") -> None:
+        """Write an audit record of something a person did; returns when it is on disk."""
+        await self._write(Writer.record, action, actor=actor, upstream=upstream, detail=detail)
+
+    async def incidents(self, *, unacknowledged_only: bool = False) -> list[Incident]:
+        """Return the damage that was met, oldest first; unacknowledged, it is an alarm."""
+        return await self._read(self._opened.reader.incidents, unacknowledged_only=unacknowledged_only)
+
+    async def acknowledge(self, number: int, *, actor: str, note: str) -> None:
+        """Note that a person knows of an incident; audited. Raises OutboxError when there is none open."""
+        await self._write(incident.acknowledge, number, actor=actor, note=note)
+
+    async def audit_list(self, *, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
+        """Return audit records with a number above `after`, oldest first."""
+        return await self._read(self._opened.reader.audit_list, after=after, limit=limit)
+
+    async def entry(self, id_or_seq: str | int) -> Entry | None:
+        """Return one entry by event id or sequence; None when it is not here."""
+        return await self._read(self._opened.reader.entry, id_or_seq)
+
+    async def entries(self, wanted: EntryFilter) -> list[Entry]:
+        """Return the entries that a filter lets through."""
+        return await self._read(self._opened.reader.entries, wanted)
+
+    async def census(self, upstream: str, *, fresh: bool = False) -> Census:
+        """Return the books of one upstream; `fresh` counts every row again. Raises UpstreamUnknown."""
+        return await self._read(self._opened.reader.census, upstream, fresh=fresh)

@@ -1,0 +1,22 @@
+"""Thousands of damages, each opened by the real open; `make damage` does ten thousand."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from damage_storm import storm
+
+SHARES = 8
+SEEDS_A_SHARE = 250
+MEMORY = Path("/dev/shm")
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+async def test_whatever_is_damaged_the_start_is_not_refused_and_no_undamaged_entry_is_lost(share: int) -> None:
+    """Flipped bits, lost pages and sectors, cut files, in database and log; judged from the bytes of the original."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        counts = await storm(Path(folder), range(share * SEEDS_A_SHARE, (share + 1) * SEEDS_A_SHARE))
+    assert counts["damages"] == SEEDS_A_SHARE
+    assert counts["salvaged"] > SEEDS_A_SHARE // 2
