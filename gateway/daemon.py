@@ -22,7 +22,7 @@ import signal
 from collections.abc import Callable
 
 from buffer import Outbox
-from buffer.errors import OutboxError, OutboxLocked, SchemaNewer
+from buffer.errors import OutboxError, OutboxFull, OutboxLocked, SchemaNewer
 from drivers import StorageUnavailable
 from gateway.capture.clock_quality import ClockMonitor
 from gateway.capture.intake import Intake
@@ -243,6 +243,8 @@ class Daemon:
         while True:
             try:
                 await self.outbox.alive()
+            except OutboxFull:
+                pass  # the writer answers, it only has no room: a full gateway is alive
             except OutboxError as error:
                 self._on_fatal(error)
                 return
@@ -356,6 +358,9 @@ class Daemon:
         if self.refused_reload is not None:
             text = f"the changed configuration was refused: {self.refused_reload}"
             found.append(AlarmStatus("configuration_refused", "config", text, "dockline check"))
+        for name, reason in self.deliveries.waiting():
+            text = f"it begins when its position can be written: {reason}"
+            found.append(AlarmStatus("upstream_waits", name, text, "free space on the disk of [storage] path"))
         if self.front_door is not None and self.front_door.fault is not None:
             found.append(AlarmStatus("api_closed", "api", self.front_door.fault, "see [api]"))
         return found

@@ -34,6 +34,8 @@ class _Delivery:
     upstream: Upstream
     pump: Pump
     task: asyncio.Task[None] = field(init=False)
+    waits_because: str | None = None
+    """Why its position cannot be written; None once it is."""
     said: tuple[str, str] | None = None
     """Alarm that was logged last."""
 
@@ -69,7 +71,7 @@ class Deliveries:
                 await self._stop(name)
         for name, settings in by_name.items():
             if name not in self._running:
-                self._start(settings, is_registered=await self._register(settings))
+                self._start(settings, waits_because=await self._register(settings))
 
     def nudge(self, name: str | None = None) -> None:
         """Have one pump, or all, try at once and look for retries."""
@@ -80,6 +82,10 @@ class Deliveries:
     def states(self) -> list[tuple[HttpEventsSettings, PumpState]]:
         """Return each upstream and how it is, in the order of the configuration."""
         return [(delivery.settings, delivery.pump.state) for delivery in self._running.values()]
+
+    def waiting(self) -> list[tuple[str, str]]:
+        """Return the upstreams whose position cannot be written yet, each with the reason."""
+        return [(name, one.waits_because) for name, one in self._running.items() if one.waits_because is not None]
 
     async def stop_all(self, deadline_s: float) -> None:
         """Return when every request under way is settled, or abandoned at the deadline: it is then sent again."""
@@ -92,16 +98,16 @@ class Deliveries:
         for name in list(self._running):
             await self._stop(name)
 
-    async def _register(self, settings: HttpEventsSettings) -> bool:
-        """Return whether the upstream has its position; False while the disk is full."""
+    async def _register(self, settings: HttpEventsSettings) -> str | None:
+        """Give the upstream its position, or return why that has to wait: the disk is full."""
         try:
             await self._outbox.register(settings.name, required=settings.required, start=settings.start)
         except OutboxFull as error:
             log.warning("%s", event("upstream_waits", upstream=settings.name, reason=error, hint=error.hint))
-            return False
-        return True
+            return str(error)
+        return None
 
-    def _start(self, settings: HttpEventsSettings, *, is_registered: bool) -> None:
+    def _start(self, settings: HttpEventsSettings, *, waits_because: str | None) -> None:
         upstream = self._open_upstream(settings)
         delivery: _Delivery
 
@@ -117,16 +123,14 @@ class Deliveries:
             sleep=self._sleep,
             on_state=say,
         )
-        delivery = _Delivery(settings, upstream, pump)
-        delivery.task = asyncio.create_task(
-            self._keep(delivery, is_registered=is_registered), name=f"pump {settings.name}"
-        )
+        delivery = _Delivery(settings, upstream, pump, waits_because=waits_because)
+        delivery.task = asyncio.create_task(self._keep(delivery), name=f"pump {settings.name}")
         self._running[settings.name] = delivery
 
-    async def _keep(self, delivery: _Delivery, *, is_registered: bool) -> None:
-        while not is_registered:
+    async def _keep(self, delivery: _Delivery) -> None:
+        while delivery.waits_because is not None:
             await self._sleep(RESTART_S)
-            is_registered = await self._register(delivery.settings)
+            delivery.waits_because = await self._register(delivery.settings)
         while True:
             running = asyncio.ensure_future(delivery.pump.run())
             try:

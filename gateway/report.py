@@ -73,7 +73,13 @@ class Report:
         settings, outbox = daemon.settings, daemon.outbox
         pumps = daemon.deliveries.states()
         storage = storage_status(str(settings.storage.path), outbox.source, outbox.stats())
-        upstreams = [upstream_status(one, state, await outbox.census(one.name), now) for one, state in pumps]
+        positions = await outbox.upstreams()
+        placed = {position.upstream for position in positions}  # one that waits for room has no books yet
+        upstreams = [
+            upstream_status(one, state, await outbox.census(one.name), now)
+            for one, state in pumps
+            if one.name in placed
+        ]
         known = {one.name for one, _ in pumps}
         upstreams += [
             orphan_status(
@@ -82,7 +88,7 @@ class Report:
                 through=position.seq,
                 census=await outbox.census(position.upstream),
             )
-            for position in await outbox.upstreams()
+            for position in positions
             if position.upstream not in known
         ]
         links = tuple(link_status(health, now) for health in daemon.supervisor.health())

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -10,14 +11,16 @@ from pathlib import Path
 
 import pytest
 from daemon_texts import SMALLEST
+from outbox_rig import fail_disk, sqlite_error
 
 from buffer import StateRow
-from buffer.errors import CommitUnknown
+from buffer.errors import CommitUnknown, OutboxFull
 from drivers import Emit, Reading, StorageUnavailable
 from gateway import daemon as module
 from gateway.daemon import EXIT_IO, EXIT_OK, Daemon
 from gateway.health import Hysteresis
 from gateway.notify import Notifier
+from gateway.report import Report
 from gateway.settings import Settings, load_settings
 from gateway.supervisor import Link
 from gateway.wiring import World
@@ -176,6 +179,37 @@ async def test_device_events_are_stored_like_any_other(house: House) -> None:
         await house.daemon.outbox.appended(0)
     (entry,) = (await house.daemon.outbox.head("centre", after=0, count_max=10, bytes_max=1 << 20))[:1]
     assert entry.type == "dockline.device.v1"
+
+
+async def test_a_full_disk_is_no_reason_to_end(house: House) -> None:
+    """The vital sign shares a commit with a delivery's settle, and the disk has no room for that commit."""
+    await house.start()
+
+    async def refused() -> None:
+        raise OutboxFull("the disk is full")
+
+    house.daemon.outbox.alive = refused  # type: ignore[method-assign]
+    await house.fed_again()
+    house.daemon.request_stop()
+    assert await house.end() == EXIT_OK
+
+
+async def test_a_full_disk_ends_neither_a_reload_nor_the_status(house: House) -> None:
+    """An upstream is added while the disk takes nothing: the gateway lives, and says what waits for what."""
+    await house.start()
+    disk = fail_disk(house.daemon.outbox)
+    disk.fail_on = lambda sql: sqlite_error(sqlite3.SQLITE_FULL, "full") if sql == "COMMIT" else None
+    house.file.write_text(house.file.read_text() + '\n[[upstream]]\nname = "second"\nurl = "http://127.0.0.1:9/"\n')
+    house.manager.is_ready.clear()
+    house.daemon.request_reload()
+    async with asyncio.timeout(BOUND_S):
+        await house.manager.is_ready.wait()
+    status = await Report(house.daemon).status()
+    assert [upstream.name for upstream in status.upstreams] == ["centre"]
+    assert {alarm.code: alarm.subject for alarm in status.alarms}["upstream_waits"] == "second"
+    disk.fail_on = lambda _: None
+    house.daemon.request_stop()
+    assert await house.end() == EXIT_OK
 
 
 async def test_a_counter_value_on_its_way_to_disk_is_not_recalled_yet(house: House) -> None:

@@ -131,9 +131,11 @@ async def test_a_full_disk_does_not_keep_an_upstream_out_nor_end_a_reload(bench:
     await bench.apply("old", "new")
     assert [settings.name for settings, _ in bench.deliveries.states()] == ["old", "new"]
     assert bench.far["new"].taken == []
+    assert bench.deliveries.waiting() == [("new", "the disk is full")]
     disk.fail_on = lambda _: None
     bench.may_wake.set()
     await bench.far["new"].has(1)
+    assert bench.deliveries.waiting() == []
 
 
 async def test_stopping_ends_what_waits_for_room(bench: Bench) -> None:
