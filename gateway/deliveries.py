@@ -36,6 +36,8 @@ class _Delivery:
     task: asyncio.Task[None] = field(init=False)
     waits_because: str | None = None
     """Why its position cannot be written; None once it is."""
+    is_resting: bool = False
+    """Nothing is under way; it waits before it is begun again."""
     said: tuple[str, str] | None = None
     """Alarm that was logged last."""
 
@@ -92,6 +94,8 @@ class Deliveries:
         deliveries = list(self._running.values())
         for delivery in deliveries:
             delivery.pump.stop()
+            if delivery.is_resting:
+                delivery.task.cancel()
         tasks = [delivery.task for delivery in deliveries]
         if tasks:
             await asyncio.wait(tasks, timeout=max(deadline_s, 0))
@@ -129,7 +133,7 @@ class Deliveries:
 
     async def _keep(self, delivery: _Delivery) -> None:
         while delivery.waits_because is not None:
-            await self._sleep(RESTART_S)
+            await self._rest(delivery)
             delivery.waits_because = await self._register(delivery.settings)
         while True:
             running = asyncio.ensure_future(delivery.pump.run())
@@ -144,7 +148,12 @@ class Deliveries:
             if error is None or isinstance(error, OutboxClosed):
                 return
             _log_ending(delivery.settings.name, error)
-            await self._sleep(RESTART_S)
+            await self._rest(delivery)
+
+    async def _rest(self, delivery: _Delivery) -> None:
+        delivery.is_resting = True
+        await self._sleep(RESTART_S)
+        delivery.is_resting = False
 
     async def _stop(self, name: str) -> None:
         delivery = self._running.pop(name)

@@ -143,7 +143,8 @@ async def test_stopping_ends_what_waits_for_room(bench: Bench) -> None:
     disk = fail_disk(bench.outbox)
     disk.fail_on = lambda sql: sqlite_error(SQLITE_FULL, "full") if sql == "COMMIT" else None
     await bench.apply("new")
+    await asyncio.sleep(0)
     async with asyncio.timeout(BOUND_S):
-        await bench.deliveries.stop_all(0.0)
+        await bench.deliveries.stop_all(10 * BOUND_S)
     assert bench.deliveries.states() == []
     disk.fail_on = lambda _: None
