@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,7 @@ def run(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
     from gateway.daemon import EXIT_IO
     from gateway.log import start_log
 
+    early = _EarlyReload()
     settings = load_or_fail(config, must_run=True)
     os.umask(0o077)
     faulthandler.enable()
@@ -45,14 +47,35 @@ def run(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
         monotonic=monotonic_s,
     )
     try:
-        code = asyncio.run(_live(settings, config, log))
+        code = asyncio.run(_live(settings, config, log, early))
     finally:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that comes too late changes no exit code
         log.close()
     if code == EXIT_IO or log.is_stuck:
         # A thread may hang in a write to a dying disk or a dead journal: waiting for it would keep systemd from
         # starting us again.
         os._exit(code)
     raise typer.Exit(code)
+
+
+class _EarlyReload:
+    """SIGHUP before the daemon listens to it: it would end the process, and ignored it would be forgotten."""
+
+    def __init__(self) -> None:
+        self._is_wanted = False
+        self._request: Callable[[], None] | None = None
+        signal.signal(signal.SIGHUP, self._note)
+
+    def pass_on(self, request: Callable[[], None]) -> None:
+        """Call `request` for a signal that came, and for each that comes."""
+        self._request = request
+        if self._is_wanted:
+            request()
+
+    def _note(self, *_: object) -> None:
+        self._is_wanted = True
+        if self._request is not None:
+            self._request()
 
 
 def _tune_interpreter() -> None:
@@ -69,7 +92,7 @@ def _tune_interpreter() -> None:
     gc.set_threshold(100_000, 20, 20)
 
 
-async def _live(settings: Settings, config: Path, log: LogWriter) -> int:
+async def _live(settings: Settings, config: Path, log: LogWriter, early: _EarlyReload) -> int:
     from gateway.daemon import Daemon
     from gateway.notify import Notifier
     from gateway.settings import load_settings
@@ -84,6 +107,7 @@ async def _live(settings: Settings, config: Path, log: LogWriter) -> int:
         open_upstream=upstream_opener(),
         notifier=Notifier(os.environ, pid=os.getpid()),
     )
+    early.pass_on(daemon.request_reload)
     code = await daemon.run()
     if daemon.is_stuck:
         # What does not end by itself would be waited for as long as systemd lets us. The outbox is closed.

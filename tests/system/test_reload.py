@@ -72,6 +72,24 @@ def test_the_same_file_again_touches_nothing(tmp_path: Path, scanner_port: socke
         assert daemon.stop() == 0
 
 
+def test_a_reload_asked_for_during_the_start_ends_nothing_and_is_not_forgotten(tmp_path: Path) -> None:
+    """A deployment tool writes the file and sends SIGHUP while the gateway has hardly begun."""
+    with gateway(tmp_path) as daemon:
+        process = daemon.spawn()
+        until(lambda: listens_to(process.pid, signal.SIGHUP), "SIGHUP is listened to")
+        daemon.signal(signal.SIGHUP)
+        daemon.hear("READY=1")
+        daemon.hear("RELOADING=1")
+        daemon.hear("READY=1")
+        assert daemon.stop() == 0
+
+
+def listens_to(pid: int, which: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (which - 1) & 1)
+
+
 def test_moving_a_device_to_another_station_reopens_no_port(tmp_path: Path, scanner_port: socket.socket) -> None:
     port = scanner_port.getsockname()[1]
     with gateway(tmp_path, CONFIG + scanner("dock-3", port)) as daemon:
