@@ -48,6 +48,9 @@ system-packages:
 long: $(VENV)/.test system-packages  ## The tests that take minutes (kill storms, large backlogs).
 	$(BIN)/pytest -q -m long $(ARGS)
 
+voyages: $(VENV)/.test  ## Sail seeded bad days in virtual time: SEEDS=1000, FIRST=1, or one: SEED=388.
+	@$(PY) tests/simulation/voyages.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000) --first $(or $(FIRST),1))
+
 bench: $(VENV)/.test  ## Print the speed table of the README, as ratios measured in one run.
 	$(PY) -m gateway bench $(ARGS)
 

@@ -6,34 +6,19 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from voyage import sail  # noqa: E402
+from voyage_fleet import Passed, processors, sail_many  # noqa: E402
 from voyage_judge import Verdict, judge  # noqa: E402
 
 REPORT_EVERY_S = 30.0
-
-
-@dataclass(frozen=True)
-class Passed:
-    """What one process tells the other of a voyage."""
-
-    seed: int
-    scans: int
-    faults: int
-    kills: int
-    redeliveries: int
-    repeats_named: int
-    violations: tuple[str, ...]
 
 
 def main() -> int:
@@ -42,21 +27,11 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000, help="how many voyages")
     parser.add_argument("--first", type=int, default=1, help="seed of the first one")
     parser.add_argument("--seed", type=int, help="sail this one only and print what happened")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes")
+    parser.add_argument("--jobs", type=int, default=processors(), help="processes")
     arguments = parser.parse_args()
     if arguments.seed is not None:
         return _tell(arguments.seed)
     return _sail_many(range(arguments.first, arguments.first + arguments.seeds), arguments.jobs)
-
-
-def sail_one(seed: int) -> Passed:
-    """Sail one seed and sum it up."""
-    verdict = judge(sail(seed))
-    ledger = verdict.ledger
-    return Passed(
-        seed, ledger.injected, len(verdict.faults), verdict.kills, ledger.redeliveries, len(ledger.repeats_named),
-        verdict.violations,
-    )  # fmt: skip
 
 
 def _tell(seed: int) -> int:
@@ -76,17 +51,16 @@ def _sail_many(seeds: range, jobs: int) -> int:
     began = told = time.monotonic()
     sums: Counter[str] = Counter()
     failed: list[Passed] = []
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        for one in pool.imap_unordered(sail_one, seeds, chunksize=4):
-            for name in ("scans", "faults", "kills", "redeliveries", "repeats_named"):
-                sums[name] += getattr(one, name)
-            sums["voyages"] += 1
-            if one.violations:
-                failed.append(one)
-                print(f"seed {one.seed}: {len(one.violations)} violations, first {one.violations[0]}", flush=True)
-            if time.monotonic() - told > REPORT_EVERY_S:
-                told = time.monotonic()
-                print(f"{sums['voyages']} of {len(seeds)}, {_pace(sums, began)}", flush=True)
+    for one in sail_many(seeds, jobs):
+        for name in ("scans", "faults", "kills", "redeliveries", "repeats_named"):
+            sums[name] += getattr(one, name)
+        sums["voyages"] += 1
+        if one.violations:
+            failed.append(one)
+            print(f"seed {one.seed}: {len(one.violations)} violations, first {one.violations[0]}", flush=True)
+        if time.monotonic() - told > REPORT_EVERY_S:
+            told = time.monotonic()
+            print(f"{sums['voyages']} of {len(seeds)}, {_pace(sums, began)}", flush=True)
     print(f"{sums['voyages']} voyages, {_pace(sums, began)}, {jobs} processes")
     print(", ".join(f"{sums[name]} {name.replace('_', ' ')}" for name in sums if name != "voyages"))
     print(f"failed seeds: {sorted(one.seed for one in failed)}")

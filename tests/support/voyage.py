@@ -50,9 +50,9 @@ PLC_PORT = 1502
 SCANNER_PORTS = (40_001, 40_002, 40_003)
 HANDHELDS_MAX = 5
 COUNTER = "good_parts"
-LABEL_EVERY = 9
+LABEL_EVERY = 4
 """Scans at a dock from one delivery note to the next."""
-SETTLES_WITHIN_S = 4 * 3600.0
+SETTLES_WITHIN_S = 3600.0
 """Virtual time after which a gateway that has not delivered everything never will."""
 
 CONFIGURATION = f"""
@@ -172,13 +172,16 @@ class Voyage:
         if draw.random() < 0.4:
             tags = [one.habits.tag for one in self.handhelds if one.habits.device.startswith("hh-")]
             policy.poison = tuple(str(Token(draw.choice(tags), draw.randint(2, 30))) for _ in range(draw.randint(1, 3)))
+        self.poison = policy.poison
         for port in SCANNER_PORTS:
             self.world.net.road(port).piece_bytes_max = draw.choice((None, None, 1, 5))
         # A piece costs a turn of the loop; the long messages of handhelds byte by byte would be most of a voyage.
         self.world.net.road(LISTENER_PORT).piece_bytes_max = draw.choice((None, None, None, 17, 64))
         self.world.net.road(PLC_PORT).piece_bytes_max = draw.choice((None, None, 3))
-        self.documents: dict[Token, str] = {}
-        """Scan at a dock -> the document whose label was scanned, and acknowledged, before it."""
+        self.documents: dict[Token, str | None] = {}
+        """Scan at a dock -> the document whose label was scanned, and acknowledged, last before it."""
+        self.refuse_next_label_s = 0.0
+        """For how long the disk refuses commits from the moment the next delivery note is scanned."""
         self._reloaded: str = "same"
         self._background: list[asyncio.Task[Any]] = []
 
@@ -204,22 +207,43 @@ class Voyage:
         return Scanner(
             TcpServerPort(),
             Journal(f"dock-{number}-scanner", on_line=None),
-            ScannerHabits(acknowledge="ack-nak", answer_timeout_s=1.0),
+            ScannerHabits(
+                acknowledge="ack-nak",
+                answer_timeout_s=3.0,
+                resends_max=self.world.rng(f"habit {number}").choice((None, 1)),
+            ),
             rng=self.world.rng(f"scanner {number}"),
         )
 
     async def _scan_at_dock(self, index: int) -> None:
         scanner, rng = self.scanners[index], self.world.rng(f"dock {index + 1}")
         share = -(-self.plan.scans // (len(self.handhelds) - 1 + self.scanner_count))
+        document: str | None = None
         for number in range(1, share + 1):
             await asyncio.sleep(rng.uniform(0.3, 1.7) * self.plan.seconds / share)
             if number % LABEL_EVERY == 1:
-                document = f"ASN-{index + 1}{number:03d}"
-                await scanner.scan(f"]C0{document}")
+                document = await self._scan_label(scanner, f"ASN-{index + 1}{number:03d}", document)
             token = Token(f"s{index + 1}", number)
             self.documents[token] = document
             fate = await scanner.scan(carton(rng.choice(GTINS), token))
             self.world.note(f"dock-{index + 1}-scanner", number, fate)
+
+    async def _scan_label(self, scanner: Scanner, label: str, before: str | None) -> str | None:
+        """Scan a delivery note; return the document that must hold then.
+
+        An operator who heard nothing but error beeps goes on with the old one, and it must hold: a refusal has no
+        effect. One who heard nothing at all cannot know, and scans the label again.
+        """
+        if self.refuse_next_label_s:
+            self.refuse_commits(self.refuse_next_label_s)
+            self.refuse_next_label_s = 0.0
+        while True:
+            mark = len(scanner.journal.lines)
+            if await scanner.scan(f"]C0{label}") == "acked":
+                return label
+            if "timeout" not in [line["what"] for line in scanner.journal.lines[mark:]]:
+                self.world.note("label refused", label)
+                return before
 
     def _open_upstream(self, settings: HttpEventsSettings, life: Life) -> HttpEvents:
         return HttpEvents(settings, wall=self.world.wall, transport=self.uplink.transport(life))
@@ -231,6 +255,10 @@ class Voyage:
 
     def background(self, work_: Any) -> None:
         self._background.append(self.world.loop.create_task(work_))
+
+    def refuse_commits(self, lasts_s: float) -> None:
+        self.world.refuse_commits(True)
+        self.later(lasts_s, lambda: self.world.refuse_commits(False))
 
     def replug(self, index: int, lasts_s: float) -> None:
         async def out_and_in() -> None:
@@ -317,6 +345,7 @@ class Voyage:
         self.centre.script._queued.clear()
         self.centre.policy.poison = ()
         world.fill_disk(None)
+        world.refuse_commits(False)
         for port in set(self.ports):
             road = world.net.road(port)
             road.cut_after_bytes, road.refused_until, road.stalled_until = None, 0.0, 0.0

@@ -55,7 +55,7 @@ def draw_faults(rng: Random, *, count: int, within_s: float) -> list[Fault]:
 
 def kill_soon(rng: Random) -> tuple[str, Callable[[Voyage], None]]:
     moment = rng.choice(("turn", "turn", "committed", "committed", "applied", "answered"))
-    count = rng.randint(1, 400) if moment == "turn" else rng.randint(1, 6)
+    count = rng.randint(1, 150) if moment == "turn" else rng.randint(1, 3)
     return f"kill at {moment} {count}", lambda voyage: voyage.world.arm_kill(moment, count)
 
 
@@ -105,10 +105,12 @@ def cut_links(rng: Random) -> tuple[str, Callable[[Voyage], None]]:
 
 
 def stall_link(rng: Random) -> tuple[str, Callable[[Voyage], None]]:
-    index, lasts_s = rng.random(), rng.uniform(0.5, 12)
+    at_plc, lasts_s = rng.random() < 0.3, rng.uniform(0.5, 12)
 
     def strike(voyage: Voyage) -> None:
-        road = voyage.world.net.road(voyage.ports[int(index * len(voyage.ports))])
+        # Not on the way to a scanner: one that hears the answer to an earlier scan takes it for the answer to its last,
+        # and no gateway can help that (docs/testing.md).
+        road = voyage.world.net.road(voyage.ports[-1] if at_plc else voyage.ports[0])
         road.stalled_until = voyage.world.loop.time() + lasts_s
 
     return f"standstill {lasts_s:.1f} s", strike
@@ -122,6 +124,18 @@ def full_disk(rng: Random) -> tuple[str, Callable[[Voyage], None]]:
         voyage.later(lasts_s, lambda: voyage.world.fill_disk(None))
 
     return f"disk full after {pages} pages for {lasts_s:.0f} s", strike
+
+
+def full_disk_for_the_log(rng: Random) -> tuple[str, Callable[[Voyage], None]]:
+    lasts_s, at_label = rng.uniform(0.5, 8), rng.random() < 0.6
+
+    def strike(voyage: Voyage) -> None:
+        if at_label:
+            voyage.refuse_next_label_s = lasts_s
+        else:
+            voyage.refuse_commits(lasts_s)
+
+    return f"disk refuses commits for {lasts_s:.1f} s{', from the next label on' if at_label else ''}", strike
 
 
 def slow_disk(rng: Random) -> tuple[str, Callable[[Voyage], None]]:
@@ -176,6 +190,7 @@ def gentle_stop(rng: Random) -> tuple[str, Callable[[Voyage], None]]:
 
 MAKERS: tuple[Maker, ...] = (
     kill_soon, kill_soon, kill_soon, kill_soon, wrong_answers, wrong_answers, wrong_answers, standing_trouble,
-    standing_trouble, uplink_down, uplink_down, cut_links, cut_links, cut_links, stall_link, full_disk, full_disk,
-    slow_disk, step_clock, reset_handheld, replug_scanner, plc_trouble, reload, gentle_stop,
+    standing_trouble, uplink_down, uplink_down, cut_links, cut_links, cut_links, stall_link, full_disk,
+    full_disk_for_the_log, full_disk_for_the_log, slow_disk, step_clock, reset_handheld, replug_scanner, plc_trouble,
+    reload, gentle_stop,
 )  # fmt: skip

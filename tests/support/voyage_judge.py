@@ -71,7 +71,10 @@ def _is_excused(kind: str, case: str, logbook: Logbook) -> bool:
         record = voyage.centre.ledger.sources[source]
         if voyage.world._settings.upstreams[0].orders_by == "sequence":
             return True
-        return record.ids.get(int(sequence)) in voyage.uplink.refused
+        identity = record.ids.get(int(sequence), "")
+        body = next((event.body for event in voyage.centre.ledger.events if event.id == identity), "")
+        # It may have refused it in an answer that never left.
+        return identity in voyage.uplink.refused or any(poison in body for poison in voyage.poison)
     return False
 
 

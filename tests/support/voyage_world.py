@@ -20,6 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from outbox_rig import FailingConnection, sqlite_error
 from voyage_loop import LIFE, VirtualLoop
 from voyage_net import VirtualNet
 
@@ -163,6 +164,8 @@ class VoyageWorld:
         """The disk takes so many more pages and then no more; None: as many as it likes."""
         self.open_upstream: Callable[[Any, Life], Any]
         self.load: Callable[[], Settings] = self.settings
+        self.is_refusing = False
+        """The disk takes no commit at all: there is not even room for the log."""
         self.is_closing = False
         self._settings = settings
         self._restart_rng = self.rng("restart")
@@ -251,15 +254,31 @@ class VoyageWorld:
         if self.life is not None:
             self.limit_pages(self.life)
 
+    def refuse_commits(self, is_refusing: bool) -> None:
+        """Have the disk refuse every commit, or take them again."""
+        self.is_refusing = is_refusing
+        if self.life is not None:
+            self.limit_pages(self.life)
+
     def limit_pages(self, life: Life) -> None:
+        """Put what is wrong with the disk under the outbox of a life."""
         if life.opened is None or life.is_dead:
             return
+        if self.is_refusing and not isinstance(life.opened.writer.connection, FailingConnection):
+            failing = FailingConnection(life.opened.writer.connection)
+            failing.fail_on = self._refusal
+            life.opened.writer.connection = failing  # type: ignore[assignment]
         execute = life.opened.writer.connection.execute
         if self.pages_left is None:
             execute(f"PRAGMA max_page_count = {PAGES_UNLIMITED}").fetchone()
         else:
             (count,) = execute("PRAGMA page_count").fetchone()
             execute(f"PRAGMA max_page_count = {count + self.pages_left}").fetchone()
+
+    def _refusal(self, statement: str) -> sqlite3.Error | None:
+        if self.is_refusing and statement.startswith("COMMIT"):
+            return sqlite_error(sqlite3.SQLITE_FULL, "database or disk is full")
+        return None
 
 
 def _freeze(folder: Path, opened: Opened | None, *, holds_lock: bool) -> None:

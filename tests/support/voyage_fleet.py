@@ -1,0 +1,50 @@
+"""Many voyages on all processors."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from voyage import sail
+from voyage_judge import judge
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What one process tells the other of a voyage."""
+
+    seed: int
+    scans: int
+    faults: int
+    kills: int
+    redeliveries: int
+    repeats_named: int
+    violations: tuple[str, ...]
+
+
+def sail_one(seed: int) -> Passed:
+    """Sail one seed and sum it up."""
+    verdict = judge(sail(seed))
+    ledger = verdict.ledger
+    return Passed(
+        seed,
+        ledger.injected,
+        len(verdict.faults),
+        verdict.kills,
+        ledger.redeliveries,
+        len(ledger.repeats_named),
+        verdict.violations,
+    )
+
+
+def processors() -> int:
+    """Return how many there are for us."""
+    return len(os.sched_getaffinity(0))
+
+
+def sail_many(seeds: Iterable[int], jobs: int) -> Iterator[Passed]:
+    """Yield every voyage as it ends."""
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap_unordered(sail_one, seeds, chunksize=4)
