@@ -23,7 +23,7 @@ from buffer.ledger import ChainHead, Epoch
 from buffer.limits import Limits
 from buffer.outbox import Outbox
 from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
-from buffer.reader import EntryFilter, OutboxReader
+from buffer.reader import EntryFilter, OutboxReader, Tally
 from buffer.stats import OutboxStats
 from buffer.verify import Verification
 
@@ -61,6 +61,7 @@ __all__ = [
     "Released",
     "SchemaNewer",
     "StateRow",
+    "Tally",
     "Told",
     "UpstreamUnknown",
     "Verification",

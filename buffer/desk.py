@@ -13,7 +13,7 @@ from buffer.entry import Entry
 from buffer.incident import Incident
 from buffer.opening import Opened
 from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
-from buffer.reader import EntryFilter
+from buffer.reader import EntryFilter, Tally
 from buffer.writer import Writer
 
 P = ParamSpec("P")
@@ -70,6 +70,10 @@ class Desk(ABC):
     async def entry(self, id_or_seq: str | int) -> Entry | None:
         """Return one entry by event id or sequence; None when it is not here."""
         return await self._read(self._opened.reader.entry, id_or_seq)
+
+    async def tally(self, wanted: EntryFilter) -> Tally:
+        """Count the entries that a filter lets through."""
+        return await self._read(self._opened.reader.tally, wanted)
 
     async def entries(self, wanted: EntryFilter) -> list[Entry]:
         """Return the entries that a filter lets through."""

@@ -91,6 +91,8 @@ class GroupCommit:
         """
         self.require_known()
         future: asyncio.Future[Any] = self._loop.create_future()
+        # Whoever waited may have been cancelled; the loop would then log the refusal of a full disk as a fault of ours.
+        future.add_done_callback(_look)
         self._put(Job(run, future, writes), 0, 0, patience_s)
         return future
 
@@ -248,6 +250,12 @@ class GroupCommit:
             else:
                 self._loop.call_soon_threadsafe(self._settled, outcomes)
         self._write()
+
+
+def _look(future: asyncio.Future[Any]) -> None:
+    """Take note of an outcome, so that it counts as seen."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _copy(error: OutboxError) -> OutboxError:

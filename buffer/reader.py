@@ -59,6 +59,28 @@ class EntryFilter:
     newest_first: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many entries a filter lets through."""
+
+    count: int
+    first: int | None
+    """Lowest sequence; None when there is none."""
+    last: int | None
+
+
+def _values(wanted: EntryFilter) -> dict[str, str | int | None]:
+    return {
+        "seq_from": wanted.seq_from,
+        "seq_to": wanted.seq_to,
+        "type": wanted.type,
+        "station": wanted.station,
+        "device": wanted.device,
+        "captured_from": wanted.captured_from,
+        "captured_before": wanted.captured_before,
+    }
+
+
 class OutboxReader:
     """A read-only view of one outbox file."""
 
@@ -184,19 +206,16 @@ class OutboxReader:
 
     def entries(self, wanted: EntryFilter) -> list[Entry]:
         """Return the entries that the filter lets through, at most its limit."""
-        values = {
-            "seq_from": wanted.seq_from,
-            "seq_to": wanted.seq_to,
-            "type": wanted.type,
-            "station": wanted.station,
-            "device": wanted.device,
-            "captured_from": wanted.captured_from,
-            "captured_before": wanted.captured_before,
-            "limit": wanted.limit,
-        }
+        values = {**_values(wanted), "limit": wanted.limit}
         with self._snapshot() as connection:
             rows = connection.execute(_NEWEST_FIRST if wanted.newest_first else _OLDEST_FIRST, values).fetchall()
         return [Entry(*row) for row in rows]
+
+    def tally(self, wanted: EntryFilter) -> Tally:
+        """Count the entries that the filter lets through; its limit does not count."""
+        with self._snapshot() as connection:
+            row = connection.execute(f"SELECT count(*), min(seq), max(seq) FROM ({_SELECT})", _values(wanted))  # noqa: S608
+            return Tally(*row.fetchone())
 
     def quarantine_list(
         self, upstream: str | None = None, *, state: QuarantineState | None = None, limit: int = 1000

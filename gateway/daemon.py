@@ -33,6 +33,7 @@ from gateway.front_door import FrontDoor
 from gateway.health import DeviceChange
 from gateway.log import event, set_level
 from gateway.notify import Notifier
+from gateway.replays import Replays
 from gateway.settings import Problem, Settings, SettingsError
 from gateway.status import AlarmStatus
 from gateway.supervisor import Pauses, Supervisor
@@ -49,6 +50,8 @@ LISTEN_WAIT_S = 5.0
 """How long the start waits for the built-in listener to open its door; a busy port is no reason not to start."""
 VITAL_S = 2.0
 """How often the vital sign is looked for; a removed outbox file is noticed within this."""
+LOOK_S = 24 * 3600.0
+"""How often the whole structure of the outbox is looked at."""
 FATAL_S = 2.0
 """How long drivers may take to let go when a commit is unknown: nobody is answered any more."""
 
@@ -81,6 +84,7 @@ class Daemon:
         self._fatal: OutboxError | None = None
         self._kept: dict[str, Wanted] = {}
         self._vitals: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self.refused_reload: Problem | None = None
         """The first problem of a file that was refused, until one is accepted."""
         self.started_ms = world.wall()
@@ -95,6 +99,7 @@ class Daemon:
         self.intake: Intake
         self.supervisor: Supervisor
         self.deliveries: Deliveries
+        self.replays: Replays
         self.front_door: FrontDoor | None = None
 
     # -- life
@@ -172,6 +177,15 @@ class Daemon:
             on_link=self._link_stands,
         )
         await self.deliveries.apply(settings.upstreams)
+        self.replays = Replays(
+            self.outbox,
+            self.deliveries,
+            self._open_upstream,
+            rng=world.rng,
+            monotonic=world.monotonic,
+            sleep=world.sleep,
+        )
+        self.replays.resume()
         await self._apply_links(settings)
         if self._serve_api:
             self.front_door = FrontDoor(self)
@@ -181,6 +195,7 @@ class Daemon:
         # "Ready" is a promise to whoever starts a handheld next: the door is open, or it is known why it is not.
         await self.supervisor.tried(LISTENER, LISTEN_WAIT_S)
         self._vitals = asyncio.create_task(self._watch_vitals(), name="vitals")
+        self._looking = asyncio.create_task(self._look_through(), name="looking through the outbox")
         self.is_open = True
 
     async def _live(self) -> None:
@@ -207,10 +222,13 @@ class Daemon:
         if not taking.done():
             self.is_stuck = True
             log.error("%s", event("stop_overrun", part="drivers", hint="unanswered devices send again"))
+        if hasattr(self, "replays"):
+            await self.replays.stop_all()
         if hasattr(self, "deliveries"):
             await self.deliveries.stop_all(left() / 2 if self._fatal is None else 0.0)
-        if self._vitals is not None:
-            self._vitals.cancel()
+        for task in (self._vitals, self._looking):
+            if task is not None:
+                task.cancel()
         try:
             await self.outbox.close(left())
         except (OutboxError, TimeoutError) as error:
@@ -252,6 +270,15 @@ class Daemon:
             if self.front_door is not None:
                 self.front_door.open()
             await self.world.sleep(period_s)
+
+    async def _look_through(self) -> None:
+        """Look for damage that a start has no time to find, once a day; the outbox says so itself when it finds any."""
+        while True:
+            try:
+                await self.outbox.look_through()
+            except OutboxError as error:
+                log.warning("%s", event("outbox_not_looked_through", reason=error, hint=error.hint))
+            await self.world.sleep(LOOK_S)
 
     def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()

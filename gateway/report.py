@@ -12,10 +12,13 @@ from buffer import Outbox
 from drivers import Reading, Verdict
 from drivers.scan_message import ParsedBody
 from gateway.health import Latency
+from gateway.replays import Replays
 from gateway.status import (
     Status,
     alarms_of,
     device_statuses,
+    incident_alarms,
+    incident_status,
     link_status,
     notices_of,
     orphan_status,
@@ -57,6 +60,11 @@ class Report:
         """Return what understands the bodies of an RFID reader; None when there is no such reader."""
         return self._daemon.readers.parser(device)
 
+    @property
+    def replays(self) -> Replays:
+        """What is being sent again."""
+        return self._daemon.replays
+
     def nudge(self, upstream: str) -> None:
         """Have an upstream's pump look for retries now."""
         self._daemon.deliveries.nudge(upstream)
@@ -93,6 +101,7 @@ class Report:
         ]
         links = tuple(link_status(health, now) for health in daemon.supervisor.health())
         devices = device_statuses(settings.devices, links, daemon.supervisor.sightings.all(), now)
+        incidents = await outbox.incidents(unacknowledged_only=True)
         clock, counts = daemon.clock_quality(), daemon.intake.counts()
         reason = self.not_ready_because()
         return Status(
@@ -114,7 +123,12 @@ class Report:
             intake=counts,
             readers=daemon.readers.health(),
             shared_links=self._shared_links(),
-            alarms=(*alarms_of(storage, tuple(upstreams), pumps, links), *daemon.own_alarms()),
+            incidents=tuple(incident_status(one) for one in incidents),
+            alarms=(
+                *incident_alarms(incidents),
+                *alarms_of(storage, tuple(upstreams), pumps, links),
+                *daemon.own_alarms(),
+            ),
             notices=notices_of(settings.notices, devices, clock),
         )
 

@@ -1,7 +1,7 @@
 """How the gateway is, as one value: what `dockline status`, `GET /v1/status`, `/readyz` and the metrics all tell.
 
-The words of the fates are those of the books: accepted = delivered + pending + quarantined + discarded + skipped. Ages
-and waits are in seconds; times are milliseconds since 1970 UTC and end in `_ms`.
+The words of the fates are those of the books: accepted = delivered + pending + quarantined + discarded + skipped +
+lost. Ages and waits are in seconds; times are milliseconds since 1970 UTC and end in `_ms`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from buffer import Census, OutboxStats
+from buffer import Census, Incident, OutboxStats
 from gateway.capture.intake_counts import IntakeCounts
 from gateway.capture.knocking import Knock
 from gateway.health import LinkHealth, Sighting
@@ -57,8 +57,10 @@ class UpstreamStatus:
     quarantined: int
     discarded: int
     skipped: int
+    lost: int
+    """Gone when a damaged outbox was salvaged; announced, and named by an incident."""
     imbalance: int
-    """accepted - (delivered + pending + quarantined + discarded + skipped): always 0, or something is lost."""
+    """accepted less all other terms: always 0, or something is lost and nobody knows what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,22 @@ class StorageStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class IncidentStatus:
+    """Damage of the outbox that a person has to know of."""
+
+    number: int
+    at_ms: int
+    kind: str
+    reason: str
+    kept_as: str
+    """Folder beside the outbox with the damaged files; empty when nothing was set aside."""
+    carried: int
+    missing: int
+    missing_sequences: tuple[tuple[int, int], ...]
+    """The first hundred runs of sequences that are gone; the audit has them all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything."""
 
@@ -136,6 +154,8 @@ class Status:
     """What RFID readers last said about themselves."""
     shared_links: dict[str, dict[str, int]]
     """Counters of the listener and of the broker link."""
+    incidents: tuple[IncidentStatus, ...]
+    """Damage that was met and that nobody has acknowledged."""
     alarms: tuple[AlarmStatus, ...]
     notices: tuple[str, ...]
 
@@ -188,6 +208,7 @@ def _books(census: Census) -> dict[str, int]:
         "quarantined": census.quarantined,
         "discarded": census.discarded,
         "skipped": census.skipped,
+        "lost": census.lost,
         "imbalance": census.imbalance,
     }
 
@@ -264,6 +285,36 @@ def storage_status(path: str, source: str, stats: OutboxStats) -> StorageStatus:
         autonomy_hours=stats.autonomy_hours,
         failed_commits=stats.failed_commits,
     )
+
+
+def incident_status(incident: Incident) -> IncidentStatus:
+    """Return one incident's line."""
+    told = incident.told
+    return IncidentStatus(
+        number=incident.number,
+        at_ms=incident.at,
+        kind=incident.kind,
+        reason=told.reason,
+        kept_as=told.kept_as,
+        carried=told.carried,
+        missing=told.missing_count,
+        missing_sequences=told.missing[:100],
+    )
+
+
+def incident_alarms(incidents: list[Incident]) -> tuple[AlarmStatus, ...]:
+    """Return the alarms of incidents that nobody has acknowledged."""
+    found = []
+    for one in incidents:
+        told = one.told
+        text = told.reason
+        if told.kept_as:
+            text += (
+                f": {told.carried} events carried over, {told.missing_count} missing, damaged files in {told.kept_as}"
+            )
+        hint = f"keep that folder, look at the disk, then: dockline audit acknowledge {one.number} --reason ..."
+        found.append(AlarmStatus(one.kind, "storage", text, hint))
+    return tuple(found)
 
 
 def alarms_of(

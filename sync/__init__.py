@@ -15,6 +15,7 @@ from sync.errors import (
 from sync.outbox_port import ChainHead, OutboxPort
 from sync.pump import Pump
 from sync.pump_state import Alarm, Health, PumpState
+from sync.replay import Replay, ReplayOrder, ReplayState
 from sync.settings import HttpEventsSettings, PumpSettings
 from sync.upstream import Position, Upstream
 
@@ -32,6 +33,9 @@ __all__ = [
     "Pump",
     "PumpSettings",
     "PumpState",
+    "Replay",
+    "ReplayOrder",
+    "ReplayState",
     "SyncError",
     "Upstream",
     "UpstreamHolds",

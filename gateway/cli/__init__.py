@@ -15,6 +15,7 @@ COMMANDS = (
     ("run", "gateway.cli.run"),
     ("check", "gateway.cli.check"),
     ("status", "gateway.cli.status"),
+    ("replay", "gateway.cli.replay"),
     ("schema", "gateway.cli.schema"),
     ("token", "gateway.cli.token"),
     ("demo", "gateway.cli.demo"),
@@ -25,6 +26,7 @@ COMMANDS = (
 GROUPS = (
     ("events", "gateway.cli.events", "Events in the outbox: list, show, tail."),
     ("quarantine", "gateway.cli.quarantine", "Events an upstream would not take: list, show, retry, discard."),
+    ("audit", "gateway.cli.audit", "The journal: verify, list, acknowledge."),
     ("simulate", "gateway.cli.simulate", "Simulated devices and a simulated centre."),
 )
 """Group, the module that has its `app`, and its help."""

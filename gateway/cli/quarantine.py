@@ -7,13 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.errors import Failure
+from gateway.cli.errors import EXIT_USAGE, Failure
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LimitOption, TokenOption
 
 app = typer.Typer()
 
 UpstreamArgument = Annotated[str, typer.Argument(help="Name of the upstream.")]
-SeqsArgument = Annotated[list[int], typer.Argument(min=1, help="Sequences, as listed.")]
+SeqsArgument = Annotated[list[int] | None, typer.Argument(min=1, help="Sequences, as listed.")]
+RejectedOption = Annotated[
+    str | None, typer.Option("--rejected-for", help="Instead of sequences: all that wait with this in their reason.")
+]
+SEQS_MAX = 1000
+"""In one request."""
 ReasonOption = Annotated[str, typer.Option(help="Why; kept in the audit.")]
 
 
@@ -50,10 +55,19 @@ def list_quarantine(
         print_json(found)
         return
     rows = [
-        (one["upstream"], one["seq"], one["state"], clock(one["since"]), one["type"], one["device"], one["reason"])
+        (
+            one["upstream"],
+            one["seq"],
+            one["state"],
+            clock(one["since"]),
+            one["type"],
+            one["device"],
+            one["owner"],
+            one["reason"],
+        )
         for one in found
     ]
-    print_table("Quarantine", ("upstream", "seq", "state", "since", "type", "device", "reason"), rows)
+    print_table("Quarantine", ("upstream", "seq", "state", "since", "type", "device", "owner", "reason"), rows)
 
 
 @app.command("show")
@@ -93,24 +107,29 @@ def _show_offline(site: Any, upstream: str, seq: int) -> dict[str, Any]:
 @app.command("retry")
 def retry_quarantine(
     upstream: UpstreamArgument,
-    seqs: SeqsArgument,
+    seqs: SeqsArgument = None,
     *,
+    rejected_for: RejectedOption = None,
     reason: ReasonOption,
     config: ConfigOption = DEFAULT_CONFIG,
     token_file: TokenOption = None,
 ) -> None:
-    """Have events sent again, as they are and under their own sequence."""
+    """Have events sent again, as they are and under their own sequence: one, many, or all of a reason."""
     from gateway.cli.client import Site
 
-    answer = Site(config, token_file).post(f"/v1/quarantine/{upstream}/retry", {"seqs": seqs, "reason": reason})
-    print(f"{len(answer['retried'])} will be sent again")
+    site = Site(config, token_file)
+    count = 0
+    for part in _chosen(site, upstream, seqs, rejected_for):
+        count += len(site.post(f"/v1/quarantine/{upstream}/retry", {"seqs": part, "reason": reason})["retried"])
+    print(f"{count} will be sent again")
 
 
 @app.command("discard")
 def discard_quarantine(
     upstream: UpstreamArgument,
-    seqs: SeqsArgument,
+    seqs: SeqsArgument = None,
     *,
+    rejected_for: RejectedOption = None,
     reason: ReasonOption,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -120,9 +139,26 @@ def discard_quarantine(
     from gateway.cli.client import Site
 
     site = Site(config, token_file)
+    parts = _chosen(site, upstream, seqs, rejected_for)
+    chosen = sum(len(part) for part in parts)
     if not yes:
         typed = typer.prompt(f"{upstream} will never get these events. Type how many they are", type=int)
-        if typed != len(set(seqs)):
-            raise Failure(f"They are {len(set(seqs))}; nothing was discarded.")
-    answer = site.post(f"/v1/quarantine/{upstream}/discard", {"seqs": seqs, "reason": reason})
-    print(f"{len(answer['discarded'])} discarded")
+        if typed != chosen:
+            raise Failure(f"They are {chosen}; nothing was discarded.")
+    count = 0
+    for part in parts:
+        count += len(site.post(f"/v1/quarantine/{upstream}/discard", {"seqs": part, "reason": reason})["discarded"])
+    print(f"{count} discarded")
+
+
+def _chosen(site: Any, upstream: str, seqs: list[int] | None, rejected_for: str | None) -> list[list[int]]:
+    """Return the sequences that were named, or those that wait with a reason, in parts. Raises Failure."""
+    if bool(seqs) == (rejected_for is not None):
+        raise Failure("Name sequences, or a reason with --rejected-for.", code=EXIT_USAGE)
+    chosen = sorted(set(seqs or ()))
+    if rejected_for is not None:
+        found = site.get("/v1/quarantine", upstream=upstream, state="open", limit=SEQS_MAX)["quarantine"]
+        chosen = [one["seq"] for one in found if rejected_for in one["reason"]]
+        if not chosen:
+            raise Failure(f'Nothing waits for {upstream} with "{rejected_for}" in its reason.')
+    return [chosen[at : at + SEQS_MAX] for at in range(0, len(chosen), SEQS_MAX)]

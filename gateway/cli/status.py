@@ -56,7 +56,7 @@ def _status_offline(site: Site, why: str, *, as_json: bool) -> None:
     print_table("Deliveries", _BOOKS, [[row[key] for key in _BOOKS] for row in books])
 
 
-_BOOKS = ("name", "accepted", "delivered", "pending", "quarantined", "discarded", "skipped", "imbalance")
+_BOOKS = ("name", "accepted", "delivered", "pending", "quarantined", "discarded", "skipped", "lost", "imbalance")
 
 
 def _print_status(found: dict[str, Any]) -> None:

@@ -145,6 +145,17 @@ class Queries:
         await self._report.outbox.quarantine_discard(upstream, seqs, actor=actor, note=reason)
         return JSONResponse({"discarded": seqs})
 
+    async def acknowledge(self, request: Request) -> Response:
+        """Note that somebody knows of an incident: the alarm ends. Body: `reason`; audited."""
+        caller = require(request, "technician")
+        asked = await read_action(request, {"reason": "text"})
+        incident = number("number", request.path_params["number"], 0)
+        if incident not in {one.number for one in await self._report.outbox.incidents(unacknowledged_only=True)}:
+            raise ApiError(404, "incident_unknown", "there is no open incident of that number")
+        note = str(asked["reason"]).strip()
+        await self._report.outbox.acknowledge(incident, actor=actor_of(request, caller), note=note)
+        return JSONResponse({"acknowledged": incident})
+
     async def _action(self, request: Request, role: Role) -> tuple[str, list[int], str, str]:
         caller = require(request, role)
         asked = await read_action(request, {"seqs": "numbers", "reason": "text"})

@@ -11,6 +11,11 @@ GET   /v1/quarantine                   ?upstream= &state= &limit=
 GET   /v1/quarantine/{upstream}/{seq}  one, with its event and history
 POST  /v1/quarantine/{upstream}/retry    {"seqs": [..], "reason": ".."}   role operator
 POST  /v1/quarantine/{upstream}/discard  {"seqs": [..], "reason": ".."}   role technician
+POST  /v1/replay                       begin a replay, or count (docs/durability.md); role operator
+GET   /v1/replay                       replays that run and the last that are over
+GET   /v1/replay/{id}                  one; ?wait= seconds
+POST  /v1/replay/{id}/cancel           {"reason": ".."}   role operator
+POST  /v1/incidents/{number}/acknowledge {"reason": ".."}   role technician
 POST  /v1/scans                        a handheld's scan or an array of them; role device
 POST  /v1/readers/{device}/tags        an RFID reader's own JSON; role device
 """
@@ -33,6 +38,7 @@ from gateway.web.api import Queries
 from gateway.web.auth import Tokens
 from gateway.web.guard import ApiError, Guard, Policy, error_response
 from gateway.web.ingest import Ingest
+from gateway.web.replay import ReplayDesk
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +46,7 @@ log = logging.getLogger(__name__)
 def build_app(report: Report, policy: Policy, tokens: Tokens) -> ASGIApp:
     """Return the application; it keeps nothing of its own."""
     queries = Queries(report)
+    replays = ReplayDesk(report)
     ingest = Ingest(report, report.parser_of, policy.body_bytes_max)
     get, post = ["GET"], ["POST"]
     routes = [
@@ -54,6 +61,11 @@ def build_app(report: Report, policy: Policy, tokens: Tokens) -> ASGIApp:
         Route("/v1/quarantine/{upstream}/retry", queries.retry, methods=post),
         Route("/v1/quarantine/{upstream}/discard", queries.discard, methods=post),
         Route("/v1/quarantine/{upstream}/{seq}", queries.one_quarantined, methods=get),
+        Route("/v1/replay", replays.list, methods=get),
+        Route("/v1/replay", replays.begin, methods=post),
+        Route("/v1/replay/{id}", replays.one, methods=get),
+        Route("/v1/replay/{id}/cancel", replays.cancel, methods=post),
+        Route("/v1/incidents/{number}/acknowledge", queries.acknowledge, methods=post),
         Route("/v1/scans", ingest.scans, methods=post),
         Route("/v1/readers/{device}/tags", ingest.tags, methods=post),
     ]

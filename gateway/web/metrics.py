@@ -17,7 +17,7 @@ from gateway.health import LATENCY_BOUNDS_S, Latency
 from gateway.status import Status
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-BOOK_TERMS = ("accepted", "delivered", "pending", "quarantined", "discarded", "skipped")
+BOOK_TERMS = ("accepted", "delivered", "pending", "quarantined", "discarded", "skipped", "lost")
 
 
 def exposition(status: Status, latency: Latency) -> bytes:

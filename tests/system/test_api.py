@@ -76,7 +76,7 @@ def test_status_tells_everything_a_technician_asks(locked: GatewayProcess) -> No
     assert found["ready"] is True
     assert {one["id"]: one["state"] for one in found["devices"]}["hh-7"] == "heard"
     (upstream,) = found["upstreams"]
-    terms = ("delivered", "pending", "quarantined", "discarded", "skipped")
+    terms = ("delivered", "pending", "quarantined", "discarded", "skipped", "lost")
     assert upstream["accepted"] == sum(upstream[term] for term in terms) > 0
     assert upstream["imbalance"] == 0
     assert found["storage"]["bytes_used"] > 0

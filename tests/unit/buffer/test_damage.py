@@ -1,4 +1,7 @@
-"""Thousands of damages, each opened by the real open; `make damage` does ten thousand."""
+"""Thousands of damages, each opened by the real open.
+
+`python tests/support/damage_storm.py --count 10000` does ten thousand.
+"""
 
 from __future__ import annotations
 

@@ -145,3 +145,24 @@ async def test_a_removed_upstream_pins_nothing_and_is_audited(rig: Rig) -> None:
     (removed,) = [one for one in await outbox.audit_list() if one.action == "upstream_removed"]
     assert (removed.actor, removed.upstream) == ("op", "old")
     await outbox.close(5)
+
+
+async def test_a_refused_settle_whose_pump_is_gone_is_no_fault_of_the_loop(tmp_path: Path) -> None:
+    """The disk is full, a reload takes the pump away while its settle waits: nothing is left that could say "never
+    retrieved", traceback and all."""
+    rig = Rig(tmp_path, inline=True)
+    outbox = await rig.open()
+    await outbox.register("centre", required=True, start="retained")
+    await outbox.append(drafts(1, 1))
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    full = sqlite_error(sqlite3.SQLITE_FULL, "database or disk is full")
+    fail_disk(outbox).fail_on = lambda statement: full if statement.startswith("COMMIT") else None
+    settle = asyncio.ensure_future(outbox.settle("centre", through=1))
+    await asyncio.sleep(0)
+    settle.cancel()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    del settle
+    gc.collect()
+    assert complaints == []
