@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import sqlite3
+from pathlib import Path
+
 import pytest
-from outbox_rig import Rig, draft, drafts
+from outbox_rig import Rig, draft, drafts, fail_disk, sqlite_error
 
 from buffer import UpstreamUnknown
 
@@ -156,13 +161,16 @@ async def test_a_refused_settle_whose_pump_is_gone_is_no_fault_of_the_loop(tmp_p
     await outbox.append(drafts(1, 1))
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    full = sqlite_error(sqlite3.SQLITE_FULL, "database or disk is full")
-    fail_disk(outbox).fail_on = lambda statement: full if statement.startswith("COMMIT") else None
+    disk = fail_disk(outbox)
+    disk.fail_on = lambda sql: sqlite_error(sqlite3.SQLITE_FULL) if sql.startswith("COMMIT") else None
     settle = asyncio.ensure_future(outbox.settle("centre", through=1))
     await asyncio.sleep(0)
     settle.cancel()
     for _ in range(10):
         await asyncio.sleep(0)
     del settle
+    disk.fail_on = lambda _: None
+    rig.advance(seconds=5)
+    await outbox.register("another", required=False, start="now")
     gc.collect()
     assert complaints == []
