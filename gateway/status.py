@@ -342,7 +342,8 @@ def alarms_of(
             found.append(AlarmStatus(state.alarm.code, settings.name, state.alarm.message, state.alarm.hint))
     for upstream in upstreams:
         if upstream.quarantined:
-            message = f"{upstream.quarantined} events were rejected and wait for a person"
+            count = upstream.quarantined
+            message = f"{count} rejected {'event waits' if count == 1 else 'events wait'} for a person"
             found.append(AlarmStatus("quarantine_waiting", upstream.name, message, "dockline quarantine list"))
         if not upstream.configured:
             message = "is not configured any more, and its events are still kept for it"

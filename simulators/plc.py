@@ -146,7 +146,10 @@ class Plc:
 
     async def _start(self, server: ModbusTcpServer) -> None:
         self._server = server
-        await server.serve_forever(background=True)
+        try:
+            await server.serve_forever(background=True)
+        except RuntimeError as error:
+            raise OSError(f"the port cannot be opened: {error}") from error
         self._started()
 
     def _started(self) -> None:

@@ -43,6 +43,8 @@ def run_command(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(build_app())
     try:
         code = command.main(list(arguments), prog_name="dockline", standalone_mode=False)
+        # What is still buffered fails here, where it can be said, and not while Python ends.
+        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except Failure as failure:
         say(str(failure), failure.hint)

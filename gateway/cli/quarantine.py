@@ -60,7 +60,7 @@ def list_quarantine(
             one["seq"],
             one["state"],
             clock(one["since"]),
-            one["type"],
+            one["type"].removeprefix("dockline.").removesuffix(".v1"),
             one["device"],
             one["owner"],
             one["reason"],

@@ -1,6 +1,7 @@
 """The commands as somebody types them: with a daemon, without one, with mistakes."""
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -340,6 +341,13 @@ def test_a_mistyped_event_type_is_no_answer(stopped: GatewayProcess) -> None:
     for good in ("receipt", "dockline.receipt.v1"):
         done = stopped.command("events", "list", "--type", good)
         assert (done.returncode, done.stdout) == (0, "Events: none\n")
+
+
+def test_a_simulated_plc_on_a_taken_port_says_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = command("simulate", "plc", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 1
+    assert "cannot: the port cannot be opened" in done.stderr
 
 
 def test_a_token_without_a_device_takes_none() -> None:
