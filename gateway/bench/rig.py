@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sqlite3
 import sys
 import urllib.request
 from collections.abc import AsyncIterator
@@ -125,6 +126,14 @@ class Rig:
         with urllib.request.urlopen(url, timeout=DRAIN_TIMEOUT_S) as answer:
             through: int = json.load(answer)["accepted_through"]
             return through
+
+    def stored_payload(self) -> bytes:
+        """Return an event as the outbox holds it."""
+        outbox = self.folder / "state" / "outbox.db"
+        with contextlib.closing(sqlite3.connect(f"file:{outbox}?mode=ro", uri=True)) as connection:
+            row = connection.execute("SELECT payload FROM entry WHERE type != 'dockline.device.v1' LIMIT 1").fetchone()
+        payload: bytes = row[0]
+        return payload
 
     async def close(self) -> None:
         """End both processes."""
