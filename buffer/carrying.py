@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,8 @@ from buffer.pages import Era
 from buffer.wreck import Values, Wreck
 
 CHUNK_ROWS = 256
+WANTED_MAX = 5_000_000
+"""Sequences up to which the missing ones are listed in memory."""
 _SOURCE = re.compile(rb'"source":"([^"\\]{1,300})"')
 _PUT_ENTRY = BulkInsert("INSERT OR IGNORE INTO entry", columns=9)
 
@@ -92,7 +94,7 @@ class Carrier:
     def _carve(self, ledger: Values | None, sources: frozenset[bytes], *, log_only: bool) -> None:
         """Add the entries that only a look at every page finds."""
         firsts = {first: last for first, last, _ in self.carried.anchors}
-        for era, row in self._wreck.carve(log_only=log_only):
+        for era, row in self._wreck.carve(log_only=log_only, wanted=self._wanted(ledger)):
             seq = row[0]
             if any(first <= seq <= last for first, last in firsts.items()):
                 continue  # removed by retention; its bytes are still about
@@ -107,6 +109,14 @@ class Carrier:
                 self._rivals.append(row)
         for row in self._rivals:
             self._decide(row)
+
+    def _wanted(self, ledger: Values | None) -> Callable[[int], bool] | None:
+        """Return which numbers are worth decoding when SQLite reads all tables but this one; None: all are."""
+        if ledger is None or self._wreck.unread - {"entry"} or ledger[1] > WANTED_MAX:
+            return None
+        gone = set(range(1, ledger[1] + 1))
+        gone.difference_update(seq for (seq,) in self._new.execute("SELECT seq FROM entry"))
+        return gone.__contains__
 
     def _decide(self, rival: Values) -> None:
         """Of two entries of one seq keep the one that the chain knows."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +140,7 @@ def _schema_of(version: int) -> set[tuple[str, str, str]]:
     return _schemas[version]
 
 
-_MARKS = "SELECT generation, head_seq, operating_ms, audit_number FROM ledger"
+_MARKS = "SELECT generation, head_seq, accepted, operating_ms, audit_number FROM ledger"
 
 
 def _log_problem(path: Path, connection: sqlite3.Connection) -> Finding | None:
@@ -151,13 +151,22 @@ def _log_problem(path: Path, connection: sqlite3.Connection) -> Finding | None:
             row = bare.execute(_MARKS).fetchone()
     except (sqlite3.Error, UnicodeDecodeError):
         return None  # without its log the file may be anything: a checkpoint was under way
-    if row is None or len(row[0]) != len(generation):
+    if row is None or not _are_marks(row) or not _are_marks((generation, *now)) or len(row[0]) != len(generation):
         return None
-    if row[0] != generation:
+    differing = sum(one != other for one, other in zip(row[0], generation, strict=True))
+    if differing > len(generation) // 2:
         return Finding("the write-ahead log belongs to another file", use_log=False)
-    if any(before > after for before, after in zip(row[1:], now, strict=True)):
+    if differing:
+        return Finding("the generation of the file is damaged")  # a flipped bit; two files differ in nearly all digits
+    head, accepted, *others = (before > after for before, after in zip(row[1:], now, strict=True))
+    # One number alone may be a flipped bit, too, and the log is worth more than that.
+    if (head and accepted) or all(others):
         return Finding("the write-ahead log is older than the file", use_log=False)
     return None
+
+
+def _are_marks(row: Sequence[object]) -> bool:
+    return isinstance(row[0], str) and len(row) == 5 and all(type(value) is int for value in row[1:])
 
 
 def _lost_commits(wal: Path, heads: list[Frame], known: int | None, *, same_boot: bool) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from outbox_rig import Rig, drafts
 
@@ -92,4 +94,39 @@ async def test_problems_are_listed_up_to_a_hundred(rig: Rig) -> None:
     rig.tamper("DROP TRIGGER entry_is_never_updated", "UPDATE entry SET payload = x'00'")
     reader = OutboxReader.open(rig.folder)
     assert len(reader.verify().problems) == 100
+    reader.close()
+
+
+async def test_heads_held_elsewhere(rig: Rig) -> None:
+    """A centre kept the heads it saw: all of them must be links of this journal, removed ones are told apart."""
+    outbox = await rig.open()
+    kept = []
+    for number in range(1, 4):
+        await outbox.append(drafts(number, 1))
+        kept.append(await outbox.head_of_chain())
+    await outbox.close(5)
+    reader = OutboxReader.open(rig.folder)
+    assert reader.verify(heads=kept).problems == ()
+    forged = replace(kept[1], chain_hex="0" * 32)
+    assert reader.verify(heads=[forged]).problems == (
+        "the journal up to entry 2 is not the one whose head is held elsewhere",
+    )
+    assert "a tail was cut off" in reader.verify(heads=[replace(kept[2], seq=9)]).problems[0]
+    assert "the head held elsewhere says" in reader.verify(heads=[replace(kept[2], source="//x/y/z")]).problems[0]
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("forgery", "found"),
+    [
+        ("DELETE FROM audit WHERE number = (SELECT max(number) FROM audit)", "are missing"),
+        ("UPDATE epoch SET linked_chain = x'00000000000000000000000000000001'", "epoch 1 is not linked"),
+        ("INSERT INTO entry VALUES (99, 'x', 'x', 'x', 'x', 0, x'', x'', x'')", "1 entries lie outside the journal"),
+    ],
+)
+async def test_further_forgery_is_found(rig: Rig, forgery: str, found: str) -> None:
+    await filled(rig)
+    rig.tamper("DROP TRIGGER audit_is_never_deleted", forgery)
+    reader = OutboxReader.open(rig.folder)
+    assert any(found in problem for problem in reader.verify().problems)
     reader.close()
