@@ -44,7 +44,8 @@ DEPTH_MAX: Final = 8
 REASON_CHARACTERS_MAX: Final = 200
 
 _TEXT_KEYS: Final = ("at", "activity", "document", "location", "unit", "operator")
-_KEYS: Final = frozenset({"id", "code", "quantity", *_TEXT_KEYS})
+_KEYS: Final = frozenset({"id", "code", "quantity", "device", *_TEXT_KEYS})
+"""`device` is known and not believed: in a lab it names the sender over HTTP, anywhere else the connection does."""
 _QUANTITY: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?(?:[eE][+-]?[0-9])?")
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _SYMBOLOGY: Final = re.compile(r"\][A-Za-z][0-9A-Za-z]")

@@ -284,3 +284,9 @@ def test_a_handheld_hears_of_the_keys_that_were_ignored() -> None:
     assert (
         ack_of(one(b'{"id":"a-1","code":"1234","qty":2}'), Verdict("stored"))["notice"] == 'unknown key "qty" ignored'
     )
+
+
+def test_a_scan_that_names_its_device_is_neither_believed_nor_scolded() -> None:
+    """Over HTTP in a lab the key is needed; the answer must not call it unknown."""
+    (reading,) = parse_scans("hh-1", b'{"id": "1", "code": "ABCD", "device": "hh-9"}').readings
+    assert (reading.device, reading.kind, reading.reason) == ("hh-1", "scan", None)
