@@ -1,4 +1,4 @@
-"""The measurements, one function a row of the table. Numbers of the rows follow the project's list of targets.
+"""The measurements, one function for rows that share a rig. The numbers name rows for `dockline bench --row`.
 
 Every ratio divides by something measured seconds before on the same disk with the same neighbours, so that it holds
 when the machine is slow today. Rows that would need several minutes take smaller amounts with `quick`.
