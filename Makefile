@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 MISSPELT := listner,reciept,recipt,seriel,nmae,adress,flor
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check long format lock bench wheel clean system-packages
+.PHONY: damage help demo test check long format lock bench wheel clean system-packages
 
 help:  ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -50,6 +50,9 @@ long: $(VENV)/.test system-packages  ## The tests that take minutes (kill storms
 
 voyages: $(VENV)/.test  ## Sail seeded bad days in virtual time: SEEDS=1000, FIRST=1, or one: SEED=388.
 	@$(PY) tests/simulation/voyages.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000) --first $(or $(FIRST),1))
+
+damage: $(VENV)/.test  ## Damage 10,000 copies of an outbox and open each (COUNT=n, SEED=n).
+	$(PY) tests/support/damage_storm.py --count $(or $(COUNT),10000) --seed $(or $(SEED),0)
 
 bench: $(VENV)/.test  ## Print the speed table of the README, as ratios measured in one run.
 	$(PY) -m gateway bench $(ARGS)

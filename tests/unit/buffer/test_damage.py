@@ -1,6 +1,6 @@
 """Thousands of damages, each opened by the real open.
 
-`python tests/support/damage_storm.py --count 10000` does ten thousand.
+`make damage` does ten thousand.
 """
 
 from __future__ import annotations
