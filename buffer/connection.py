@@ -8,6 +8,7 @@ opened read-only.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -31,11 +32,10 @@ def open_writer(path: Path) -> sqlite3.Connection:
     Raises NotDurable when SQLite would not promise that, sqlite3.Error when the file cannot be opened or read.
     """
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
-    try:
+    with ExitStack() as on_failure:
+        on_failure.callback(connection.close)
         configure_writer(connection)
-    except BaseException:
-        connection.close()
-        raise
+        on_failure.pop_all()
     return connection
 
 
@@ -72,15 +72,14 @@ def open_reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     uri = f"file:{quote(str(path))}?mode=ro" + ("&immutable=1" if immutable else "")
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256)
     connection.text_factory = text_of
-    try:
+    with ExitStack() as on_failure:
+        on_failure.callback(connection.close)
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA query_only = ON")
         connection.execute("PRAGMA mmap_size = 0")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except BaseException:
-        connection.close()
-        raise
+        on_failure.pop_all()
     return connection
 
 

@@ -99,8 +99,7 @@ def begin_run(
             )
         connection.execute("UPDATE ledger SET in_use = 1, epoch_wanted = NULL")
         connection.execute("COMMIT")
-    except BaseException:
+    finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        raise
     return read_epochs(connection)

@@ -44,11 +44,10 @@ class FolderLock:
             if error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
                 raise OutboxFull(f"cannot write in {folder}: {os.strerror(error.errno)}") from error
             raise
-        try:
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(os.close, self._fd)
             self.traces = self._take()
-        except BaseException:
-            os.close(self._fd)
-            raise
+            on_failure.pop_all()
 
     def _take(self) -> Traces:
         text = os.pread(self._fd, 256, 0).decode("ascii", "replace").split()

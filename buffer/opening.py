@@ -12,6 +12,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,35 +60,30 @@ def open_files(
     path = folder / DATABASE_NAME
     _make_folder(folder)
     lock = FolderLock(folder)
-    connections: list[sqlite3.Connection] = []
     try:
-        _make_whole(path, lock, wall=wall, monotonic=monotonic)
-        wal_was_lost = _prepare(path)
-        connection = open_writer(path)
-        connections.append(connection)
-        migrate(connection)
-        epochs = begin_run(connection, source=source, new_epoch=new_epoch, at=wall(), wal_was_lost=wal_was_lost)
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        _sync_folder(folder)
-        stored_ms, generation = connection.execute("SELECT operating_ms, generation FROM ledger").fetchone()
-        lock.remember(generation)
-        clock = OperatingClock(stored_ms, monotonic)
-        room = Room(limits, monotonic)
-        presence = Presence([path, path.with_name(path.name + "-wal"), lock.path])
-        writer = Writer(connection, path, presence=presence, limits=limits, room=room, clock=clock, wall=wall)
-        marks = connection.execute("SELECT operating_ms, seq FROM age_mark ORDER BY operating_ms").fetchall()
-        for _ in range(2):
-            connections.append(open_reader(path))
-        return Opened(
-            folder, lock, writer, OutboxReader(connections[1]), connections[2], epochs, marks[-1440:], clock, room
-        )
-    except BaseException as error:
-        for one in reversed(connections):
-            one.close()
-        lock.release()
-        if isinstance(error, sqlite3.Error):
-            raise fault_at_open(error) from error
-        raise
+        with ExitStack() as on_failure:
+            on_failure.callback(lock.release)
+            _make_whole(path, lock, wall=wall, monotonic=monotonic)
+            wal_was_lost = _prepare(path)
+            connection = on_failure.enter_context(closing(open_writer(path)))
+            migrate(connection)
+            epochs = begin_run(connection, source=source, new_epoch=new_epoch, at=wall(), wal_was_lost=wal_was_lost)
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            _sync_folder(folder)
+            stored_ms, generation = connection.execute("SELECT operating_ms, generation FROM ledger").fetchone()
+            lock.remember(generation)
+            clock = OperatingClock(stored_ms, monotonic)
+            room = Room(limits, monotonic)
+            presence = Presence([path, path.with_name(path.name + "-wal"), lock.path])
+            writer = Writer(connection, path, presence=presence, limits=limits, room=room, clock=clock, wall=wall)
+            marks = connection.execute("SELECT operating_ms, seq FROM age_mark ORDER BY operating_ms").fetchall()
+            slow = on_failure.enter_context(closing(open_reader(path)))
+            quick = on_failure.enter_context(closing(open_reader(path)))
+            opened = Opened(folder, lock, writer, OutboxReader(slow), quick, epochs, marks[-1440:], clock, room)
+            on_failure.pop_all()
+            return opened
+    except sqlite3.Error as error:
+        raise fault_at_open(error) from error
 
 
 def _make_whole(path: Path, lock: FolderLock, *, wall: Callable[[], int], monotonic: Callable[[], float]) -> None:

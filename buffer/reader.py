@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -103,11 +103,10 @@ class OutboxReader:
             connection = cls._connect(path)
         except sqlite3.Error as error:
             raise fault_at_open(error) from error
-        try:
+        with ExitStack() as on_failure:
+            on_failure.callback(connection.close)
             cls._require_current(connection, folder)
-        except BaseException:
-            connection.close()
-            raise
+            on_failure.pop_all()
         return cls(connection)
 
     @staticmethod

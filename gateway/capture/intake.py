@@ -172,14 +172,14 @@ class Intake:
             if reading.message_id and (key := (reading.device, _storable(reading.message_id))) not in in_flight
         ]
         known = self._outbox.redeliveries(keys) if keys else {}
-        step = _Step()
+        step, is_decided = _Step(), False
         try:
             verdicts = [self._take_one(reading, step, known, at, now) for reading in readings]
             self._append(step, now, wall_ms)
-        except BaseException:
-            # Also for a bug: an admission that is left uncovered would fail every later take of its reader.
-            self._undo_cycles(step)
-            raise
+            is_decided = True
+        finally:
+            if not is_decided:  # also for a bug: an uncovered admission would fail every later take of its reader
+                self._undo_cycles(step)
         return step, verdicts
 
     def _take_one(self, reading: Reading, step: _Step, known: dict[Key, Redelivery], at: Moment, now: float) -> Verdict:
