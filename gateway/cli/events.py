@@ -51,7 +51,7 @@ def _check_type(wanted: str | None) -> None:
     """A mistyped type would find nothing, which looks like an answer."""
     if wanted is None:
         return
-    from gateway.events.model import DATA
+    from gateway.events.catalogue import DATA
     from gateway.settings.problem import did_you_mean
 
     if wanted.removeprefix("dockline.").removesuffix(".v1") not in DATA:

@@ -306,7 +306,7 @@ class VoidData(WorkData):
     """Id of the event that is undone."""
 
 
-DATA: Final[dict[str, type[EventData]]] = {
+CAPTURED: Final[dict[str, type[EventData]]] = {
     "receipt": ReceiptData,
     "putaway": PutawayData,
     "pick": PickData,

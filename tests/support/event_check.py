@@ -13,8 +13,9 @@ from uuid import UUID
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
+from gateway.events.catalogue import DATA
 from gateway.events.json_schema import FOLDER
-from gateway.events.model import DATA, CloudEvent
+from gateway.events.model import CloudEvent
 
 
 @cache

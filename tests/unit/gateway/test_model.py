@@ -9,8 +9,9 @@ from event_check import validator
 from jsonschema import Draft202012Validator, ValidationError
 from pydantic import ValidationError as ModelError
 
+from gateway.events.catalogue import DATA
 from gateway.events.json_schema import FOLDER, schema_text, schemas, write_schemas
-from gateway.events.model import DATA, Item, Quantity, event_type, schema_urn
+from gateway.events.model import Item, Quantity, event_type, schema_urn
 
 COMMON = {
     "site": "dc07",
@@ -34,6 +35,40 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "device": {"state": "down", "reason": "unplugged"},
     "unrecognised": {"reason": "not a label", "evidence": {"raw": "?"}},
     "void": {"voids": "0193c0de-0000-7000-8000-000000000000"},
+    "tally": {
+        "activity": "receipt",
+        "document": {"id": "ASN-1", "type": "asn"},
+        "number": 1,
+        "checked": True,
+        "coverage": "complete",
+        "observed_total": "23",
+        "expected_total": "25",
+        "expectation": {"id": "ASN-1", "type": "asn", "version": "1", "digest": "00"},
+        "lines": [
+            {
+                "line": "1",
+                "item": {"gtin": "09521234543213"},
+                "expected": "25",
+                "observed": "23",
+                "unit": "EA",
+                "difference": "-2",
+                "result": "short",
+                "events": 23,
+            },
+        ],
+    },
+    "exception": {
+        "exception": "0193c0de-0000-7000-8000-000000000000",
+        "state": "open",
+        "code": "receiving_variance",
+        "message": "2 of 25 are missing",
+        "severity": "major",
+        "owner": "procurement",
+        "raised_at": "2026-11-21T08:00:00Z",
+        "rule": {"id": "asn", "version": 1, "author": "jane"},
+        "variance": {"direction": "short", "expected": "25", "observed": "23", "difference": "-2", "unit": "EA"},
+        "disposition": "mismatch_quantity",
+    },
 }
 
 
