@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 MISSPELT := listner,reciept,recipt,seriel,nmae,adress,flor
 
 .DEFAULT_GOAL := help
-.PHONY: damage help demo test check long format lock bench wheel clean system-packages
+.PHONY: damage faults fault-matrix voyages help demo test check long format lock bench wheel clean system-packages
 
 help:  ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -53,6 +53,14 @@ voyages: $(VENV)/.test  ## Sail seeded bad days in virtual time: SEEDS=1000, FIR
 
 damage: $(VENV)/.test  ## Damage 10,000 copies of an outbox and open each (COUNT=n, SEED=n).
 	$(PY) tests/support/damage_storm.py --count $(or $(COUNT),10000) --seed $(or $(SEED),0)
+
+faults: $(VENV)/.test system-packages  ## Cause every fault of docs/fault-matrix.md and write down what happened (ROW=n, QUICK=1).
+	@$(BIN)/pytest -q -m "fault$(if $(QUICK), and not long)" $(if $(ROW),--fault-row $(ROW)) \
+		--fault-results tests/data/fault_results.json $(ARGS); \
+	status=$$?; $(PY) tests/support/fault_matrix.py; exit $$status
+
+fault-matrix: $(VENV)/.test  ## Make docs/fault-matrix.md from the results that are there.
+	@$(PY) tests/support/fault_matrix.py
 
 bench: $(VENV)/.test  ## Print the speed table of the README, as ratios measured in one run.
 	$(PY) -m gateway bench $(ARGS)

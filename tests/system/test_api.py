@@ -275,6 +275,7 @@ def test_bodies_made_to_break_parsers_break_nothing(body: bytes, locked: Gateway
     assert answer.json["result"] == "stored_with_exception"
 
 
+@pytest.mark.fault(43)
 def test_silent_connections_do_not_lock_a_handheld_out(locked: GatewayProcess) -> None:
     """Twice as many sockets as there are places, and none of them says a word."""
     host, _, port = locked.addresses()["api"].rpartition(":")

@@ -60,6 +60,7 @@ def test_a_start_waits_for_no_network(folder: Path) -> None:
         assert daemon.stop() == 0
 
 
+@pytest.mark.fault(17)
 def test_a_second_daemon_on_the_same_folder_is_refused(folder: Path) -> None:
     with gateway(folder / "a") as first, gateway(folder / "b") as second:
         first.start()
@@ -82,6 +83,7 @@ def test_a_folder_that_cannot_be_made_is_73(folder: Path) -> None:
         assert "outbox_refused" in daemon.log()
 
 
+@pytest.mark.fault(45)
 def test_a_broken_configuration_is_78_with_the_line_and_no_traceback(folder: Path) -> None:
     with gateway(folder, CONFIG.replace('activity = "pick"', 'activity = "pik"')) as daemon:
         daemon.spawn()
@@ -131,6 +133,7 @@ def test_a_taken_port_closes_the_api_and_not_the_gateway(folder: Path) -> None:
         assert daemon.stop() == 0
 
 
+@pytest.mark.fault(46)
 def test_a_blocked_log_stops_nothing(folder: Path) -> None:
     """The journal hangs: its pipe is full and nobody reads."""
     with gateway(folder) as daemon:
@@ -189,6 +192,7 @@ def test_planted_a_daemon_without_its_lock_would_have_been_noticed(folder: Path)
         shutil.rmtree(second.state)
 
 
+@pytest.mark.fault(5)
 def test_stopped_under_load_every_scan_that_was_answered_is_on_disk(folder: Path) -> None:
     """SIGTERM while eight handhelds scan: whoever heard "stored" finds the event, under the id it was told."""
     with gateway(folder) as daemon:

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
 from daemon_process import CONFIG, GatewayProcess, gateway, until
 
 CODE = "]C10109521234543213"
@@ -48,6 +49,7 @@ def test_a_row_deleted_behind_its_back_is_missed_by_the_running_daemon(tmp_path:
         assert daemon.stop() == 0
 
 
+@pytest.mark.fault(14)
 def test_a_damaged_outbox_starts_alarms_and_is_acknowledged(tmp_path: Path) -> None:
     with gateway(tmp_path / "site") as daemon:
         daemon.start()

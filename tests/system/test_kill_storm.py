@@ -94,6 +94,7 @@ async def storm(folder: Path, kills: int, *, broker: Broker | None = None, plant
         return ledger
 
 
+@pytest.mark.fault(4)
 async def test_twenty_kills_through_the_listener_lose_and_double_nothing(tmp_path: Path) -> None:
     """The power fails twenty times in the middle of the shift."""
     ledger = await storm(tmp_path, 20)
@@ -101,6 +102,7 @@ async def test_twenty_kills_through_the_listener_lose_and_double_nothing(tmp_pat
     assert ledger.acknowledged == ledger.injected == ledger.delivered
 
 
+@pytest.mark.fault(4, 37)
 async def test_twenty_kills_through_a_site_broker_lose_and_double_nothing(tmp_path: Path) -> None:
     """The same, with the site's own mosquitto between handhelds and gateway."""
     async with Broker(tmp_path / "broker", BROKER) as broker:
@@ -122,6 +124,7 @@ async def test_the_storm_finds_a_gateway_that_forgets_what_it_has_heard(tmp_path
 
 
 @pytest.mark.long
+@pytest.mark.fault(4)
 async def test_a_thousand_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     """A year of power cuts."""
     ledger = await storm(tmp_path, 1000)

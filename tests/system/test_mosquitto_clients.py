@@ -149,6 +149,7 @@ async def test_paho_redelivers_what_a_full_disk_refused(
     assert list(dict.fromkeys(stored)) == [f"hh-7-{number:06d}" for number in range(5)]
 
 
+@pytest.mark.fault(43)
 async def test_two_thousand_sockets_and_one_handheld() -> None:
     """A broken switch or a port scan: new strangers are refused, the device that works goes on working."""
     shelf = Shelf()

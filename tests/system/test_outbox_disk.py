@@ -37,6 +37,7 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, bool]]:
         subprocess.run(["umount", str(path)], check=True)
 
 
+@pytest.mark.fault(7)
 async def test_a_full_disk_refuses_keeps_drains_and_resumes(disk: tuple[Path, bool]) -> None:
     """The disk fills to the last byte in mid-scan: no acknowledgement for what did not fit, all that was acknowledged
     is there and drains, intake resumes by itself when there is space."""

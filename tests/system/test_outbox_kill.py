@@ -50,6 +50,7 @@ def run_and_kill(folder: Path, first: int, held_min: int, bug: str = "") -> tupl
     return opened, max(promised, default=first - 1)
 
 
+@pytest.mark.fault(4)
 async def test_twenty_kills_lose_nothing_and_number_without_gaps(tmp_path: Path) -> None:
     """A power strip with a loose plug, all day: entries, state and answers of everything promised are there."""
     rng = random.Random(20261121)

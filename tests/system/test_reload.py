@@ -113,6 +113,7 @@ def test_moving_a_device_to_another_station_reopens_no_port(tmp_path: Path, scan
     ],
     ids=["wrong value", "not toml", "another outbox", "another site"],
 )
+@pytest.mark.fault(45)
 def test_a_file_that_cannot_be_used_changes_nothing(broken: str, line: str, tmp_path: Path) -> None:
     with gateway(tmp_path) as daemon:
         daemon.start()

@@ -17,6 +17,7 @@ MEMORY = Path("/dev/shm")
 
 
 @pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.fault(13, 14)
 async def test_whatever_is_damaged_the_start_is_not_refused_and_no_undamaged_entry_is_lost(share: int) -> None:
     """Flipped bits, lost pages and sectors, cut files, in database and log; judged from the bytes of the original."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:

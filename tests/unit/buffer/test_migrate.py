@@ -47,6 +47,7 @@ def test_there_is_an_old_database_for_every_version() -> None:
 
 
 @pytest.mark.parametrize("version", [step.version for step in migrations()])
+@pytest.mark.fault(44)
 async def test_an_old_outbox_is_taken_over_whole(tmp_path: Path, version: int) -> None:
     """An upgrade with a full buffer: entries, state and answers are there, numbers go on, the chain verifies."""
     rig = Rig(tmp_path / "state")
@@ -81,6 +82,7 @@ async def test_the_newest_old_database_keeps_its_quarantine(tmp_path: Path) -> N
     rig.shutdown()
 
 
+@pytest.mark.fault(44)
 async def test_a_newer_file_is_refused_untouched(rig: Rig) -> None:
     """A downgrade: the older program must not guess."""
     await (await rig.open()).close(5)

@@ -30,6 +30,7 @@ async def test_a_crash_keeps_the_epoch(rig: Rig, tmp_path: Path) -> None:
     await again.close(5)
 
 
+@pytest.mark.fault(15)
 async def test_a_lost_write_ahead_log_is_never_silent(rig: Rig, tmp_path: Path) -> None:
     """Power fails and somebody "cleans up" the -wal file: the lost numbers must not be given out again."""
     outbox = await rig.open()

@@ -60,6 +60,7 @@ async def test_without_an_upstream_nothing_leaves(rig: Rig) -> None:
     await outbox.close(5)
 
 
+@pytest.mark.fault(19)
 async def test_a_wall_clock_that_jumps_purges_nothing(rig: Rig) -> None:
     """A time server hands out a date 30 days ahead."""
     outbox = await opened(rig)

@@ -51,6 +51,7 @@ async def incidents(outbox: Outbox) -> list[str]:
     ],
     ids=["noise", "truncated", "first page", "write version", "schema version", "application", "empty"],
 )
+@pytest.mark.fault(14)
 async def test_a_damaged_file_never_refuses_the_start(rig: Rig, damage: Callable[[bytes], bytes]) -> None:
     """The disk went bad over night. At six the first lorry stands at the dock."""
     await (await filled(rig)).close(5)
@@ -113,6 +114,7 @@ async def test_what_is_gone_is_announced_counted_and_told(rig: Rig) -> None:
     await outbox.close(5)
 
 
+@pytest.mark.fault(15)
 async def test_a_log_of_another_outbox_is_not_believed(rig: Rig, tmp_path: Path) -> None:
     """A backup was copied back file by file, and the log is that of the other gateway."""
     outbox = await filled(rig)
@@ -135,6 +137,7 @@ async def test_a_log_of_another_outbox_is_not_believed(rig: Rig, tmp_path: Path)
     await outbox.close(5)
 
 
+@pytest.mark.fault(15)
 async def test_a_log_older_than_its_file_is_not_believed(rig: Rig, tmp_path: Path) -> None:
     """Yesterday's log is put beside today's file."""
     outbox = await filled(rig)
