@@ -33,10 +33,11 @@ from typing import Final, NamedTuple
 
 from buffer.entry import Draft
 from drivers.reading import Measurement, Reading, Remark, ScanContext, TagRead
+from gateway.capture.command import CommandUnknown, CommandVain, obey
 from gateway.capture.decimal_text import decimal_text, is_unit
 from gateway.capture.label import Label, LabelItem, LabelReader, split_symbology
 from gateway.capture.site_map import ROUTES_MAX, Route, SiteMap, Station
-from gateway.capture.station import ACTIVITIES, CommandUnknown, Session, told, used
+from gateway.capture.station import ACTIVITIES, Done, Session, followed, told, used
 from gateway.capture.tag import decode_tag
 from gateway.events.cloudevents import EventIds, Template, instant, part, quote
 from gateway.events.model import UNIT_EACH, DeviceState
@@ -89,6 +90,10 @@ class Captured(NamedTuple):
     session: Session
     """The session after it."""
     remarks: tuple[Remark, ...] = ()
+    voids: str | None = None
+    """Id of the event that the draft, a void event, undoes."""
+    closes: str | None = None
+    """Id of the document that this reading closed at the station; there is no draft."""
 
 
 def moment(ms: int, clock: str) -> Moment:
@@ -147,12 +152,10 @@ class Normaliser:
         if label.kind == "problem":
             remark = Remark(label.problem or "unreadable", label.text)
             return self._unrecognised(route, reading, session, at, remark, is_repeat=is_repeat)
+        if label.kind == "command":
+            return self._command(route, reading, session, at, label.text, is_repeat=is_repeat)
         if label.kind != "item":
-            try:
-                return Captured(None, told(session, label))
-            except CommandUnknown as unknown:
-                remark = Remark("unreadable", str(unknown))
-                return self._unrecognised(route, reading, session, at, remark, is_repeat=is_repeat)
+            return Captured(None, told(session, label))
         context = reading.context or _NO_CONTEXT
         activity = context.activity or session.activity or route.station.activity
         problem = _context_problem(context)
@@ -170,9 +173,36 @@ class Normaliser:
             parts += ',"disposition":"damaged"'
         elif activity == "return":
             parts += ',"disposition":"returned"'
+        if activity == "return" and session.return_disposition:
+            parts += part("return_disposition", session.return_disposition)
         if is_repeat:
             parts += _POSSIBLE_REDELIVERY
-        return Captured(self._draft(route, reading, activity or "observation", parts, at), used(session))
+        draft = self._draft(route, reading, activity or "observation", parts, at)
+        after = used(session)
+        if self._site.command_prefix is not None:
+            after = followed(after, Done(route.device, draft.id, activity, context.document or session.document))
+        return Captured(draft, after)
+
+    def _command(
+        self, route: Route, reading: Reading, session: Session, at: Moment, words: str, *, is_repeat: bool
+    ) -> Captured:
+        context = reading.context or _NO_CONTEXT
+        try:
+            activity = context.activity or session.activity or route.station.activity
+            session, undone, closes = obey(session, words, route.device, activity, context.document)
+        except CommandUnknown as unknown:
+            remark = Remark("unreadable", str(unknown))
+            return self._unrecognised(route, reading, session, at, remark, is_repeat=is_repeat)
+        except CommandVain as vain:
+            return Captured(None, session, (Remark(vain.code, str(vain)),))
+        if undone is None:
+            return Captured(None, session, closes=closes)
+        other = None if undone.document == session.document else undone.document
+        work = _work_parts(context._replace(document=other), session)
+        flag = _POSSIBLE_REDELIVERY if is_repeat else ""
+        was = part("activity", undone.activity) if undone.activity else ""
+        parts = f"{was}{work}{part('voids', undone.event)}{_evidence_part(reading)}{flag}"
+        return Captured(self._draft(route, reading, "void", parts, at), session, voids=undone.event)
 
     def _tag(self, route: Route, reading: Reading, session: Session, at: Moment) -> Captured:
         tag = reading.tag

@@ -13,7 +13,8 @@ What holds how long:
     operator     until another badge
     location     until another location, or the document ends
     quantity     the next item (one label, one use: a forgotten quantity must not multiply the rest of the day)
-    damaged      the next item, for the same reason
+    damaged      the next item, for the same reason; so does what shall become of a return
+    trail        what `undo` can still reach: the last events of each device, until the document is closed
 
 A session idle for longer than the station's `session_idle_s` is empty: whoever comes back from lunch scans the document
 again rather than booking on the last one. While the gateway runs, idleness is monotonic time. Over a restart only the
@@ -27,14 +28,24 @@ set each other's location, and whatever context its message states goes before t
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
-from gateway.capture.decimal_text import decimal_text
 from gateway.capture.label import Label
 
 STATE_PREFIX: Final = "session/"
 ACTIVITIES: Final = ("receipt", "putaway", "pick", "count", "shipment", "return", "transfer")
+UNDO_STEPS_MAX: Final = 12
+"""Events of one device that `undo` can reach back over. Whoever has to undo more counts anew."""
+
+
+class Done(NamedTuple):
+    """An event that can be undone."""
+
+    device: str
+    event: str
+    activity: str | None = None
+    document: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +63,21 @@ class Session:
     """Decimal string, for the next item only."""
     damaged: bool = False
     """For the next item only."""
+    return_disposition: str | None = None
+    """What shall become of the next item that came back."""
+    trail: tuple[Done, ...] = ()
+    """What was stored here and can be undone, oldest first; kept only where command labels are in use."""
 
 
 EMPTY: Final = Session()
 
 
-class CommandUnknown(Exception):
-    """The command label says nothing this program knows; the message is for the operator."""
-
-
 def told(session: Session, label: Label) -> Session:
-    """Return the session after a context label; raise CommandUnknown."""
+    """Return the session after a context label."""
     match label.kind:
         case "document":
             return replace(
-                _without_document(session),
+                without_document(session),
                 document=label.text,
                 document_type=label.document_type,
                 document_line=label.document_line,
@@ -77,45 +88,44 @@ def told(session: Session, label: Label) -> Session:
             return replace(session, operator=label.text)
         case "quantity":
             return replace(session, quantity=label.text)
-        case "command":
-            return _commanded(session, label.text)
         case _:
             raise AssertionError(f"{label.kind} is no context")
 
 
 def used(session: Session) -> Session:
     """Return the session after an item: what was meant for one item is gone."""
-    if session.quantity is None and not session.damaged:
+    if session.quantity is None and not session.damaged and session.return_disposition is None:
         return session
-    return replace(session, quantity=None, damaged=False)
+    return replace(session, quantity=None, damaged=False, return_disposition=None)
 
 
-def _without_document(session: Session) -> Session:
+def followed(session: Session, done: Done) -> Session:
+    """Return the session after an event that can be undone."""
+    trail = (*session.trail, done)
+    own = [index for index, one in enumerate(trail) if one.device == done.device]
+    if len(own) > UNDO_STEPS_MAX:
+        trail = trail[: own[0]] + trail[own[0] + 1 :]
+    return replace(session, trail=trail)
+
+
+def without_document(session: Session) -> Session:
+    """Return the session without its document, and without what belonged to it."""
     return replace(
-        session, document=None, document_type=None, document_line=None, location=None, quantity=None, damaged=False
+        session,
+        document=None,
+        document_type=None,
+        document_line=None,
+        location=None,
+        quantity=None,
+        damaged=False,
+        return_disposition=None,
     )
-
-
-def _commanded(session: Session, words: str) -> Session:
-    verb, _, rest = words.strip().lower().partition(" ")
-    if not rest and verb in ACTIVITIES:
-        return replace(_without_document(session), activity=verb)
-    match verb:
-        case "damaged" if not rest:
-            return replace(session, damaged=True)
-        case "close" if not rest:
-            return _without_document(session)
-        case "quantity":
-            value = decimal_text(rest.strip())
-            if value is not None:
-                return replace(session, quantity=value)
-    raise CommandUnknown(f'"{words[:40]}" is not a command')
 
 
 def encode_session(session: Session, used_at_ms: int | None) -> bytes:
     """Return the session as the value of its row; `used_at_ms` is the wall clock, for `decode_session` alone; None
     while nobody vouches for it."""
-    fields = {key: value for key, value in asdict(session).items() if value}
+    fields = {key: value for key in Session.__dataclass_fields__ if (value := getattr(session, key))}
     return json.dumps({**fields, "used_at": used_at_ms}, separators=(",", ":")).encode()
 
 
@@ -133,4 +143,6 @@ def decode_session(value: bytes, wall_ms: int | None, idle_s: float) -> Session:
     if used_at is not None and wall_ms is not None and wall_ms - int(used_at) > idle_s * 1000:
         return EMPTY
     known = {key: fields[key] for key in Session.__dataclass_fields__ if key in fields}
+    if "trail" in known:
+        known["trail"] = tuple(Done(*done) for done in known["trail"])
     return Session(**known)

@@ -259,6 +259,8 @@ class ReturnData(ActivityData):
 
     activity: Literal["return"]
     to_location: Text | None = None
+    return_disposition: Literal["restock", "refurbish", "vendor_return", "disposal"] | None = None
+    """What the person at the station decided shall become of the goods."""
 
 
 class TransferData(ActivityData):

@@ -428,3 +428,55 @@ async def test_a_gateway_that_wakes_up_in_1970_reads_dates_right() -> None:
     data = world.events()[0]["data"]
     assert data["item"]["expiry"] == "2027-12-31"
     assert data["captured_at"].startswith("1970-01-01")
+
+
+def voided(world: World) -> list[str]:
+    """The numbers in order of the events that were undone."""
+    ids = [event["id"] for event in world.events()]
+    return [str(ids.index(event["data"]["voids"])) for event in world.events() if "voids" in event["data"]]
+
+
+async def test_undo_reaches_back_over_a_restart_one_event_at_a_time(world: World) -> None:
+    """The power fails between the scan and the undo."""
+    await world.take(scan("s-1", "ASN-9"), scan("s-1", "A"), scan("s-1", "B"), scan("s-2", "C"))
+    world.restart()
+    (first,) = await world.take(scan("s-1", "DL:undo"))
+    world.restart()
+    await world.take(scan("s-1", "DL:undo"))
+    assert voided(world) == ["1", "0"]
+    assert first == Verdict("stored", (world.events()[3]["id"],))
+    world.restart()
+    (vain,) = await world.take(scan("s-1", "DL:undo"))
+    assert (vain.result, vain.events) == ("stored_with_exception", ())
+    assert vain.exceptions[0].code == "nothing_to_undo"
+    await world.take(scan("s-2", "DL:undo"))
+    assert voided(world) == ["1", "0", "2"]
+
+
+async def test_an_undo_that_is_sent_again_undoes_once(world: World) -> None:
+    """A handheld that heard no answer to its undo repeats it: the scan before must not be lost to that."""
+    await world.take(scan("hh-1", "A", "1"), scan("hh-1", "B", "2"))
+    (first,) = await world.take(scan("hh-1", "DL:undo", "3"))
+    (again,) = await world.take(scan("hh-1", "DL:undo", "3"))
+    assert again == first._replace(redelivered=True)
+    assert voided(world) == ["1"]
+
+
+async def test_an_undo_whose_commit_fails_undoes_nothing(world: World) -> None:
+    await world.take(scan("s-1", "A"), scan("s-1", "B"))
+    world.outbox.hold = True
+    task = world.begin(scan("s-1", "DL:undo"))
+    await turn()
+    world.outbox.fail(CommitUnknown("the disk"))
+    with pytest.raises(StorageUnavailable):
+        await task
+    world.outbox.hold = False
+    await world.take(scan("s-1", "DL:undo"))
+    assert voided(world) == ["1"]
+
+
+async def test_what_was_closed_can_not_be_undone(world: World) -> None:
+    await world.take(scan("s-1", "ASN-9"), scan("s-1", "A"), scan("s-1", "DL:close"))
+    (vain,) = await world.take(scan("s-1", "DL:undo"))
+    assert vain.exceptions[0].code == "nothing_to_undo"
+    assert voided(world) == []

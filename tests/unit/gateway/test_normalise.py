@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,6 +78,19 @@ def scan(device: str, code: str, symbology: str | None = None, **more: Any) -> R
     return Reading(device, "scan", code.encode("utf-8", "replace"), code=code, symbology=symbology, **more)
 
 
+def untrailed(session: Session) -> Session:
+    """The session but for what can be undone."""
+    return replace(session, trail=())
+
+
+def test_without_command_labels_nothing_is_kept_for_undo() -> None:
+    site = SiteMap("dc07", "dock-pc-1", SITE.stations, SITE.devices)
+    labels = LabelReader(year=lambda: 2026)
+    made = Normaliser(site, "//dc07/dock-pc-1/e1", EventIds(lambda: NOW_MS, random.Random(7)), labels)
+    session = Session(document="ASN-9")
+    assert made.capture(route("s-1"), scan("s-1", "X"), session, AT, is_repeat=False).session is session
+
+
 def test_a_scan_at_a_dock_is_a_receipt() -> None:
     session = Session(document="ASN-9", document_line="2", operator="op7", location="D-03")
     captured = capture(scan("s-1", "010952123454321310L1", "]C1"), session)
@@ -99,7 +113,7 @@ def test_a_scan_at_a_dock_is_a_receipt() -> None:
         "device": {"id": "s-1", "profile": "zebra-ds3608"},
         "evidence": {"raw": "010952123454321310L1", "symbology": "]C1"},
     }
-    assert captured.session is session
+    assert untrailed(captured.session) == session
     assert captured.remarks == ()
 
 
@@ -149,7 +163,7 @@ def test_what_a_handheld_states_goes_before_the_session_and_leaves_it() -> None:
     assert (found["from_location"], found["operator"], found["activity"]) == ("A-01-03", "op7", "pick")
     assert (found["occurred_at"], found["captured_at"]) == ("2026-11-21T09:00:00+01:00", NOW)
     assert found["device"] == {"id": "hh-7", "message_id": "hh7-1"}
-    assert captured.session is session
+    assert untrailed(captured.session) == session
 
 
 @pytest.mark.parametrize(
@@ -175,6 +189,51 @@ def test_damage_is_said_of_one_item() -> None:
     captured = capture(scan("d-return", "X"), Session(damaged=True))
     assert data(captured)["disposition"] == "damaged"
     assert captured.session.damaged is False
+
+
+def test_what_shall_become_of_a_return_is_told_with_it() -> None:
+    captured = capture(scan("d-return", "X"), Session(return_disposition="restock"))
+    assert (data(captured)["return_disposition"], data(captured)["disposition"]) == ("restock", "returned")
+    assert captured.session.return_disposition is None
+    assert "return_disposition" not in data(capture(scan("d-pick", "X"), Session(return_disposition="restock")))
+
+
+def test_undo_makes_a_void_of_the_last_event() -> None:
+    made = capture(scan("s-1", "X"), Session(document="ASN-9", document_type="asn"))
+    assert made.draft is not None
+    captured = capture(scan("s-1", "DL:undo", "]C0"), made.session)
+    assert event(captured)["type"] == "dockline.void.v1"
+    found = data(captured)
+    assert (found["voids"], captured.voids) == (made.draft.id, made.draft.id)
+    assert (found["activity"], found["document"]) == ("receipt", {"id": "ASN-9", "type": "asn"})
+    assert found["evidence"] == {"raw": "DL:undo", "symbology": "]C0"}
+    again = capture(scan("s-1", "DL:undo"), captured.session)
+    assert again.draft is None
+    assert again.remarks == (
+        Remark("nothing_to_undo", "nothing to undo: s-1 has no event left here for document ASN-9"),
+    )
+
+
+def test_a_handheld_undoes_in_the_document_it_states() -> None:
+    first = capture(scan("hh-7", "X", context=ScanContext("pick", "PL-1")))
+    second = capture(scan("hh-7", "Y", context=ScanContext("pick", "PL-2")), first.session)
+    captured = capture(scan("hh-7", "DL:undo", context=ScanContext(document="PL-1", operator="op7")), second.session)
+    assert first.draft is not None
+    found = data(captured)
+    assert (found["voids"], found["document"], found["activity"]) == (first.draft.id, {"id": "PL-1"}, "pick")
+    assert found["operator"] == "op7"
+
+
+def test_close_names_the_document_and_makes_no_event() -> None:
+    captured = capture(scan("s-1", "DL:close"), Session(document="ASN-9"))
+    assert (captured.draft, captured.closes, captured.remarks) == (None, "ASN-9", ())
+    vain = capture(scan("s-1", "DL:close"))
+    assert (vain.closes, vain.remarks[0].code) == (None, "nothing_to_close")
+
+
+def test_an_undo_that_may_be_said_again_is_flagged() -> None:
+    session = capture(scan("s-1", "X")).session
+    assert data(capture(scan("s-1", "DL:undo"), session, is_repeat=True))["possible_redelivery"] is True
 
 
 def test_a_net_weight_is_told_in_kilograms() -> None:

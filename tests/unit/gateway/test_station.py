@@ -1,5 +1,7 @@
 """What a station remembers of what was scanned before."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,10 +9,12 @@ from hypothesis import strategies as st
 from gateway.capture.label import Label
 from gateway.capture.station import (
     EMPTY,
-    CommandUnknown,
+    UNDO_STEPS_MAX,
+    Done,
     Session,
     decode_session,
     encode_session,
+    followed,
     told,
     used,
 )
@@ -26,57 +30,31 @@ DOCUMENT = Label("document", "PL-1", document_type="pick", document_line="3")
 LOCATION = Label("location", "A-01")
 BADGE = Label("operator", "op7")
 QUANTITY = Label("quantity", "12")
-DAMAGED = Label("command", "damaged")
 
 
 def test_context_gathers_until_an_item_comes() -> None:
-    assert after(BADGE, DOCUMENT, LOCATION, QUANTITY, DAMAGED) == Session(
+    assert after(BADGE, DOCUMENT, LOCATION, QUANTITY) == Session(
         document="PL-1",
         document_type="pick",
         document_line="3",
         location="A-01",
         operator="op7",
         quantity="12",
-        damaged=True,
     )
 
 
 def test_a_quantity_and_damage_are_for_one_item() -> None:
     """A quantity label forgotten in the morning must not multiply the rest of the day."""
-    before = after(BADGE, DOCUMENT, QUANTITY, DAMAGED)
+    before = replace(after(BADGE, DOCUMENT, QUANTITY), damaged=True, return_disposition="restock")
     following = used(before)
-    assert (following.quantity, following.damaged) == (None, False)
+    assert (following.quantity, following.damaged, following.return_disposition) == (None, False, None)
     assert (following.document, following.operator) == ("PL-1", "op7")
     assert used(following) is following, "nothing changed, nothing to write"
 
 
 def test_a_new_document_ends_the_place_and_what_was_pending_but_not_the_person() -> None:
-    assert after(BADGE, DOCUMENT, LOCATION, QUANTITY, DAMAGED, Label("document", "PL-2")) == Session(
-        document="PL-2", operator="op7"
-    )
-
-
-def test_an_activity_label_changes_what_scans_mean_and_ends_the_document() -> None:
-    assert after(BADGE, DOCUMENT, Label("command", "Putaway")) == Session(activity="putaway", operator="op7")
-
-
-def test_close_ends_the_document() -> None:
-    assert after(Label("command", "count"), BADGE, DOCUMENT, Label("command", "close")) == Session(
-        activity="count", operator="op7"
-    )
-
-
-def test_a_command_may_state_a_quantity() -> None:
-    assert after(Label("command", "quantity 012")).quantity == "12"
-
-
-@pytest.mark.parametrize(
-    "words", ["", "open", "quantity", "quantity x", "quantity -1", "damaged 3", "pick now", "x" * 99]
-)
-def test_an_unknown_command_changes_nothing_and_is_named(words: str) -> None:
-    with pytest.raises(CommandUnknown) as caught:
-        told(EMPTY, Label("command", words))
-    assert len(str(caught.value)) < 80
+    pending = replace(after(BADGE, DOCUMENT, LOCATION, QUANTITY), damaged=True, return_disposition="restock")
+    assert told(pending, Label("document", "PL-2")) == Session(document="PL-2", operator="op7")
 
 
 def test_a_session_is_not_changed_by_what_follows() -> None:
@@ -85,10 +63,18 @@ def test_a_session_is_not_changed_by_what_follows() -> None:
     assert before.location is None
 
 
+def test_what_can_be_undone_is_bounded_for_each_device() -> None:
+    session = followed(EMPTY, Done("other", "first"))
+    for number in range(UNDO_STEPS_MAX + 3):
+        session = followed(session, Done("s-1", str(number)))
+    assert [done.event for done in session.trail] == ["first", *map(str, range(3, UNDO_STEPS_MAX + 3))]
+
+
 _TEXT = st.none() | st.text(min_size=1)
+_TRAIL = st.lists(st.builds(Done, st.text(min_size=1), st.text(min_size=1), _TEXT, _TEXT), max_size=3).map(tuple)
 
 
-@given(st.builds(Session, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT, st.booleans()))
+@given(st.builds(Session, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT, st.booleans(), _TEXT, _TRAIL))
 def test_a_row_holds_all_of_a_session(session: Session) -> None:
     assert decode_session(encode_session(session, 1000), 1000, 900) == session
 
