@@ -1,5 +1,6 @@
 """The promise: what was emitted survives."""
 
+from buffer.annex import AnnexRow, Note
 from buffer.audit import AuditRecord
 from buffer.census import Census
 from buffer.delivery import Position
@@ -29,6 +30,7 @@ from buffer.verify import Verification
 
 __all__ = [
     "Accepted",
+    "AnnexRow",
     "AuditRecord",
     "Census",
     "ChainHead",
@@ -41,6 +43,7 @@ __all__ = [
     "Incident",
     "Limits",
     "NotDurable",
+    "Note",
     "Outbox",
     "OutboxClosed",
     "OutboxDamaged",

@@ -3,7 +3,7 @@
 Order and rules. Entries first: those SQLite reads, then, where something is missing, those found page by page; an entry
 keeps seq, id, digest and chain, and is carried only when its digest holds. Two entries of one seq can only come from a
 commit that never was; the chain says which one is real. Then everything that hangs on the entries: epochs, anchors,
-state, answers, positions, quarantine, audit.
+state, annex, answers, positions, quarantine, audit.
 
 A position is believed when the books of its upstream balance; one that does not is put back before the oldest entry
 kept, because a repeated delivery is harmless and a skipped one is not. What is gone is counted as lost for each
@@ -70,11 +70,13 @@ class Carrier:
         ledger = _ledger(read["ledger"])
         whole = ledger is not None and not wreck.unread and self._is_whole(ledger)
         streams = {table: list(wreck.read(table)) for table in ("state", "redelivery")}
+        self._put_annex(wreck.read("annex"))  # as it comes: this table is not small
         if not whole or wreck.unread or wreck.pages.has_log:
             self._carve(ledger, _sources(read["epoch"]), log_only=whole and not wreck.unread)
         self._small = {table: wreck.merged(table, rows) for table, rows in {**read, **streams}.items()}
         if not carried.anchors:
             carried.anchors = _apart(self._small["purged"])
+        self._put_annex(wreck.found("annex"))
         self._put_head(_ledger(self._small["ledger"]) or ledger)
         self._put_audit()
         self._put_rest()
@@ -86,6 +88,10 @@ class Carrier:
     def _put_entries(self, rows: Iterable[Values]) -> None:
         for chunk in chunks(rows, CHUNK_ROWS):
             _PUT_ENTRY.run(self._new, chunk)
+
+    def _put_annex(self, rows: Iterable[Values]) -> None:
+        for chunk in chunks(rows, CHUNK_ROWS):
+            self._new.executemany("INSERT OR REPLACE INTO annex VALUES (?,?,?)", chunk)
 
     def _is_whole(self, ledger: Values) -> bool:
         (count,) = self._new.execute("SELECT count(*) FROM entry").fetchone()

@@ -4,8 +4,8 @@ One SQLite file holds the entries, what explains them, how far each upstream is,
 promise: when its future resolves the entries are on disk, numbered without gaps, linked into the chain. Everything that
 writes goes through one queue to one thread (`group_commit`, `writer`); whatever reads uses read-only connections.
 
-The event loop owns this object. Two lookups are synchronous because they stand between two scans of one device
-(`redeliveries`, `states`); they use a read-only connection of their own and see committed rows only.
+The event loop owns this object. Some lookups are synchronous because they stand between two scans of one device
+(`redeliveries`, `states`, `annex`); they use a read-only connection of their own and see committed rows only.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from buffer import delivery, inspection, quarantine, redelivery
+from buffer.annex import AnnexDesk
 from buffer.connection import DATABASE_NAME, fault_of
-from buffer.desk import Desk
 from buffer.entry import Draft, Entry, Redelivery, StateRow
 from buffer.errors import CommitUnknown, OutboxClosed, OutboxDamaged, OutboxError, OutboxFull
 from buffer.forecast import Forecast
@@ -44,7 +44,7 @@ ROOM_CHUNKS = 8
 """Chunks of delivered entries removed by one look for room; between two looks settles get their turn."""
 
 
-class Outbox(Desk):
+class Outbox(AnnexDesk):
     """An open outbox."""
 
     def __init__(
@@ -181,17 +181,6 @@ class Outbox(Desk):
             return redelivery.recall(self._opened.quick, keys, after_ms)
         except sqlite3.Error as error:
             raise self._fault(error) from error
-
-    def states(self, prefix: str = "") -> list[StateRow]:
-        """Return the state rows whose key begins with `prefix`, by key, in committed rows only."""
-        try:
-            rows = self._opened.quick.execute(
-                "SELECT key, value FROM state WHERE key >= ? AND substr(key, 1, ?) = ? ORDER BY key",
-                (prefix, len(prefix), prefix),
-            ).fetchall()
-        except sqlite3.Error as error:
-            raise self._fault(error) from error
-        return [StateRow(*row) for row in rows]
 
     # -- delivery
 

@@ -29,12 +29,13 @@ SHAPES = {
     "redelivery": "ttbbi",
     "cursor": "tiiiiiii",
     "quarantine": "tittti",
+    "annex": "ttb",
 }
 """The columns of each table in the order in which they are declared; sql/ says what they mean."""
 
 _ADDED = {"ledger": ("", 0, bytes(DIGEST_BYTES)), "cursor": (0,)}
 """What columns hold that an older schema did not have."""
-WITHOUT_ROWID = frozenset({"state", "redelivery", "cursor", "quarantine"})
+WITHOUT_ROWID = frozenset({"state", "redelivery", "cursor", "quarantine", "annex"})
 
 
 def shaped(table: str, values: Sequence[Any]) -> tuple[Any, ...] | None:

@@ -33,6 +33,7 @@ _ORDERS = {
     "redelivery": "device, message_id",
     "cursor": "upstream",
     "quarantine": "upstream, seq",
+    "annex": "space, key",
 }
 _FROM_BEHIND = {table: ", ".join(f"{column} DESC" for column in order.split(", ")) for table, order in _ORDERS.items()}
 SMALL = tuple(table for table in SHAPES if table != "entry")
@@ -113,7 +114,7 @@ class Wreck:
 
 
 def _key(table: str, row: Values) -> Values:
-    return row[:2] if table in {"redelivery", "quarantine"} else row[:1]
+    return row[:2] if table in {"redelivery", "quarantine", "annex"} else row[:1]
 
 
 def _opened(database: Path, *, use_log: bool) -> sqlite3.Connection | None:

@@ -1,0 +1,120 @@
+"""The annex: rows the owner keeps beside the events, found by name.
+
+Two kinds of rows are opaque to the outbox. `state` explains events and commits with them. The annex is reference data:
+large, seldom changed, written in commits of its own, and not in memory: a row is looked up when a scan asks for it.
+Both lookups are synchronous, by key in the table's own order, on a read-only connection: some microseconds each.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from buffer.desk import Desk
+from buffer.entry import StateRow
+from buffer.errors import OutboxError
+from buffer.writer import Writer
+
+_LAST: str = "\U0010ffff"
+"""Sorts behind whatever may follow a prefix."""
+_GET = "SELECT value FROM annex WHERE space = ? AND key = ?"
+_LIST = "SELECT space, key, value FROM annex WHERE space = ? AND key >= ? AND key < ? ORDER BY key LIMIT ?"
+_PUT = "INSERT OR REPLACE INTO annex (space, key, value) VALUES (?,?,?)"
+_DROP = "DELETE FROM annex WHERE space = ? AND key = ?"
+_DROP_UNDER = (
+    "DELETE FROM annex WHERE space = ?1 AND key IN "
+    "(SELECT key FROM annex WHERE space = ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4)"
+)
+_STATE = "SELECT value FROM state WHERE key = ?"
+_STATES = "SELECT key, value FROM state WHERE key >= ? AND key < ? ORDER BY key"
+
+
+class AnnexRow(NamedTuple):
+    """One row of the annex. `value` None removes it."""
+
+    space: str
+    key: str
+    value: bytes | None
+
+
+class Note(NamedTuple):
+    """An audit record that commits with rows of the annex."""
+
+    action: str
+    """noun_participle."""
+    actor: str
+    detail: str = ""
+
+
+class AnnexDesk(Desk):
+    """What the owner keeps in the outbox beside the events; `Outbox` is one."""
+
+    @abstractmethod
+    def _fault(self, error: sqlite3.Error) -> OutboxError:
+        """Return what an error of a lookup means."""
+
+    @property
+    def operating_ms(self) -> int:
+        """How long this gateway has been running, all runs added, in milliseconds; never goes back."""
+        return self._opened.clock.now_ms()
+
+    def state(self, key: str) -> bytes | None:
+        """Return the committed state row of exactly that key; None when there is none. Raises OutboxError."""
+        return self._one(_STATE, (key,))
+
+    def states(self, prefix: str = "") -> list[StateRow]:
+        """Return the state rows whose key begins with `prefix`, by key, in committed rows only."""
+        try:
+            rows = self._opened.quick.execute(_STATES, (prefix, prefix + _LAST)).fetchall()
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
+        return [StateRow(*row) for row in rows]
+
+    def annex(self, space: str, key: str) -> bytes | None:
+        """Return a committed row; None when there is none. Raises OutboxError."""
+        return self._one(_GET, (space, key))
+
+    def annex_under(self, space: str, prefix: str = "", *, count_max: int = 1000) -> list[AnnexRow]:
+        """Return the committed rows of a space whose key begins with `prefix`, by key. Raises OutboxError."""
+        try:
+            return _listed(self._opened.quick, space, prefix, count_max)
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
+
+    async def keep(self, rows: Sequence[AnnexRow], *, note: Note | None = None) -> None:
+        """Write rows, all or none, with the audit record that tells why; returns when they are on disk."""
+        await self._write(_keep, rows, note)
+
+    async def drop_under(self, space: str, prefix: str, *, count_max: int = 1000) -> int:
+        """Remove at most `count_max` rows whose key begins with `prefix`; returns how many, when they are gone."""
+        return await self._write(_drop_under, space, prefix, count_max)
+
+    async def put_states(self, rows: Sequence[StateRow]) -> None:
+        """Write state rows that no event needs any more (or that no event brought); returns when they are on disk."""
+        await self._write(Writer.put_state, rows)
+
+    def _one(self, query: str, values: tuple[str, ...]) -> bytes | None:
+        try:
+            row = self._opened.quick.execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
+        return None if row is None else row[0]
+
+
+def _listed(connection: sqlite3.Connection, space: str, prefix: str, count_max: int) -> list[AnnexRow]:
+    rows = connection.execute(_LIST, (space, prefix, prefix + _LAST, count_max)).fetchall()
+    return [AnnexRow(*row) for row in rows]
+
+
+def _keep(writer: Writer, rows: Sequence[AnnexRow], note: Note | None) -> None:
+    execute: Callable[..., object] = writer.connection.executemany
+    execute(_PUT, [row for row in rows if row.value is not None])
+    execute(_DROP, [(row.space, row.key) for row in rows if row.value is None])
+    if note is not None:
+        writer.record(note.action, actor=note.actor, detail=note.detail)
+
+
+def _drop_under(writer: Writer, space: str, prefix: str, count_max: int) -> int:
+    return writer.connection.execute(_DROP_UNDER, (space, prefix, prefix + _LAST, count_max)).rowcount
