@@ -6,7 +6,7 @@ values, event cycles, the answers to numbered messages) goes to the outbox in on
 memory that the next take works on includes what is not committed yet, and the order of appends is the order of takes.
 The second half waits for the commit and answers; nothing is answered that is not on disk.
 
-A take collects its effects in a `_Step` and publishes them only when the append was accepted: a full outbox leaves no
+A take collects its effects in a `Step` and publishes them only when the append was accepted: a full outbox leaves no
 trace. When a commit fails, everything queued behind it fails with it (`OutboxPort.failed_commits` tells at once, before
 any future is looked at), and the next take first reloads what is committed.
 
@@ -30,18 +30,21 @@ from buffer.entry import Draft, Redelivery, StateRow
 from buffer.errors import OutboxError
 from drivers.contract import StorageUnavailable
 from drivers.reading import Reading, Remark, Verdict
+from gateway.capture.captured import Captured, Moment, moment
+from gateway.capture.checks_port import Checks, Judged
 from gateway.capture.clock_quality import vouched
-from gateway.capture.event_cycle import EventCycle, Seal, device_seconds
+from gateway.capture.event_cycles import EventCycles, meaning
 from gateway.capture.intake_counts import IntakeCounts, Tally
 from gateway.capture.knocking import Knock, KnockingRegister
 from gateway.capture.label import LabelReader
-from gateway.capture.normalise import Captured, Moment, Normaliser, moment
+from gateway.capture.normalise import Normaliser
 from gateway.capture.outbox_port import OutboxPort
 from gateway.capture.redelivery import again, decode_verdict, encode_verdict, fingerprint
 from gateway.capture.session_book import SessionBook, session_rows
 from gateway.capture.site_map import Route, SiteMap, Station
-from gateway.capture.station import EMPTY, Session
+from gateway.capture.station import EMPTY
 from gateway.capture.station import STATE_PREFIX as SESSION_PREFIX
+from gateway.capture.step import Key, Step
 from gateway.events.cloudevents import EventIds
 from gateway.events.model import ClockQuality, DeviceState
 
@@ -49,27 +52,6 @@ BUILT_IN_YEAR: Final = 2026
 """No clock is earlier than this program: a gateway that starts in 1970 still reads expiry dates right."""
 LAST_PREFIX: Final = "last/"
 _MS_PER_YEAR: Final = 31_556_952_000
-
-Key = tuple[str, str]
-
-
-class _Step:
-    """The effects of one take, until its commit is known."""
-
-    __slots__ = ("answers", "cycles", "drafts", "future", "last", "redelivered", "seals", "sessions", "state", "waits")
-
-    def __init__(self) -> None:
-        self.drafts: list[Draft] = []
-        self.state: dict[str, bytes | None] = {}
-        self.answers: dict[Key, tuple[bytes, Verdict]] = {}
-        self.sessions: dict[str, Session] = {}
-        self.last: dict[str, bytes] = {}
-        self.cycles: dict[EventCycle, None] = {}
-        self.seals: list[tuple[EventCycle, Seal]] = []
-        self.future: asyncio.Future[None] | None = None
-        self.waits: list[_Step] = []
-        """Steps of earlier takes whose commit must be known before this one answers."""
-        self.redelivered = 0
 
 
 class Intake:
@@ -85,9 +67,11 @@ class Intake:
         ids: EventIds,
         clock_quality: Callable[[], ClockQuality],
         knocking: KnockingRegister | None = None,
+        checks: Checks | None = None,
     ) -> None:
         """`wall` gives milliseconds since 1970 UTC, `monotonic` seconds. Loads the committed state; raises
         OutboxError when that cannot be read."""
+        self._checks = checks
         self._outbox = outbox
         self._wall = wall
         self._monotonic = monotonic
@@ -98,9 +82,9 @@ class Intake:
         self._year = BUILT_IN_YEAR
         self._book = SessionBook()
         self._last: dict[str, bytes] = {}
-        self._cycles: dict[str, EventCycle] = {}
-        self._in_flight: dict[Key, tuple[bytes, Verdict, _Step]] = {}
-        self._steps: dict[_Step, None] = {}  # appended and not settled, oldest first
+        self._cycles = EventCycles(outbox, wall=wall, monotonic=monotonic)
+        self._in_flight: dict[Key, tuple[bytes, Verdict, Step]] = {}
+        self._steps: dict[Step, None] = {}  # appended and not settled, oldest first
         self._failed_commits = 0
         self._is_stale = True
         self.adopt(site)
@@ -114,10 +98,7 @@ class Intake:
         self._normaliser = Normaliser(site, self._outbox.source, self._ids, labels)
         for device in site.devices:
             self._knocking.forget(device.id)
-        for reader, cycle in self._cycles.items():
-            station = self._stations.get(reader.partition(":")[0])
-            if station is not None:
-                cycle.spec = station.event_cycle
+        self._cycles.adopt(self._stations)
 
     async def take(self, readings: Sequence[Reading]) -> list[Verdict]:
         """Return one verdict a reading, in order, when all of them are on disk; raise StorageUnavailable when they are
@@ -135,17 +116,34 @@ class Intake:
         """Store that a device went up, down, silent or degraded; return the event's id when it is on disk. Raises
         StorageUnavailable. A link that is no device of its own is a device at the gateway."""
         route = self._site.route(device) or self._gateway_route(device)
-        step = _Step()
+        drafts: list[Draft] = []
+
+        def find(at: Moment) -> Judged:
+            drafts.append(self._normaliser.device(route, state, reason, at))
+            found = None if self._checks is None else self._checks.judge_device(route, state, reason, drafts[0], at)
+            return Judged(drafts) if found is None else found._replace(drafts=[*drafts, *found.drafts])
+
+        await self.record(find)
+        return drafts[0].id
+
+    async def record(self, find: Callable[[Moment], Judged]) -> None:
+        """Store what the gateway finds out by itself, not about a reading; returns when it is on disk.
+
+        `find` runs inside the step, on state that includes what is in flight. Raises StorageUnavailable."""
+        step, is_decided = Step(), False
         try:
             self._begin()
             wall_ms, now = self._wall(), self._monotonic()
-            draft = self._normaliser.device(route, state, reason, moment(wall_ms, self._clock_quality()))
-            step.drafts.append(draft)
-            self._append(step, now, wall_ms)
+            try:
+                step.adopt(find(moment(wall_ms, self._clock_quality())))
+                self._append(step, now, wall_ms)
+                is_decided = True
+            finally:
+                if not is_decided:
+                    self._undo(step)
         except OutboxError as error:
             raise _unavailable(error) from error
         await self._commits(step)
-        return draft.id
 
     def is_writing(self, state_key: str) -> bool:
         """Return whether a reading's state row of that key is on its way to disk."""
@@ -153,13 +151,13 @@ class Intake:
 
     def counts(self) -> IntakeCounts:
         """Return what was taken since start, for metrics."""
-        return self._tally.counts(self._knocking.unlisted, sum(cycle.forced_out for cycle in self._cycles.values()))
+        return self._tally.counts(self._knocking.unlisted, self._cycles.forced_out)
 
     def knocks(self) -> list[Knock]:
         """Return the devices that spoke and are not configured."""
         return self._knocking.knocks()
 
-    def _decide(self, readings: Sequence[Reading]) -> tuple[_Step, list[Verdict]]:
+    def _decide(self, readings: Sequence[Reading]) -> tuple[Step, list[Verdict]]:
         """The first half of `take`: no await from here to `append`."""
         self._begin()
         wall_ms, now = self._wall(), self._monotonic()
@@ -172,17 +170,17 @@ class Intake:
             if reading.message_id and (key := (reading.device, _storable(reading.message_id))) not in in_flight
         ]
         known = self._outbox.redeliveries(keys) if keys else {}
-        step, is_decided = _Step(), False
+        step, is_decided = Step(), False
         try:
             verdicts = [self._take_one(reading, step, known, at, now) for reading in readings]
             self._append(step, now, wall_ms)
             is_decided = True
         finally:
             if not is_decided:  # also for a bug: an uncovered admission would fail every later take of its reader
-                self._undo_cycles(step)
+                self._undo(step)
         return step, verdicts
 
-    def _take_one(self, reading: Reading, step: _Step, known: dict[Key, Redelivery], at: Moment, now: float) -> Verdict:
+    def _take_one(self, reading: Reading, step: Step, known: dict[Key, Redelivery], at: Moment, now: float) -> Verdict:
         route = self._site.route(reading.device)
         if route is None or not route.enabled:
             return self._refuse(reading, route, at)
@@ -213,7 +211,7 @@ class Intake:
             step.answers[key] = (mark, verdict)
         return verdict
 
-    def _take_unnumbered(self, route: Route, reading: Reading, step: _Step, at: Moment, now: float) -> Verdict:
+    def _take_unnumbered(self, route: Route, reading: Reading, step: Step, at: Moment, now: float) -> Verdict:
         if reading.kind not in ("scan", "unreadable"):
             return self._store(route, reading, step, at, now, is_repeat=False, reused=False)
         mark = fingerprint(reading)
@@ -227,14 +225,19 @@ class Intake:
         return verdict
 
     def _store(
-        self, route: Route, reading: Reading, step: _Step, at: Moment, now: float, *, is_repeat: bool, reused: bool
+        self, route: Route, reading: Reading, step: Step, at: Moment, now: float, *, is_repeat: bool, reused: bool
     ) -> Verdict:
         key, idle_s = route.session_key, route.station.session_idle_s
         session = step.sessions.get(key) or self._book.session(key, now, idle_s)
         if reading.kind == "tag":
-            repeat = self._admit(route, reading, session, step, now)
+            activity = self._normaliser.activity(route, reading, session)
+            repeat = self._cycles.admit(route, reading, meaning(reading, session, activity), step, now)
             if repeat is not None:
-                return repeat
+                self._tally.repeat_reads += 1
+                if repeat.is_in_flight and self._steps:
+                    # Commits happen in order: when the last one in flight is on disk, so is the one that covers this.
+                    step.waits.append(next(reversed(self._steps)))
+                return repeat.verdict
         captured = self._normaliser.capture(route, reading, session, at, is_repeat=is_repeat)
         if captured.session is not session:
             step.sessions[key] = captured.session
@@ -242,51 +245,31 @@ class Intake:
             step.sessions[key] = session
         if reading.state_key is not None:
             step.state[reading.state_key] = reading.state
-        return self._answer(route, reading, captured, step, reused=reused)
+        judged = None if self._checks is None else self._checks.judge(route, reading, session, captured, at)
+        return self._answer(route, reading, captured, step, judged, reused=reused)
 
-    def _answer(self, route: Route, reading: Reading, captured: Captured, step: _Step, *, reused: bool) -> Verdict:
+    def _answer(
+        self, route: Route, reading: Reading, captured: Captured, step: Step, judged: Judged | None, *, reused: bool
+    ) -> Verdict:
         remarks = captured.remarks
         if reused:
             said = f"{reading.message_id} was used for another message before; was the device reset?"
             remarks = (*remarks, Remark("message_id_reused", said))
         draft = captured.draft
+        if draft is not None:
+            step.drafts.append(draft)
+        if judged is not None:
+            step.adopt(judged)
+            remarks += judged.remarks
         if draft is None:
             return Verdict("stored_with_exception" if remarks else "stored", (), remarks)
-        step.drafts.append(draft)
         if reading.kind == "tag":
-            assert reading.tag is not None
-            self._cycle(route).cover(reading.tag.epc, draft.id)
+            self._cycles.cover(route, reading, draft.id)
         if remarks:
+            if judged is not None and judged.is_duplicate and remarks is judged.remarks:
+                return Verdict("duplicate", (draft.id,), remarks)
             return Verdict("stored_with_exception", (draft.id,), remarks)
         return Verdict("stored", (draft.id,))
-
-    def _admit(self, route: Route, reading: Reading, session: Session, step: _Step, now: float) -> Verdict | None:
-        """Return the verdict of a repeat read; None for the first sight of a tag, which becomes an event."""
-        tag, context = reading.tag, reading.context
-        assert tag is not None, "a tag reading carries its tag"
-        cycle = self._cycle(route)
-        step.cycles[cycle] = None
-        activity = self._normaliser.activity(route, reading, session)
-        document = (context and context.document) or session.document
-        location = (context and context.location) or session.location
-        meaning = f"{activity}|{document}|{location}"
-        admission = cycle.admits(
-            tag.epc,
-            meaning,
-            now,
-            rssi_dbm=tag.rssi_dbm,
-            seen_count=tag.seen_count,
-            device_s=device_seconds(reading.at),
-        )
-        if admission.is_first:
-            return None
-        self._tally.repeat_reads += 1
-        if admission.event_id is None:
-            return Verdict("repeat_read", reason="the station's event cycle does not count this read yet")
-        if not admission.is_committed and self._steps:
-            # Commits happen in order: when the last one in flight is on disk, so is the one that covers this read.
-            step.waits.append(next(reversed(self._steps)))
-        return Verdict("repeat_read", (admission.event_id,))
 
     def _refuse(self, reading: Reading, route: Route | None, at: Moment) -> Verdict:
         if route is not None:
@@ -297,7 +280,7 @@ class Intake:
         self._knocking.note(reading.device, driver, tuple(self._stations), at.ms)
         return Verdict("refused", reason="this device is not configured here; `dockline status` shows how to admit it")
 
-    def _append(self, step: _Step, now: float, wall_ms: int) -> None:
+    def _append(self, step: Step, now: float, wall_ms: int) -> None:
         """Hand the step to the outbox and publish its effects; raise OutboxError with nothing published."""
         state = [StateRow(key, value) for key, value in step.state.items()]
         if step.sessions:
@@ -324,7 +307,7 @@ class Intake:
         self._last.update(step.last)
         future.add_done_callback(partial(self._settle, step))
 
-    async def _commits(self, step: _Step) -> None:
+    async def _commits(self, step: Step) -> None:
         """Wait until the step, and those it leans on, are on disk."""
         for waited in (*step.waits, step):
             if waited.future is None:
@@ -334,7 +317,7 @@ class Intake:
             except OutboxError as error:
                 raise _unavailable(error) from error
 
-    def _settle(self, step: _Step, future: asyncio.Future[None]) -> None:
+    def _settle(self, step: Step, future: asyncio.Future[None]) -> None:
         """The commit of a step is known."""
         if self._steps.pop(step, self) is self:
             return  # a reload came first
@@ -343,15 +326,22 @@ class Intake:
             if flying is not None and flying[2] is step:
                 del self._in_flight[key]
         if future.cancelled() or future.exception() is not None:
-            self._undo_cycles(step)
+            self._undo_cycles(step)  # the checks forget everything when the state is loaded again
             self._is_stale = True
             self._tally.refused["storage"] += len(step.drafts)
             return
         for cycle, seal in step.seals:
             cycle.commit(seal.number)
         self._tally.accept(step.drafts)
+        if step.judged and self._checks is not None:
+            self._checks.settle(step.judged)
 
-    def _undo_cycles(self, step: _Step) -> None:
+    def _undo(self, step: Step) -> None:
+        self._undo_cycles(step)
+        if step.judged and self._checks is not None:
+            self._checks.undo(step.judged)
+
+    def _undo_cycles(self, step: Step) -> None:
         for cycle in step.cycles:
             cycle.rollback(next((seal.number for sealed, seal in step.seals if sealed is cycle), None))
 
@@ -367,6 +357,8 @@ class Intake:
     def _load(self) -> None:
         now, wall_ms = self._monotonic(), vouched(self._wall(), self._clock_quality())
         failed_commits = self._outbox.failed_commits
+        if self._checks is not None:
+            self._checks.forget()
         sessions, last = self._outbox.states(SESSION_PREFIX), self._outbox.states(LAST_PREFIX)
         self._book.load(sessions, self._idle_s, now, wall_ms)
         self._last = {row.key.removeprefix(LAST_PREFIX): row.value for row in last if row.value is not None}
@@ -376,15 +368,6 @@ class Intake:
     def _idle_s(self, session_key: str) -> float | None:
         station = self._stations.get(session_key.partition("/")[0])
         return None if station is None else station.session_idle_s
-
-    def _cycle(self, route: Route) -> EventCycle:
-        reader = route.session_key.replace("/", ":")  # "/" ends the reader's name in the keys of state rows
-        cycle = self._cycles.get(reader)
-        if cycle is None:
-            cycle = EventCycle(reader, route.station.event_cycle)
-            cycle.restore(self._outbox.states(cycle.prefix), self._monotonic(), self._wall())
-            self._cycles[reader] = cycle
-        return cycle
 
     def _gateway_route(self, device: str) -> Route:
         station = Station(self._site.gateway)

@@ -29,17 +29,18 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from buffer.entry import Draft
 from drivers.reading import Measurement, Reading, Remark, ScanContext, TagRead
+from gateway.capture.captured import Captured, Moment
 from gateway.capture.command import CommandUnknown, CommandVain, obey
 from gateway.capture.decimal_text import decimal_text, is_unit
 from gateway.capture.label import Label, LabelItem, LabelReader, split_symbology
 from gateway.capture.site_map import ROUTES_MAX, Route, SiteMap, Station
 from gateway.capture.station import ACTIVITIES, Done, Session, followed, told, used
 from gateway.capture.tag import decode_tag
-from gateway.events.cloudevents import EventIds, Template, instant, part, quote
+from gateway.events.cloudevents import EventIds, Template, part, quote
 from gateway.events.model import UNIT_EACH, DeviceState
 
 EVIDENCE_BYTES_MAX: Final = 65_536
@@ -70,36 +71,6 @@ _NO_CONTEXT: Final = ScanContext()
 _POSSIBLE_REDELIVERY: Final = ',"possible_redelivery":true'
 _INCREMENT: Final = "increment"
 """Key of the template for count events of a PLC counter; the others are named after their event."""
-
-
-class Moment(NamedTuple):
-    """When one take happened; all its readings were captured then."""
-
-    ms: int
-    """Wall clock, milliseconds since 1970 UTC."""
-    text: str
-    parts: str
-    """The members all its events have in common."""
-
-
-class Captured(NamedTuple):
-    """What a reading became."""
-
-    draft: Draft | None
-    """None for a reading that is no event."""
-    session: Session
-    """The session after it."""
-    remarks: tuple[Remark, ...] = ()
-    voids: str | None = None
-    """Id of the event that the draft, a void event, undoes."""
-    closes: str | None = None
-    """Id of the document that this reading closed at the station; there is no draft."""
-
-
-def moment(ms: int, clock: str) -> Moment:
-    """Return the moment of the wall clock `ms`; `clock` is its quality."""
-    text = instant(ms)
-    return Moment(ms, text, f',"captured_at":"{text}","clock":"{clock}"')
 
 
 class Normaliser:
@@ -181,7 +152,7 @@ class Normaliser:
         after = used(session)
         if self._site.command_prefix is not None:
             after = followed(after, Done(route.device, draft.id, activity, context.document or session.document))
-        return Captured(draft, after)
+        return Captured(draft, after, item=label.item, label_quantity=label.quantity)
 
     def _command(
         self, route: Route, reading: Reading, session: Session, at: Moment, words: str, *, is_repeat: bool
@@ -221,7 +192,7 @@ class Normaliser:
             f"{_location_part(context, session, route.station, activity)}"
             f'{_tag_part(tag)},"evidence":{{"raw":"{tag.epc.hex()}"}}'
         )
-        return Captured(self._draft(route, reading, activity or "observation", parts, at), session)
+        return Captured(self._draft(route, reading, activity or "observation", parts, at), session, item=item)
 
     def _increment(self, route: Route, reading: Reading, session: Session, at: Moment) -> Captured:
         measurement = reading.measurement
