@@ -32,8 +32,11 @@ CHECK_STEPS = 20_000
 WISH_NAME = "outbox.damage"
 
 _FIXED_HEAD = ((0, b"SQLite format 3\0"), (16, struct.pack(">H", PAGE_BYTES)), (20, b"\0\x40\x20\x20"), (52, bytes(4)),
-               (56, b"\0\0\0\1"), (64, bytes(4)))  # fmt: skip
-"""Bytes of the head of the file that never change: magic, page size, fractions, no vacuum mode, UTF-8."""
+               (64, bytes(4)))  # fmt: skip
+"""Bytes of the head of the file that never change: magic, page size, fractions, no vacuum mode."""
+_NO_SCHEMA_YET = bytes(4)
+_SCHEMA_FORMAT, _ENCODING = slice(44, 48), slice(56, 60)
+_UTF_8 = b"\0\0\0\1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,10 @@ def inspect(path: Path, traces: Traces, *, boot: str, monotonic: Callable[[], fl
     if not size:
         state = "missing" if size is None else "empty"
         return Finding(f"the outbox file is {state}") if traces.generation or frames(wal) else None
+    if has_journal(path):
+        # Before a log there is only the making of the file, which is undone by now: this journal is of somebody who
+        # changed the file with another tool. It is not believed, and SQLite shows nothing as long as it lies there.
+        return Finding("a rollback journal lies beside the file")
     try:
         return _inspect_file(path, wal, traces, boot, monotonic)
     except sqlite3.Error as error:
@@ -102,10 +109,22 @@ def _head_problem(path: Path, *, has_log: bool) -> str | None:
         return "the head of the file is damaged"
     if head[18:20] not in (b"\1\1", b"\2\2"):
         return "the head of the file is damaged"
+    # The encoding comes with the first table; before it, a power cut leaves a new file and not a damaged one.
+    if head[_ENCODING] != (_NO_SCHEMA_YET if head[_SCHEMA_FORMAT] == _NO_SCHEMA_YET else _UTF_8):
+        return "the head of the file is damaged"
     (pages,) = struct.unpack_from(">I", head, 28)
     if not has_log and pages * PAGE_BYTES > size:
         return f"the file was cut off: it has {size} of {pages * PAGE_BYTES} bytes"
     return None
+
+
+def has_journal(path: Path) -> bool:
+    """Whether there is a rollback journal that SQLite would play back (pager.c: its first byte is not zero)."""
+    try:
+        with path.with_name(path.name + "-journal").open("rb") as journal:
+            return journal.read(1) not in (b"", b"\0")
+    except FileNotFoundError:
+        return False
 
 
 def _refuse_other_program(connection: sqlite3.Connection) -> None:

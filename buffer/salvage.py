@@ -34,8 +34,8 @@ from buffer.wreck import Wreck
 DRAFT_NAME = "outbox.salvage"
 DECIDED_PREFIX = "outbox.salvaged-"
 KEPT_PREFIX = "damaged-"
-SUFFIXES = ("-wal", "-shm", "")
-"""The file itself last: as long as it is in its place, the log beside it is its own."""
+SUFFIXES = ("-journal", "-wal", "-shm", "")
+"""The file itself last: as long as it is in its place, what lies beside it is its own."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import struct
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,59 @@ def test_the_inline_executor_passes_errors_on() -> None:
         raise ValueError
 
     assert isinstance(InlineExecutor().submit(fail).exception(), ValueError)
+
+
+def file_begun(folder: Path) -> Path:
+    """Make the file that SQLite makes first: one page, no table yet."""
+    folder.mkdir()
+    path = folder / "outbox.db"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    assert path.stat().st_size == 4096
+    return path
+
+
+JOURNAL_OF_AN_EMPTY_FILE = (bytes.fromhex("d9d505f920a163d7") + struct.pack(">IIIII", 0, 1, 0, 512, 4096)).ljust(
+    512, b"\0"
+)
+"""A rollback journal (fileformat2.html, 3): nothing to restore, and the file had no pages when it was begun."""
+
+
+async def test_a_power_cut_while_the_file_is_new_is_no_damage(rig: Rig) -> None:
+    """The technician installs, and the breaker trips in the same second."""
+    file_begun(rig.folder)
+    outbox = await rig.open()
+    assert await outbox.incidents() == []
+    await outbox.append(drafts(1, 5))
+    await outbox.close(5)
+
+
+async def test_a_power_cut_while_the_file_is_made_does_not_keep_the_gateway_from_starting(rig: Rig) -> None:
+    """SQLite makes a new file with a rollback journal, which only a writing connection can undo."""
+    path = file_begun(rig.folder)
+    path.with_name("outbox.db-journal").write_bytes(JOURNAL_OF_AN_EMPTY_FILE)
+    outbox = await rig.open()
+    assert await outbox.incidents() == []
+    await outbox.append(drafts(1, 5))
+    await outbox.close(5)
+    assert sorted(path.name for path in rig.folder.iterdir()) == ["outbox.db", "outbox.lock"]
+
+
+async def test_a_journal_that_a_tool_left_is_set_aside_and_not_believed(rig: Rig) -> None:
+    """Somebody edited the file and his computer died: undoing what he began could cost events, salvaging does not."""
+    outbox = await rig.open()
+    await outbox.append(drafts(1, 50))
+    await outbox.close(5)
+    journal = rig.folder / "outbox.db-journal"
+    journal.write_bytes(JOURNAL_OF_AN_EMPTY_FILE)
+    outbox = await rig.open()
+    (incident,) = await outbox.incidents()
+    assert incident.told.reason == "a rollback journal lies beside the file"
+    assert (incident.told.carried, incident.told.missing) == (50, ())
+    assert not journal.exists()
+    assert (rig.folder / incident.told.kept_as / "outbox.db-journal").read_bytes() == JOURNAL_OF_AN_EMPTY_FILE
+    await outbox.close(5)
+    again = await rig.open()
+    assert len(await again.incidents()) == 1
+    await again.close(5)
