@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from buffer import memory
 from buffer.desk import Desk
 from buffer.entry import StateRow
 from buffer.errors import OutboxError
@@ -27,8 +28,6 @@ _DROP_UNDER = (
     "DELETE FROM annex WHERE space = ?1 AND key IN "
     "(SELECT key FROM annex WHERE space = ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4)"
 )
-_STATE = "SELECT value FROM state WHERE key = ?"
-_STATES = "SELECT key, value FROM state WHERE key >= ? AND key < ? ORDER BY key"
 
 
 class AnnexRow(NamedTuple):
@@ -55,6 +54,10 @@ class AnnexDesk(Desk):
     def _fault(self, error: sqlite3.Error) -> OutboxError:
         """Return what an error of a lookup means."""
 
+    @abstractmethod
+    def _forget(self, states: Sequence[str], answers: Sequence[tuple[str, str]]) -> None:
+        """Have rows that were found damaged removed and told of."""
+
     @property
     def operating_ms(self) -> int:
         """How long this gateway has been running, all runs added, in milliseconds; never goes back."""
@@ -62,19 +65,22 @@ class AnnexDesk(Desk):
 
     def state(self, key: str) -> bytes | None:
         """Return the committed state row of exactly that key; None when there is none. Raises OutboxError."""
-        return self._one(_STATE, (key,))
+        return next((row.value for row in self._states(key, key + "\0") if row.key == key), None)
 
     def states(self, prefix: str = "") -> list[StateRow]:
-        """Return the state rows whose key begins with `prefix`, by key, in committed rows only."""
-        try:
-            rows = self._opened.quick.execute(_STATES, (prefix, prefix + _LAST)).fetchall()
-        except sqlite3.Error as error:
-            raise self._fault(error) from error
-        return [StateRow(*row) for row in rows]
+        """Return the state rows whose key begins with `prefix`, by key, in committed rows only.
+
+        One that is damaged counts as not there; that it was forgotten is on its way to the incidents.
+        """
+        return self._states(prefix, prefix + _LAST)
 
     def annex(self, space: str, key: str) -> bytes | None:
         """Return a committed row; None when there is none. Raises OutboxError."""
-        return self._one(_GET, (space, key))
+        try:
+            row = self._opened.quick.execute(_GET, (space, key)).fetchone()
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
+        return None if row is None else row[0]
 
     def annex_under(self, space: str, prefix: str = "", *, count_max: int = 1000) -> list[AnnexRow]:
         """Return the committed rows of a space whose key begins with `prefix`, by key. Raises OutboxError."""
@@ -95,12 +101,14 @@ class AnnexDesk(Desk):
         """Write state rows that no event needs any more (or that no event brought); returns when they are on disk."""
         await self._write(Writer.put_state, rows)
 
-    def _one(self, query: str, values: tuple[str, ...]) -> bytes | None:
+    def _states(self, first: str, before: str) -> list[StateRow]:
         try:
-            row = self._opened.quick.execute(query, values).fetchone()
+            rows, damaged = memory.read_states(self._opened.quick, first, before)
         except sqlite3.Error as error:
             raise self._fault(error) from error
-        return None if row is None else row[0]
+        if damaged:
+            self._forget(damaged, ())
+        return rows
 
 
 def _listed(connection: sqlite3.Connection, space: str, prefix: str, count_max: int) -> list[AnnexRow]:

@@ -24,6 +24,8 @@ from buffer.bulk import BulkInsert
 from buffer.digest import CHAIN_START, chain_of
 from buffer.incident import SALVAGED, Run, Told
 from buffer.pages import Era
+from buffer.row_check import cursor_crc
+from buffer.shapes import is_believable
 from buffer.wreck import Values, Wreck
 
 CHUNK_ROWS = 256
@@ -47,6 +49,8 @@ class Carried:
     audit_missing: list[Run] = field(default_factory=list)
     links_broken: list[int] = field(default_factory=list)
     positions_lost: bool = False
+    memory_lost: int = 0
+    """State rows and answers that were damaged and are not believed."""
     operating_ms: int = 0
 
 
@@ -81,6 +85,7 @@ class Carrier:
         self._put_audit()
         self._put_rest()
         self._put_positions()
+        carried.memory_lost = sum(len(wreck.unbelieved.get(table, ())) for table in ("state", "redelivery"))
         return carried
 
     # -- entries
@@ -218,9 +223,9 @@ class Carrier:
 
     def _put_rest(self) -> None:
         new, carried = self._new, self.carried
-        new.executemany("INSERT OR REPLACE INTO state VALUES (?,?)", self._small["state"])
+        new.executemany("INSERT OR REPLACE INTO state VALUES (?,?,?)", self._small["state"])
         answers = [row for row in self._small["redelivery"] if row[4] <= carried.operating_ms]
-        new.executemany("INSERT OR REPLACE INTO redelivery VALUES (?,?,?,?,?)", answers)
+        new.executemany("INSERT OR REPLACE INTO redelivery VALUES (?,?,?,?,?,?)", answers)
         marks = [row for row in self._small["age_mark"] if row[0] <= carried.operating_ms and row[1] <= carried.head]
         new.executemany("INSERT OR REPLACE INTO age_mark VALUES (?,?)", marks)
         epochs = [row for row in self._small["epoch"] if row[2].startswith("//") and 0 < row[1] <= carried.head + 1]
@@ -254,7 +259,7 @@ class Carrier:
                 position = self._put_back(cursor, cases)
             else:
                 position = _with_losses(cursor, cases, carried, gone)
-            new.execute("INSERT INTO cursor VALUES (?,?,?,?,?,?,?,?)", position)
+            new.execute("INSERT INTO cursor VALUES (?,?,?,?,?,?,?,?,?)", (*position, cursor_crc(*position)))
             kept = [case for case in cases if case[4] not in ("open", "retry") or case[1] not in gone]
             new.executemany("INSERT INTO quarantine VALUES (?,?,?,?,?,?)", kept)
 
@@ -296,7 +301,9 @@ class Gone:
 
 def believable(cursor: Values, cases: Sequence[Values], carried: Carried) -> bool:
     """Whether a position agrees with the books of its upstream: all up to it is delivered, held, or explained."""
-    _, seq, required, before, delivered, skipped, _, lost = cursor
+    _, seq, required, before, delivered, skipped, _, lost, _ = cursor
+    if not is_believable("cursor", cursor):
+        return False
     if required not in (0, 1) or min(seq, before, delivered, skipped, lost) < 0 or seq > carried.head:
         return False
     behind = sum(1 for case in cases if case[1] <= seq and case[4] != "delivered")

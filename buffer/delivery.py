@@ -9,6 +9,7 @@ from buffer import quarantine
 from buffer.audit import OUTBOX_ACTOR
 from buffer.errors import UpstreamUnknown
 from buffer.incident import positions_are_lost
+from buffer.row_check import position_row, seal_cursor
 from buffer.writer import Writer
 
 _OWN_ROWS = """
@@ -29,11 +30,11 @@ class Position:
 
 
 def cursor_of(writer: Writer, upstream: str) -> int:
-    """Return the position of an upstream; raises UpstreamUnknown."""
-    row = writer.connection.execute("SELECT seq FROM cursor WHERE upstream = ?", (upstream,)).fetchone()
+    """Return the position of an upstream; raises UpstreamUnknown, OutboxDamaged when it cannot be believed."""
+    row = position_row(writer.connection, upstream)
     if row is None:
         raise UpstreamUnknown(f"no upstream {upstream!r} is registered")
-    return int(row[0])
+    return int(row[1])
 
 
 def register(writer: Writer, upstream: str, *, required: bool, retained: bool) -> None:
@@ -43,10 +44,11 @@ def register(writer: Writer, upstream: str, *, required: bool, retained: bool) -
     positions, this may be one of them, and everything kept is delivered again.
     """
     execute = writer.connection.execute
-    row = execute("SELECT required FROM cursor WHERE upstream = ?", (upstream,)).fetchone()
+    row = position_row(writer.connection, upstream)
     if row is not None:
-        if bool(row[0]) != required:
+        if bool(row[2]) != required:
             execute("UPDATE cursor SET required = ? WHERE upstream = ?", (required, upstream))
+            seal_cursor(writer.connection, upstream)
             writer.record(
                 "upstream_changed", actor=OUTBOX_ACTOR, upstream=upstream, detail=f"required = {required}".lower()
             )
@@ -65,6 +67,7 @@ def register(writer: Writer, upstream: str, *, required: bool, retained: bool) -
         " VALUES (?, ?, ?, ?, 0, 0, ?, 0)",
         (upstream, seq, required, accepted, writer.wall()),
     )
+    seal_cursor(writer.connection, upstream)
     writer.record("upstream_registered", actor=OUTBOX_ACTOR, upstream=upstream, detail=f"after sequence {seq}")
 
 
@@ -88,6 +91,7 @@ def rename(writer: Writer, upstream: str, name: str, *, actor: str) -> None:
     if execute("SELECT 1 FROM cursor WHERE upstream = ?", (name,)).fetchone() is not None:
         raise ValueError(f"there is an upstream {name!r} already")
     execute("UPDATE cursor SET upstream = ? WHERE upstream = ?", (name, upstream))
+    seal_cursor(writer.connection, name)
     writer.record("upstream_renamed", actor=actor, upstream=name, detail=f"from {upstream}")
 
 
@@ -106,6 +110,7 @@ def settle(writer: Writer, upstream: str, *, through: int, rejected: Sequence[tu
     execute = writer.connection.execute
     (delivered,) = execute(_OWN_ROWS, (cursor, through, upstream)).fetchone()
     execute("UPDATE cursor SET seq = ?, delivered = delivered + ? WHERE upstream = ?", (through, delivered, upstream))
+    seal_cursor(writer.connection, upstream)
     writer.retention_due = True
 
 
@@ -122,6 +127,7 @@ def rewind(writer: Writer, upstream: str, *, to: int, actor: str, reason: str) -
         raise ValueError(f"{upstream}: cannot rewind to {to}: it is at {cursor}")
     (again,) = execute(_OWN_ROWS, (position, cursor, upstream)).fetchone()
     execute("UPDATE cursor SET seq = ?, delivered = delivered - ? WHERE upstream = ?", (position, again, upstream))
+    seal_cursor(writer.connection, upstream)
     writer.record("upstream_rewound", actor=actor, upstream=upstream, detail=f"from {cursor} to {position}: {reason}")
     return position
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from buffer import incident, quarantine
+from buffer import delivery, incident, quarantine
 from buffer.audit import AuditRecord
 from buffer.census import Census
 from buffer.entry import Entry
@@ -50,6 +50,14 @@ class Desk(ABC):
     async def quarantine_discard(self, upstream: str, seqs: Sequence[int], *, actor: str, note: str) -> None:
         """Decide that an upstream never gets these entries, all or none; audited. Raises QuarantineRefused."""
         await self._write(quarantine.discard, upstream, seqs, actor=actor, note=note)
+
+    async def unregister(self, upstream: str, *, actor: str) -> None:
+        """Forget an upstream and its quarantine; audited. Raises UpstreamUnknown."""
+        await self._write(delivery.unregister, upstream, actor=actor)
+
+    async def rename(self, upstream: str, name: str, *, actor: str) -> None:
+        """Give an upstream another name; audited. Raises UpstreamUnknown, ValueError when the name is taken."""
+        await self._write(delivery.rename, upstream, name, actor=actor)
 
     async def record(self, action: str, *, actor: str, upstream: str = "", detail: str = "") -> None:
         """Write an audit record of something a person did; returns when it is on disk."""

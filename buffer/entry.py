@@ -54,6 +54,11 @@ class Redelivery(NamedTuple):
     verdict: bytes
     """Opaque to the outbox."""
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the row is not what was committed: the number was used, and nobody knows for what."""
+        return not self.fingerprint
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SALVAGED = "outbox_salvaged"
 LOG_LOST = "log_lost"
+MEMORY_DAMAGED = "memory_damaged"
 ACKNOWLEDGED = "incident_acknowledged"
 
 Run = tuple[int, int]
@@ -43,6 +44,8 @@ class Told:
     """Entries that are whole and whose link of the chain is not, with nothing before them to mend it by."""
     positions_lost: bool = False
     """A position of an upstream could not be carried: it gets everything again that is kept."""
+    memory_lost: int = 0
+    """Sessions, counters and answers to numbered messages that were damaged and are not believed."""
 
     def as_text(self) -> str:
         """Return it for the audit."""
@@ -55,6 +58,7 @@ class Told:
                 "audit_missing": self.audit_missing,
                 "links_broken": self.links_broken,
                 "positions_lost": self.positions_lost,
+                "memory_lost": self.memory_lost,
             }
         )
 
@@ -71,6 +75,7 @@ class Told:
                 tuple((int(first), int(last)) for first, last in found["audit_missing"]),
                 tuple(int(seq) for seq in found["links_broken"]),
                 bool(found["positions_lost"]),
+                int(found.get("memory_lost", 0)),
             )
         except (ValueError, KeyError, TypeError):
             return cls(text)
@@ -90,7 +95,7 @@ class Incident:
     at: int
     """Wall clock, milliseconds since 1970 UTC."""
     kind: str
-    """outbox_salvaged or log_lost."""
+    """outbox_salvaged, log_lost, memory_damaged or epoch_changed."""
     told: Told
     acknowledged_by: str | None
 

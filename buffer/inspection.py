@@ -24,6 +24,7 @@ from buffer.errors import OutboxDamaged, OutboxError
 from buffer.lock import Traces
 from buffer.migrate import migrate, migrations
 from buffer.pages import PAGE_BYTES, WAL_HEAD_BYTES, Frame, current_salt, first_broken_frame, frames
+from buffer.row_check import position_rows
 
 CHECK_S = 0.5
 """How long a start may look at the page structure: enough for a few hundred megabytes that are in memory."""
@@ -257,6 +258,11 @@ def books_problem(connection: sqlite3.Connection, version: int) -> str | None:
     tables = ["epoch", "purged", "age_mark", *(("cursor", "quarantine") if version >= 2 else ())]
     for table in tables:
         connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
+    if version >= 5:
+        try:
+            position_rows(connection)
+        except OutboxDamaged as damage:
+            return str(damage)
     return _audit_problem(connection) if version >= 3 else None
 
 

@@ -13,6 +13,7 @@ from importlib.resources import files
 
 from buffer.connection import APPLICATION_ID, fault_of
 from buffer.errors import OutboxDamaged, SchemaNewer
+from buffer.row_check import offer_checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[Migration] | None = 
     steps = migrations() if steps is None else steps
     version = version_of(connection)
     require_known(version, len(steps))
+    offer_checks(connection)
     taken = []
     for step in steps[version:]:
         # user_version is in the same transaction as the tables: a power cut leaves the old schema or the new one.

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self, TypeVar
 
-from buffer import delivery, inspection, quarantine, redelivery
+from buffer import delivery, inspection, memory, quarantine, redelivery
 from buffer.annex import AnnexDesk
 from buffer.connection import DATABASE_NAME, fault_of
 from buffer.entry import Draft, Entry, Redelivery, StateRow
@@ -174,27 +174,25 @@ class Outbox(AnnexDesk):
         return future
 
     def redeliveries(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Redelivery]:
-        """Return the answers that (device, message id) pairs were given within the window, in committed rows only."""
+        """Return the answers that (device, message id) pairs were given within the window, in committed rows only.
+
+        An answer whose row was damaged comes as `is_damaged`; that it was forgotten is on its way to the incidents.
+        """
         self._group.require_known()  # an old answer is an acknowledgement too, and the file it is in may be gone
         after_ms = self._opened.clock.now_ms() - self._limits.redelivery_window_ms
         try:
-            return redelivery.recall(self._opened.quick, keys, after_ms)
+            known = redelivery.recall(self._opened.quick, keys, after_ms)
         except sqlite3.Error as error:
             raise self._fault(error) from error
+        if damaged := [key for key, answer in known.items() if answer.is_damaged]:
+            self._forget((), damaged)
+        return known
 
     # -- delivery
 
     async def register(self, upstream: str, *, required: bool, start: Literal["now", "retained"]) -> None:
         """Give an upstream a position: after the newest entry, or before the oldest one kept. A known one keeps its."""
         await self._write(delivery.register, upstream, required=required, retained=start == "retained")
-
-    async def unregister(self, upstream: str, *, actor: str) -> None:
-        """Forget an upstream and its quarantine; audited. Raises UpstreamUnknown."""
-        await self._write(delivery.unregister, upstream, actor=actor)
-
-    async def rename(self, upstream: str, name: str, *, actor: str) -> None:
-        """Give an upstream another name; audited. Raises UpstreamUnknown, ValueError when the name is taken."""
-        await self._write(delivery.rename, upstream, name, actor=actor)
 
     async def upstreams(self) -> list[delivery.Position]:
         """Return every registered upstream and how far it is."""
@@ -346,6 +344,10 @@ class Outbox(AnnexDesk):
             with suppress(OutboxError):
                 inspection.leave_wish(self._opened.folder, str(error))
         self._on_fatal(error)
+
+    def _forget(self, states: Sequence[str], answers: Sequence[tuple[str, str]]) -> None:
+        if self._group.fatal is None and not self._closed:
+            self._group.submit(partial(memory.forget, states=states, answers=answers))
 
     def _fault(self, error: sqlite3.Error) -> OutboxError:
         """Return what an error of a lookup means; damage ends the run."""

@@ -22,6 +22,7 @@ from buffer.audit import OUTBOX_ACTOR, AuditRecord
 from buffer.digest import is_whole
 from buffer.entry import Entry
 from buffer.errors import QuarantineRefused
+from buffer.row_check import position_row, seal_cursor
 from buffer.writer import Writer
 
 QuarantineState = Literal["open", "retry", "delivered", "discarded"]
@@ -111,9 +112,11 @@ def settle_retry(writer: Writer, upstream: str, delivered: Sequence[int], reject
         writer.connection.execute(
             "UPDATE quarantine SET reason = ? WHERE upstream = ? AND seq = ?", (reason, upstream, seq)
         )
+    position_row(writer.connection, upstream)
     writer.connection.execute(
         "UPDATE cursor SET delivered = delivered + ? WHERE upstream = ?", (len(delivered), upstream)
     )
+    seal_cursor(writer.connection, upstream)
     writer.retention_due = True
 
 

@@ -25,6 +25,7 @@ from buffer.incident import Incident, incidents
 from buffer.ledger import ChainHead, Epoch, Ledger, read_epochs, read_ledger
 from buffer.migrate import migrations, require_known, version_of
 from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
+from buffer.row_check import position_row
 from buffer.verify import Verification, verify
 
 _COLUMNS = "seq, id, type, station, device, captured_at, payload, digest, chain"
@@ -174,10 +175,10 @@ class OutboxReader:
     def cursor(self, upstream: str) -> int:
         """Return the position of an upstream; raises UpstreamUnknown."""
         with self._snapshot() as connection:
-            row = connection.execute("SELECT seq FROM cursor WHERE upstream = ?", (upstream,)).fetchone()
+            row = position_row(connection, upstream)
         if row is None:
             raise UpstreamUnknown(f"no upstream {upstream!r} is registered")
-        return int(row[0])
+        return int(row[1])
 
     def head(self, upstream: str, *, after: int, count_max: int, bytes_max: int) -> HeadRead:
         """Return what is next for an upstream; see `head.read_head`."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from buffer.bulk import BulkInsert
 from buffer.entry import Redelivery
+from buffer.row_check import redelivery_crc
 
 LOOKUP_SIZES = (1, 8, 64, 256)
 """Statements are prepared for these numbers of keys; the last key is repeated to fill up."""
@@ -21,12 +22,14 @@ SWEEP_ROWS_MIN = 16
 # CROSS JOIN fixes the order: `WHERE (device, message_id) IN (VALUES ...)` reads the same but scans the whole table.
 _LOOKUP = """
 WITH wanted (d, m) AS (VALUES {keys})
-SELECT device, message_id, fingerprint, verdict, committed_ms
+SELECT device, message_id, fingerprint, verdict, committed_ms, crc
 FROM wanted CROSS JOIN redelivery ON device = d AND message_id = m
 """
 _LOOKUPS = {size: _LOOKUP.format(keys=",".join(["(?,?)"] * size)) for size in LOOKUP_SIZES}
 
-_REMEMBER = BulkInsert("INSERT OR REPLACE INTO redelivery (device, message_id, fingerprint, verdict, committed_ms)", 5)
+_REMEMBER = BulkInsert(
+    "INSERT OR REPLACE INTO redelivery (device, message_id, fingerprint, verdict, committed_ms, crc)", 6
+)
 
 _HAND = """
 SELECT device, message_id FROM redelivery
@@ -41,14 +44,20 @@ _SWEEP_REST = "DELETE FROM redelivery WHERE (device, message_id) > (?, ?) AND co
 
 def remember(connection: sqlite3.Connection, redeliveries: Sequence[Redelivery], now_ms: int) -> None:
     """Store the answers; a number that was used again gets the newest."""
-    rows = [(one.device, one.message_id, one.fingerprint, one.verdict, now_ms) for one in redeliveries]
+    rows = [
+        (*one, now_ms, redelivery_crc(one.device, one.message_id, one.fingerprint, one.verdict, now_ms))
+        for one in redeliveries
+    ]
     _REMEMBER.run(connection, rows)
 
 
 def recall(
     connection: sqlite3.Connection, keys: Sequence[tuple[str, str]], committed_after_ms: int
 ) -> dict[tuple[str, str], Redelivery]:
-    """Return the answers to those (device, message_id) keys that were committed within the window."""
+    """Return the answers to those (device, message_id) keys that were committed within the window.
+
+    Of one whose row was damaged only the number is known: it comes as `Redelivery.is_damaged`.
+    """
     found: dict[tuple[str, str], Redelivery] = {}
     size_max = LOOKUP_SIZES[-1]
     for start in range(0, len(keys), size_max):
@@ -57,8 +66,10 @@ def recall(
         flat = [text for key in part for text in key]
         if size > len(part):
             flat += [*part[-1]] * (size - len(part))
-        for device, message_id, fingerprint, verdict, committed_ms in connection.execute(_LOOKUPS[size], flat):
-            if committed_ms > committed_after_ms:
+        for device, message_id, fingerprint, verdict, committed_ms, crc in connection.execute(_LOOKUPS[size], flat):
+            if redelivery_crc(device, message_id, fingerprint, verdict, committed_ms) != crc:
+                found[device, message_id] = Redelivery(device, message_id, b"", b"")
+            elif committed_ms > committed_after_ms:
                 found[device, message_id] = Redelivery(device, message_id, fingerprint, verdict)
     return found
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from buffer.row_check import position_rows, seal_cursor
+
 CHUNK_ROWS = 500
 """Rows removed at once: below the size at which a delete stalls a scan."""
 
@@ -69,8 +71,11 @@ def aged_through(connection: sqlite3.Connection, before_ms: int) -> int:
 
 
 def settled_through(connection: sqlite3.Connection, *, optional_too: bool) -> int:
-    """Return the last seq that nobody who counts still needs; 0 when nothing may leave."""
-    rows = connection.execute("SELECT seq, required FROM cursor").fetchall()
+    """Return the last seq that nobody who counts still needs; 0 when nothing may leave.
+
+    Raises OutboxDamaged when a position cannot be believed: what it says is settled may not be.
+    """
+    rows = [(int(seq), required) for _, seq, required, *_ in position_rows(connection)]
     required = [seq for seq, is_required in rows if is_required]
     pinning = [seq for seq, _ in rows] if optional_too or not required else required
     return min(pinning, default=0)
@@ -104,6 +109,8 @@ def runs(seqs: list[int]) -> list[tuple[int, int]]:
 def purge_run(connection: sqlite3.Connection, first: int, last: int) -> set[str]:
     """Remove one run, leave its anchor, and return the upstreams that had not seen all of it."""
     skipped = {upstream for (upstream,) in connection.execute(_SKIP, (first, last))}
+    for upstream in skipped:
+        seal_cursor(connection, upstream)
     connection.execute(_FORGET_DELIVERED, (first, last))
     (chain,) = connection.execute("SELECT chain FROM entry WHERE seq = ?", (last,)).fetchone()
     connection.execute("DELETE FROM entry WHERE seq BETWEEN ? AND ?", (first, last))

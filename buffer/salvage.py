@@ -106,6 +106,7 @@ def _write_draft(draft: Path, damaged: Path, finding: Finding, *, kept_as: str, 
             tuple(carried.audit_missing),
             tuple(carried.links_broken),
             carried.positions_lost,
+            carried.memory_lost,
         )
         record_incident(new, SALVAGED, told, at=at, operating_ms=carried.operating_ms)
         new.execute("UPDATE ledger SET in_use = 0, epoch_wanted = ?", (f"salvaged: {finding.reason}",))

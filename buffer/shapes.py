@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from buffer.digest import DIGEST_BYTES
+from buffer.row_check import CHECKS
 
 _COLUMN: dict[str, Callable[[Any], bool]] = {
     "i": lambda value: type(value) is int,
@@ -25,16 +26,21 @@ SHAPES = {
     "age_mark": "ii",
     "audit": "iiitttnth",
     "incident": "iiu",
-    "state": "tb",
-    "redelivery": "ttbbi",
-    "cursor": "tiiiiiii",
+    "state": "tbi",
+    "redelivery": "ttbbii",
+    "cursor": "tiiiiiiii",
     "quarantine": "tittti",
     "annex": "ttb",
 }
 """The columns of each table in the order in which they are declared; sql/ says what they mean."""
 
-_ADDED = {"ledger": ("", 0, bytes(DIGEST_BYTES)), "cursor": (0,)}
-"""What columns hold that an older schema did not have."""
+_ADDED: dict[str, tuple[Any, ...]] = {
+    "ledger": ("", 0, bytes(DIGEST_BYTES)),
+    "cursor": (0, None),
+    "state": (None,),
+    "redelivery": (None,),
+}
+"""What columns hold that an older schema did not have; None: the check of the row, which is computed."""
 WITHOUT_ROWID = frozenset({"state", "redelivery", "cursor", "quarantine", "annex"})
 
 
@@ -47,7 +53,19 @@ def shaped(table: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
         if not 0 < lacking <= len(added):
             return None
         values = (*values, *added[len(added) - lacking :])
+        if table in CHECKS and values[-1] is None:
+            values = (*values[:-1], 0)
+            return _as_shaped(shape, values) and (*values[:-1], CHECKS[table](*values[:-1]))
+    return _as_shaped(shape, values)
+
+
+def _as_shaped(shape: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
     return tuple(values) if all(_COLUMN[kind](value) for kind, value in zip(shape, values, strict=True)) else None
+
+
+def is_believable(table: str, row: Sequence[Any]) -> bool:
+    """Whether the check of a row, if it has one, fits the row."""
+    return table not in CHECKS or bool(CHECKS[table](*row[:-1]) == row[-1])
 
 
 def recognised(rowid: int | None, values: Sequence[Any]) -> tuple[str, tuple[Any, ...]] | None:

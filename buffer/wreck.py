@@ -17,7 +17,7 @@ from buffer.digest import is_whole
 from buffer.entry import Entry
 from buffer.inspection import Finding, frames_taken
 from buffer.pages import Era, Pages
-from buffer.shapes import SHAPES, recognised, shaped
+from buffer.shapes import SHAPES, is_believable, recognised, shaped
 
 Values = tuple[Any, ...]
 
@@ -51,6 +51,8 @@ class Wreck:
         self.pages = Pages(database, wal if finding.use_log else None, taken)
         self.unread: set[str] = set()
         """Tables that SQLite could not read to their end."""
+        self.unbelieved: dict[str, set[Values]] = {}
+        """Rows of tables with checks whose check does not fit, by their key."""
         self._later: dict[str, dict[Values, Values]] = {}
         """Rows of small tables found on pages, by their key, the newest."""
 
@@ -67,15 +69,22 @@ class Wreck:
             return
         try:
             for row in self._ordered(table, _ORDERS[table]):
-                if row is not None:
+                if row is not None and self._believe(table, row):
                     yield row
             return
         except (sqlite3.Error, UnicodeDecodeError, OverflowError):
             self.unread.add(table)
         with contextlib.suppress(sqlite3.Error, UnicodeDecodeError, OverflowError):
             for row in self._ordered(table, _FROM_BEHIND[table]):
-                if row is not None:
+                if row is not None and self._believe(table, row):
                     yield row
+
+    def _believe(self, table: str, row: Values) -> bool:
+        """Whether a row may be carried. A position may: whoever carries it puts it back when its check fails."""
+        if is_believable(table, row):
+            return True
+        self.unbelieved.setdefault(table, set()).add(_key(table, row))
+        return table == "cursor"
 
     def _ordered(self, table: str, order: str) -> Iterator[Values | None]:
         assert self._connection is not None
@@ -97,6 +106,8 @@ class Wreck:
             if table == "entry":
                 if row[0] > 0 and is_whole(Entry(*row)):
                     yield era, row
+            elif not is_believable(table, row):
+                continue
             elif era is Era.BEYOND or (era is Era.PRESENT and table in self.unread):
                 self._later.setdefault(table, {})[_key(table, row)] = row
 

@@ -25,6 +25,7 @@ from buffer.ledger import Ledger, read_ledger
 from buffer.limits import Limits, Room, Usage
 from buffer.operating_clock import OperatingClock
 from buffer.presence import Presence
+from buffer.row_check import state_crc
 
 CHECKPOINT_BYTES = 8 * 1024 * 1024
 """Estimated write-ahead log after which it is copied into the database: well inside the first page of the wal-index
@@ -48,7 +49,7 @@ _REFUSALS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.Interface
 _INSERT_ENTRY = BulkInsert(
     "INSERT INTO entry (seq, id, type, station, device, captured_at, payload, digest, chain)", columns=9
 )
-_PUT_STATE = "INSERT OR REPLACE INTO state (key, value) VALUES (?,?)"
+_PUT_STATE = "INSERT OR REPLACE INTO state (key, value, crc) VALUES (?,?,?)"
 _UPDATE_LEDGER = (
     "UPDATE ledger SET head_seq = ?, head_chain = ?, accepted = accepted + ?, operating_ms = max(operating_ms, ?)"
 )
@@ -232,7 +233,9 @@ class Writer:
         state = {row.key: row.value for row in rows}
         if state:
             executemany = self.connection.executemany
-            executemany(_PUT_STATE, [pair for pair in state.items() if pair[1] is not None])
+            executemany(
+                _PUT_STATE, [(key, value, state_crc(key, value)) for key, value in state.items() if value is not None]
+            )
             executemany("DELETE FROM state WHERE key = ?", [(key,) for key, value in state.items() if value is None])
 
     def _run(self, job: Job, *, in_transaction: bool) -> Outcome:

@@ -312,7 +312,8 @@ def incident_alarms(incidents: list[Incident]) -> tuple[AlarmStatus, ...]:
             text += (
                 f": {told.carried} events carried over, {told.missing_count} missing, damaged files in {told.kept_as}"
             )
-        hint = f"keep that folder, look at the disk, then: dockline audit acknowledge {one.number} --reason ..."
+        first = "keep that folder, look at the disk" if told.kept_as else "look at the disk"
+        hint = f"{first}, then: dockline audit acknowledge {one.number} --reason ..."
         found.append(AlarmStatus(one.kind, "storage", text, hint))
     return tuple(found)
 

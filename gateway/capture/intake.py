@@ -186,9 +186,8 @@ class Intake:
             return self._refuse(reading, route, at)
         if not reading.message_id:
             return self._take_unnumbered(route, reading, step, at, now)
-        key = (reading.device, _storable(reading.message_id))
-        mark = fingerprint(reading)
-        was_used = False
+        key, mark = (reading.device, _storable(reading.message_id)), fingerprint(reading)
+        was_used = is_repeat = False
         kept = step.answers.get(key)
         if kept is not None:
             was_used = True
@@ -202,11 +201,12 @@ class Intake:
                 step.redelivered += 1
                 return again(flying[1])
         elif (committed := known.get(key)) is not None:
-            was_used = True
             if committed.fingerprint == mark:
                 step.redelivered += 1
                 return decode_verdict(committed.verdict)
-        verdict = self._store(route, reading, step, at, now, is_repeat=False, reused=was_used)
+            # Of an answer that was damaged on the disk nobody knows what it answered: stored again, and flagged.
+            was_used, is_repeat = not committed.is_damaged, committed.is_damaged
+        verdict = self._store(route, reading, step, at, now, is_repeat=is_repeat, reused=was_used)
         if verdict.result != "repeat_read":
             step.answers[key] = (mark, verdict)
         return verdict

@@ -38,7 +38,7 @@ def test_every_column_has_a_sentence() -> None:
     assert len(columns) > 30
     assert [line for line in columns if " -- " not in line] == []
     added = [before for before, line in pairwise(lines) if line.startswith("ALTER TABLE")]
-    assert len(added) == 4
+    assert len(added) == 7
     assert all(line.startswith("-- ") for line in added)
 
 

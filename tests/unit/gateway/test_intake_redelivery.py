@@ -1,6 +1,7 @@
 """The same message again: exactly one event for a device that numbers its messages."""
 
 import asyncio
+import json
 import random
 from typing import Any
 
@@ -293,3 +294,16 @@ def test_every_numbered_scan_is_stored_exactly_once_whatever_happens(seed: int) 
     line = asyncio.run(voyage())
     assert sorted(codes(line.outbox)) == sorted(f"C{n}" for n in range(30))
     assert all(len(answers) == 1 for answers in line.heard.values()), "a message is answered the same each time"
+
+
+async def test_a_redelivery_whose_answer_was_damaged_on_the_disk_is_stored_and_flagged(outbox: OutboxFake) -> None:
+    """Nobody can say whether this scan is known: it is kept, and whoever reads it is told that it may be a repeat."""
+    await started(outbox, 1).take([scan()])
+    damaged = {key: one._replace(fingerprint=b"", verdict=b"") for key, one in outbox.answers.items()}
+    outbox.answers.update(damaged)
+    (again,) = await started(outbox, 2).take([scan()])
+    assert again.result == "stored"
+    assert not again.redelivered
+    first, second = (json.loads(entry.payload) for entry in outbox.entries)
+    assert "possible_redelivery" not in first["data"]
+    assert second["data"]["possible_redelivery"] is True
