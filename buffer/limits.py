@@ -19,8 +19,9 @@ MIB = 1024 * 1024
 
 Level = Literal["calm", "pressed", "full"]
 
-PRESSED_SHARE = 0.90
-"""Of the byte cap: from here on delivered entries are removed early."""
+PRESSED_SHARE = 0.80
+"""Of the byte cap: from here on there is an alarm, and delivered entries are removed early. A fifth of the room is what
+somebody has to come with a bigger disk, or to find out what ails the uplink, before the first scan is refused."""
 RESUME_SHARE = 0.95
 """Of the byte cap: a full outbox takes entries again below this."""
 RESERVE_RESUME_SHARE = 1.05

@@ -26,8 +26,8 @@ def clock() -> Clock:
 @pytest.mark.parametrize(
     ("used", "free", "level"),
     [
-        (89, PLENTY, "calm"),
-        (90, PLENTY, "pressed"),
+        (79, PLENTY, "calm"),
+        (80, PLENTY, "pressed"),
         (99, PLENTY, "pressed"),
         (100, PLENTY, "full"),
         (0, 125 * MIB, "calm"),
@@ -42,7 +42,7 @@ def test_levels(clock: Clock, used: int, free: int, level: str) -> None:
     assert (room.full_reason is not None) == (level == "full")
 
 
-@pytest.mark.parametrize(("used", "level"), [(99, "full"), (95, "full"), (94, "pressed"), (80, "calm")])
+@pytest.mark.parametrize(("used", "level"), [(99, "full"), (95, "full"), (94, "pressed"), (79, "calm")])
 def test_the_cap_lets_in_again_below_a_lower_mark(clock: Clock, used: int, level: str) -> None:
     room = Room(LIMITS, clock)
     room.measure(Usage(100 * MIB, 0, PLENTY))
