@@ -7,6 +7,8 @@ opened read-only.
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from contextlib import ExitStack
 from functools import partial
@@ -24,6 +26,8 @@ WAL_BYTES_MAX = 16 * 1024 * 1024
 """To what the write-ahead log is cut back after a burst."""
 
 SYNCHRONOUS_FULL = 2
+
+READ_ONLY_HINT = "the kernel found an error and protects the disk: see its log, check and mount it again"
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
@@ -87,8 +91,11 @@ text_of = partial(str, encoding="utf-8", errors="replace")
 """How text columns are read: one that is not UTF-8 any more must not make a whole query, let alone a commit, fail."""
 
 
-def fault_of(error: sqlite3.Error) -> OutboxError:
-    """Return what a database error means: refused and known not to be stored, unknown, or damaged."""
+def fault_of(error: sqlite3.Error, folder: Path | None = None) -> OutboxError:
+    """Return what a database error means: refused and known not to be stored, unknown, or damaged.
+
+    With the `folder` of the outbox an error that SQLite has no better word for is given a reason, if there is one.
+    """
     code = getattr(error, "sqlite_errorcode", None)
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     primary = None if code is None else code & 0xFF
@@ -96,13 +103,32 @@ def fault_of(error: sqlite3.Error) -> OutboxError:
         case sqlite3.SQLITE_FULL:
             return OutboxFull("the disk is full", hint="free space on the disk of [storage] path")
         case sqlite3.SQLITE_READONLY:
-            return OutboxFull("the outbox is read-only", hint="was the disk remounted read-only? see the kernel log")
+            return OutboxFull("the outbox is read-only", hint=READ_ONLY_HINT)
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return OutboxFull("another program is writing to the outbox", hint="close database tools that hold it open")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_FORMAT:
             return OutboxDamaged(f"the outbox file is damaged ({name})")
+        case _ if folder is not None and is_read_only(folder):
+            return CommitUnknown(
+                f"the file system of the outbox has turned read-only ({name})",
+                hint=READ_ONLY_HINT,
+            )
         case _:
             return CommitUnknown(f"the disk failed ({name}: {error})", hint="check the disk and the kernel log")
+
+
+def is_read_only(folder: Path) -> bool:
+    """Return whether nothing can be written in a folder because its file system is read-only.
+
+    By trying: after an error the kernel refuses writes in a file system that still calls itself writable.
+    """
+    probe = folder / ".writable"
+    try:
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        probe.unlink()
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
 
 
 def fault_at_open(error: sqlite3.Error) -> OutboxError:

@@ -17,6 +17,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from buffer.connection import READ_ONLY_HINT
 from buffer.errors import OutboxFull, OutboxLocked
 
 LOCK_NAME = "outbox.lock"
@@ -42,7 +43,8 @@ class FolderLock:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             if error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
-                raise OutboxFull(f"cannot write in {folder}: {os.strerror(error.errno)}") from error
+                hint = READ_ONLY_HINT if error.errno == errno.EROFS else "free space on this disk"
+                raise OutboxFull(f"cannot write in {folder}: {os.strerror(error.errno)}", hint=hint) from error
             raise
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(os.close, self._fd)

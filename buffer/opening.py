@@ -16,7 +16,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from buffer.connection import DATABASE_NAME, fault_at_open, fault_of, open_reader, open_writer
+from buffer.connection import DATABASE_NAME, READ_ONLY_HINT, fault_at_open, fault_of, open_reader, open_writer
 from buffer.errors import OutboxError, OutboxFull
 from buffer.inspection import has_journal, inspect
 from buffer.ledger import Epoch, begin_run
@@ -136,7 +136,8 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         if error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
-            raise OutboxFull(f"cannot write in {folder}: {error.strerror}") from error
+            hint = READ_ONLY_HINT if error.errno == errno.EROFS else "free space on this disk"
+            raise OutboxFull(f"cannot write in {folder}: {error.strerror}", hint=hint) from error
         raise OutboxError(
             f"cannot make {folder}: {error.strerror}", hint="check [storage] path and its owner"
         ) from error

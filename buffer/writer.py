@@ -159,7 +159,7 @@ class Writer:
         try:
             self.connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         except sqlite3.Error as error:
-            raise fault_of(error) from error
+            raise fault_of(error, self._path.parent) from error
         self._wal_bytes = 0
 
     def _measure_if_due(self) -> None:
@@ -180,7 +180,7 @@ class Writer:
             (page_bytes,) = execute("PRAGMA page_size").fetchone()
             disk = os.statvfs(self._path.parent)
         except sqlite3.Error as error:
-            raise fault_of(error) from error
+            raise fault_of(error, self._path.parent) from error
         except OSError as error:
             raise CommitUnknown(f"the disk of the outbox cannot be asked: {error}") from error
         usage = Usage((pages - free_pages) * page_bytes, free_pages * page_bytes, disk.f_bavail * disk.f_frsize)
@@ -307,11 +307,11 @@ class Writer:
                 self.connection.execute("ROLLBACK")
             self.ledger = read_ledger(self.connection)
         except sqlite3.Error as second:
-            raise fault_of(second) from error
+            raise fault_of(second, self._path.parent) from error
         if isinstance(error, OutboxError):
             raise error
         if isinstance(error, sqlite3.Error) and not isinstance(error, _REFUSALS):
-            raise fault_of(error) from error
+            raise fault_of(error, self._path.parent) from error
         raise DraftRefused(f"the commit could not be stored: {error}") from error
 
 

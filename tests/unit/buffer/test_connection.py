@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from pathlib import Path
 
@@ -71,3 +73,18 @@ def test_what_an_error_means(code: int, kind: type[OutboxError]) -> None:
 
 def test_an_error_without_a_code_is_unknown() -> None:
     assert type(fault_of(sqlite3.OperationalError("?"))) is CommitUnknown
+
+
+def test_an_error_on_a_disk_that_turned_read_only_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite calls it an I/O error; what the operator has to know is that the kernel protects the disk."""
+    error = sqlite_error(sqlite3.SQLITE_IOERR_WRITE)
+    assert "the disk failed" in str(fault_of(error, tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "open", refuse)
+    fault = fault_of(error, tmp_path)
+    assert type(fault) is CommitUnknown
+    assert "read-only" in str(fault)
