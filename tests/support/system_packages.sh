@@ -10,6 +10,11 @@ need mosquitto_pub mosquitto-clients
 need systemd-analyze systemd
 need openssl openssl
 need curl curl
+need strace strace
+need faketime faketime
+need sqlite3 sqlite3
+need mkfs.ext4 e2fsprogs
+need mount mount
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "dockline: installing for the tests:$missing"

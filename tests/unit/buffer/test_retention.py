@@ -192,6 +192,7 @@ async def test_delivered_entries_make_room_before_their_time(rig: Rig) -> None:
     await outbox.close(5)
 
 
+@pytest.mark.fault(8)
 async def test_at_the_cap_an_optional_upstream_skips_and_is_told(rig: Rig) -> None:
     """The data lake is dead for a week; the WMS is not: scans go on, the lake later gets a gap for what it missed."""
     outbox = await opened(rig, FULL, wms=True, lake=False)
