@@ -31,6 +31,8 @@ CHECK_S = 0.5
 CHECK_STEPS = 20_000
 """Steps of SQLite's machine between two looks at the clock."""
 WISH_NAME = "outbox.damage"
+EPOCH_AFTER_SALVAGE = "salvaged: "
+"""How a salvage begins to say why it wants a new epoch."""
 
 _FIXED_HEAD = ((0, b"SQLite format 3\0"), (16, struct.pack(">H", PAGE_BYTES)), (20, b"\0\x40\x20\x20"), (52, bytes(4)),
                (64, bytes(4)))  # fmt: skip
@@ -63,10 +65,6 @@ def inspect(path: Path, traces: Traces, *, boot: str, monotonic: Callable[[], fl
     if not size:
         state = "missing" if size is None else "empty"
         return Finding(f"the outbox file is {state}") if traces.generation or frames(wal) else None
-    if has_journal(path):
-        # Before a log there is only the making of the file, which is undone by now: this journal is of somebody who
-        # changed the file with another tool. It is not believed, and SQLite shows nothing as long as it lies there.
-        return Finding("a rollback journal lies beside the file")
     try:
         return _inspect_file(path, wal, traces, boot, monotonic)
     except sqlite3.Error as error:
@@ -117,15 +115,6 @@ def _head_problem(path: Path, *, has_log: bool) -> str | None:
     if not has_log and pages * PAGE_BYTES > size:
         return f"the file was cut off: it has {size} of {pages * PAGE_BYTES} bytes"
     return None
-
-
-def has_journal(path: Path) -> bool:
-    """Whether there is a rollback journal that SQLite would play back (pager.c: its first byte is not zero)."""
-    try:
-        with path.with_name(path.name + "-journal").open("rb") as journal:
-            return journal.read(1) not in (b"", b"\0")
-    except FileNotFoundError:
-        return False
 
 
 def _refuse_other_program(connection: sqlite3.Connection) -> None:
@@ -275,10 +264,11 @@ def _audit_problem(connection: sqlite3.Connection) -> str | None:
 
 
 def _is_accounted_for(connection: sqlite3.Connection, first: int, last: int) -> bool:
-    """Whether retention removed a run, or a salvage has told of it (its epoch begins behind it)."""
+    """Whether retention removed a run, or a salvage has told of it (its epoch begins behind it, or is about to)."""
     (anchored,) = connection.execute("SELECT coalesce(max(last_seq), 0) FROM purged").fetchone()
     (begun,) = connection.execute("SELECT coalesce(max(first_seq), 1) FROM epoch").fetchone()
-    return bool(max(anchored, begun - 1) >= last >= first)
+    (wanted,) = connection.execute("SELECT coalesce(epoch_wanted, '') FROM ledger").fetchone()
+    return bool(max(anchored, begun - 1) >= last >= first) or wanted.startswith(EPOCH_AFTER_SALVAGE)
 
 
 def structure_problem(connection: sqlite3.Connection, is_over: Callable[[], bool]) -> str | None:

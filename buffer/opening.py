@@ -12,19 +12,19 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from buffer.connection import DATABASE_NAME, READ_ONLY_HINT, fault_at_open, fault_of, open_reader, open_writer
-from buffer.errors import OutboxError, OutboxFull
-from buffer.inspection import has_journal, inspect
+from buffer.errors import OutboxDamaged, OutboxError, OutboxFull
+from buffer.inspection import inspect
 from buffer.ledger import Epoch, begin_run
 from buffer.limits import Limits, Room
 from buffer.lock import FolderLock, boot_id
 from buffer.migrate import migrate
 from buffer.operating_clock import OperatingClock
-from buffer.pages import FRAME_BYTES, PAGE_BYTES, WAL_HEAD_BYTES
+from buffer.pages import FRAME_BYTES, WAL_HEAD_BYTES
 from buffer.presence import Presence
 from buffer.reader import OutboxReader
 from buffer.salvage import complete, salvage
@@ -89,22 +89,26 @@ def open_files(
 def _make_whole(path: Path, lock: FolderLock, *, wall: Callable[[], int], monotonic: Callable[[], float]) -> None:
     """Return when what is at `path` is an outbox as it was left, or nothing yet. Salvages a damaged one."""
     complete(path.parent)
-    _undo_making(path)
+    _undo_half_done(path)
     finding = inspect(path, lock.traces, boot=boot_id(), monotonic=monotonic)
     if finding is not None:
         salvage(path.parent, finding, at=wall())
 
 
-def _undo_making(path: Path) -> None:
-    """Roll back what a power cut left of the making of the file.
+def _undo_half_done(path: Path) -> None:
+    """Roll back what a power cut left half done outside the write-ahead log.
 
-    SQLite makes the file, one page, under a rollback journal before there is a write-ahead log. A connection that
-    changes nothing cannot undo that, and would refuse a start for ever.
+    SQLite makes a file, and turns one that a tool has left into one with a log, under a rollback journal. Only a
+    writing connection can play that back; without it one that changes nothing refuses to read, at every start again.
     """
-    if has_journal(path) and path.exists() and path.stat().st_size <= PAGE_BYTES:
-        # What cannot be rolled back is looked at, and set aside, as any other damage.
-        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    if not path.with_name(path.name + "-journal").exists() or not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        if not isinstance(fault_at_open(error), OutboxDamaged):
+            raise  # a full or read-only disk; damage is for whoever looks next
 
 
 def close_files(opened: Opened) -> None:

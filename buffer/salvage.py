@@ -27,7 +27,7 @@ from buffer.carrying import Carrier
 from buffer.connection import DATABASE_NAME, fault_of
 from buffer.errors import OutboxFull
 from buffer.incident import SALVAGED, Run, Told, record_incident
-from buffer.inspection import WISH_NAME, Finding
+from buffer.inspection import EPOCH_AFTER_SALVAGE, WISH_NAME, Finding
 from buffer.migrate import migrate
 from buffer.wreck import Wreck
 
@@ -48,8 +48,8 @@ def salvage(folder: Path, finding: Finding, *, at: int) -> None:
     """
     stamp = _free_stamp(folder, at)
     draft = folder / DRAFT_NAME
-    for path in (draft, draft.with_name(draft.name + "-journal")):
-        path.unlink(missing_ok=True)
+    for suffix in SUFFIXES:
+        draft.with_name(draft.name + suffix).unlink(missing_ok=True)
     try:
         _write_draft(draft, folder / DATABASE_NAME, finding, kept_as=KEPT_PREFIX + stamp, at=at)
         _sync(draft)
@@ -109,8 +109,10 @@ def _write_draft(draft: Path, damaged: Path, finding: Finding, *, kept_as: str, 
             carried.memory_lost,
         )
         record_incident(new, SALVAGED, told, at=at, operating_ms=carried.operating_ms)
-        new.execute("UPDATE ledger SET in_use = 0, epoch_wanted = ?", (f"salvaged: {finding.reason}",))
+        new.execute("UPDATE ledger SET in_use = 0, epoch_wanted = ?", (f"{EPOCH_AFTER_SALVAGE}{finding.reason}",))
         new.execute("COMMIT")
+        # Now, and not at the next start: nothing may be half done to a file once it has its name.
+        new.execute("PRAGMA journal_mode = WAL")
     finally:
         wreck.close()
         new.close()

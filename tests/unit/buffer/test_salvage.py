@@ -407,3 +407,23 @@ async def test_incidents_are_read_without_a_daemon(rig: Rig) -> None:
     reader = OutboxReader.open(rig.folder)
     assert len(reader.incidents(unacknowledged_only=True)) == 1
     reader.close()
+
+
+async def test_a_power_cut_between_salvage_and_new_epoch_is_not_taken_for_new_damage(rig: Rig) -> None:
+    """The newest events are gone with their page; the power fails again before the first start is through."""
+    await (await filled(rig)).close(5)
+    rig.tamper("DELETE FROM entry WHERE seq > 95")
+    salvage(rig.folder, Finding("entries 96 to 100 are missing"), at=rig.wall_ms)
+    outbox = await rig.open()
+    assert await incidents(outbox) == ["entries 96 to 100 are missing"]
+    assert (outbox.source, outbox.source_of(101)) == (f"{SOURCE}/e2", f"{SOURCE}/e2")
+    await outbox.close(5)
+    assert len(list(rig.folder.glob("damaged-*"))) == 1
+
+
+async def test_what_a_salvage_leaves_needs_no_conversion(rig: Rig) -> None:
+    """Turning the new file into one with a log at the next start would be one more thing for a power cut to halve."""
+    await (await filled(rig)).close(5)
+    salvage(rig.folder, Finding("planted"), at=rig.wall_ms)
+    assert (rig.folder / "outbox.db").read_bytes()[18:20] == b"\2\2"
+    assert sorted(path.name for path in rig.folder.glob("outbox.*")) == ["outbox.db", "outbox.lock"]
