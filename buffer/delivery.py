@@ -130,9 +130,3 @@ def rewind(writer: Writer, upstream: str, *, to: int, actor: str, reason: str) -
     seal_cursor(writer.connection, upstream)
     writer.record("upstream_rewound", actor=actor, upstream=upstream, detail=f"from {cursor} to {position}: {reason}")
     return position
-
-
-def request_epoch(writer: Writer, reason: str) -> None:
-    """Have the next open begin a new epoch. Audited."""
-    writer.connection.execute("UPDATE ledger SET epoch_wanted = ?", (reason,))
-    writer.record("epoch_requested", actor=OUTBOX_ACTOR, detail=reason)

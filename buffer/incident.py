@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SALVAGED = "outbox_salvaged"
 LOG_LOST = "log_lost"
 MEMORY_DAMAGED = "memory_damaged"
+EPOCH_CHANGED = "epoch_changed"
 ACKNOWLEDGED = "incident_acknowledged"
 
 Run = tuple[int, int]

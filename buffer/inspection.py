@@ -21,6 +21,7 @@ from pathlib import Path
 from buffer.connection import APPLICATION_ID, fault_at_open, open_reader
 from buffer.digest import CHAIN_START
 from buffer.errors import OutboxDamaged, OutboxError
+from buffer.ledger import SALVAGED_PREFIX
 from buffer.lock import Traces
 from buffer.migrate import migrate, migrations
 from buffer.pages import PAGE_BYTES, WAL_HEAD_BYTES, Frame, current_salt, first_broken_frame, frames
@@ -31,8 +32,6 @@ CHECK_S = 0.5
 CHECK_STEPS = 20_000
 """Steps of SQLite's machine between two looks at the clock."""
 WISH_NAME = "outbox.damage"
-EPOCH_AFTER_SALVAGE = "salvaged: "
-"""How a salvage begins to say why it wants a new epoch."""
 
 _FIXED_HEAD = ((0, b"SQLite format 3\0"), (16, struct.pack(">H", PAGE_BYTES)), (20, b"\0\x40\x20\x20"), (52, bytes(4)),
                (64, bytes(4)))  # fmt: skip
@@ -268,7 +267,7 @@ def _is_accounted_for(connection: sqlite3.Connection, first: int, last: int) -> 
     (anchored,) = connection.execute("SELECT coalesce(max(last_seq), 0) FROM purged").fetchone()
     (begun,) = connection.execute("SELECT coalesce(max(first_seq), 1) FROM epoch").fetchone()
     (wanted,) = connection.execute("SELECT coalesce(epoch_wanted, '') FROM ledger").fetchone()
-    return bool(max(anchored, begun - 1) >= last >= first) or wanted.startswith(EPOCH_AFTER_SALVAGE)
+    return bool(max(anchored, begun - 1) >= last >= first) or wanted.startswith(SALVAGED_PREFIX)
 
 
 def structure_problem(connection: sqlite3.Connection, is_over: Callable[[], bool]) -> str | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from buffer import audit, incident
 from buffer.errors import OutboxDamaged
 
+SALVAGED_PREFIX = "salvaged: "
+"""How the reason of an epoch begins that a salvage wants; it tells of itself."""
 LOG_REMOVED = "the write-ahead log was removed"
 
 
@@ -60,6 +62,13 @@ def read_epochs(connection: sqlite3.Connection) -> list[Epoch]:
     return [Epoch(*row) for row in rows]
 
 
+def source_at(epochs: Sequence[Epoch], seq: int) -> str:
+    """Return the source under which a sequence was given out; before the first entry that of the newest epoch."""
+    if not epochs:
+        return ""
+    return next((epoch.source for epoch in reversed(epochs) if 0 < epoch.first_seq <= seq), epochs[-1].source)
+
+
 def begin_run(
     connection: sqlite3.Connection, *, source: str, new_epoch: Callable[[], str], at: int, wal_was_lost: bool
 ) -> list[Epoch]:
@@ -84,6 +93,9 @@ def begin_run(
             incident.record_incident(connection, incident.LOG_LOST, told, at=at, operating_ms=ledger.operating_ms)
         elif epochs[-1].source.rpartition("/")[0] != source:
             reason = "renamed"
+        if wanted is not None and not wanted.startswith(SALVAGED_PREFIX):
+            told = incident.Told(wanted)
+            incident.record_incident(connection, incident.EPOCH_CHANGED, told, at=at, operating_ms=ledger.operating_ms)
         if reason is not None:
             connection.execute(
                 "INSERT INTO epoch (first_seq, source, linked_chain, reason, opened_at) VALUES (?,?,?,?,?)",

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from buffer import delivery, inspection, memory, quarantine, redelivery
-from buffer.annex import AnnexDesk
 from buffer.connection import DATABASE_NAME, fault_of
 from buffer.entry import Draft, Entry, Redelivery, StateRow
+from buffer.epochs import EpochDesk
 from buffer.errors import CommitUnknown, OutboxClosed, OutboxDamaged, OutboxError, OutboxFull
 from buffer.forecast import Forecast
 from buffer.group_commit import GroupCommit
-from buffer.ledger import ChainHead, Epoch
+from buffer.ledger import ChainHead
 from buffer.limits import Limits
 from buffer.opening import Opened, abandon_files, close_files, open_files
 from buffer.reader import OutboxReader
@@ -44,7 +44,7 @@ ROOM_CHUNKS = 8
 """Chunks of delivered entries removed by one look for room; between two looks settles get their turn."""
 
 
-class Outbox(AnnexDesk):
+class Outbox(EpochDesk):
     """An open outbox."""
 
     def __init__(
@@ -55,13 +55,14 @@ class Outbox(AnnexDesk):
         executor: Executor,
         reader: Executor,
         monotonic: Callable[[], float],
+        new_epoch: Callable[[], str],
         on_fatal: Callable[[OutboxError], None],
     ) -> None:
         """Use `Outbox.open`."""
         self.source = opened.epochs[-1].source
-        """CloudEvents source of everything captured now; the epoch is its last segment. Fixed while open."""
+        """CloudEvents source of everything captured now; the epoch is its last segment. `begin_epoch` changes it."""
+        self._new_epoch = new_epoch
         self._opened = opened
-        self._epochs: list[Epoch] = opened.epochs
         self._limits = limits
         self._executor = executor
         self._reader_executor = reader
@@ -111,7 +112,15 @@ class Outbox(AnnexDesk):
             open_files, folder, source=source, limits=limits, wall=wall, monotonic=monotonic, new_epoch=new_epoch
         )
         opened = await asyncio.get_running_loop().run_in_executor(executor, work)
-        return cls(opened, limits=limits, executor=executor, reader=reader, monotonic=monotonic, on_fatal=on_fatal)
+        return cls(
+            opened,
+            limits=limits,
+            executor=executor,
+            reader=reader,
+            monotonic=monotonic,
+            new_epoch=new_epoch,
+            on_fatal=on_fatal,
+        )
 
     async def close(self, deadline_s: float) -> None:
         """Take no more, commit what is queued, and end in order; returns when everything is let go.
@@ -258,20 +267,9 @@ class Outbox(AnnexDesk):
         finally:  # not left to the next commit: on a quiet week-end there is none
             self._head_waiters = [one for one in self._head_waiters if one[1] is not waiter]
 
-    def source_of(self, seq: int) -> str:
-        """Return the source under which a sequence was given out (an older epoch's, for older entries)."""
-        for epoch in reversed(self._epochs):
-            if seq >= epoch.first_seq:
-                return epoch.source
-        return self.source
-
     async def note(self, row: StateRow) -> None:
         """Keep a row of a delivery; returns when it is on disk. Not refused at the mark: delivering makes room."""
         await self._submit(lambda writer: writer.put_state([row]))
-
-    async def request_epoch(self, reason: str) -> None:
-        """Have the next open begin a new epoch, because a centre knows sequences that we never gave out; audited."""
-        await self._write(delivery.request_epoch, reason)
 
     async def look_through(self) -> None:
         """Look at the whole structure of the file, which a start has no time for; damage is fatal (`on_fatal`)."""
@@ -285,7 +283,7 @@ class Outbox(AnnexDesk):
         if self._closed:
             raise OutboxClosed
         seq, chain = self._opened.writer.committed_head
-        return ChainHead(self.source, seq, chain.hex())
+        return ChainHead(self.source_of(seq), seq, chain.hex())
 
     async def verify(self) -> Verification:
         """Prove the whole journal, on a connection of its own: minutes on a large outbox."""
@@ -344,6 +342,11 @@ class Outbox(AnnexDesk):
             with suppress(OutboxError):
                 inspection.leave_wish(self._opened.folder, str(error))
         self._on_fatal(error)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise OutboxClosed
+        self._group.require_known()
 
     def _forget(self, states: Sequence[str], answers: Sequence[tuple[str, str]]) -> None:
         if self._group.fatal is None and not self._closed:

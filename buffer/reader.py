@@ -22,7 +22,7 @@ from buffer.entry import Entry
 from buffer.errors import OutboxMissing, UpstreamUnknown
 from buffer.head import HeadRead, read_head
 from buffer.incident import Incident, incidents
-from buffer.ledger import ChainHead, Epoch, Ledger, read_epochs, read_ledger
+from buffer.ledger import ChainHead, Epoch, Ledger, read_epochs, read_ledger, source_at
 from buffer.migrate import migrations, require_known, version_of
 from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
 from buffer.row_check import position_row
@@ -164,7 +164,7 @@ class OutboxReader:
         """Return the newest link of the journal."""
         with self._snapshot() as connection:
             ledger, epochs = read_ledger(connection), read_epochs(connection)
-        return ChainHead(epochs[-1].source if epochs else "", ledger.head_seq, ledger.head_chain.hex())
+        return ChainHead(source_at(epochs, ledger.head_seq), ledger.head_seq, ledger.head_chain.hex())
 
     def upstreams(self) -> list[Position]:
         """Return every registered upstream and how far it is."""

@@ -27,7 +27,8 @@ from buffer.carrying import Carrier
 from buffer.connection import DATABASE_NAME, fault_of
 from buffer.errors import OutboxFull
 from buffer.incident import SALVAGED, Run, Told, record_incident
-from buffer.inspection import EPOCH_AFTER_SALVAGE, WISH_NAME, Finding
+from buffer.inspection import WISH_NAME, Finding
+from buffer.ledger import SALVAGED_PREFIX
 from buffer.migrate import migrate
 from buffer.wreck import Wreck
 
@@ -109,7 +110,7 @@ def _write_draft(draft: Path, damaged: Path, finding: Finding, *, kept_as: str, 
             carried.memory_lost,
         )
         record_incident(new, SALVAGED, told, at=at, operating_ms=carried.operating_ms)
-        new.execute("UPDATE ledger SET in_use = 0, epoch_wanted = ?", (f"{EPOCH_AFTER_SALVAGE}{finding.reason}",))
+        new.execute("UPDATE ledger SET in_use = 0, epoch_wanted = ?", (f"{SALVAGED_PREFIX}{finding.reason}",))
         new.execute("COMMIT")
         # Now, and not at the next start: nothing may be half done to a file once it has its name.
         new.execute("PRAGMA journal_mode = WAL")

@@ -10,7 +10,7 @@ from buffer.audit import audit_chain, records
 from buffer.digest import CHAIN_START, chain_of, is_whole
 from buffer.entry import Entry
 from buffer.incident import SALVAGED, incidents
-from buffer.ledger import ChainHead, read_epochs, read_ledger
+from buffer.ledger import ChainHead, read_epochs, read_ledger, source_at
 
 CHUNK_ROWS = 2000
 PROBLEMS_MAX = 100
@@ -57,7 +57,7 @@ def verify(
         if progress is not None:
             progress(walk.seq, head)
     walk.finish()
-    source = walk.epochs[-1].source if walk.epochs else ""
+    source = source_at(walk.epochs, head)
     return Verification(
         walk.entries,
         walk.anchored,

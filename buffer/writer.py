@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from buffer import audit, redelivery, retention
 from buffer.bulk import BulkInsert
@@ -21,11 +21,14 @@ from buffer.connection import fault_of
 from buffer.digest import seal
 from buffer.entry import Draft, Redelivery, StateRow
 from buffer.errors import CommitUnknown, DraftRefused, OutboxDamaged, OutboxError
-from buffer.ledger import Ledger, read_ledger
+from buffer.ledger import Ledger, read_epochs, read_ledger
 from buffer.limits import Limits, Room, Usage
 from buffer.operating_clock import OperatingClock
 from buffer.presence import Presence
 from buffer.row_check import state_crc
+
+if TYPE_CHECKING:
+    from buffer.epochs import EpochDue
 
 CHECKPOINT_BYTES = 8 * 1024 * 1024
 """Estimated write-ahead log after which it is copied into the database: well inside the first page of the wal-index
@@ -104,6 +107,10 @@ class Writer:
         """The newest seq on disk and its chain; replaced as one, so any thread may read it."""
         self.retention_due = True
         """Set when something changed that may let entries leave (a settle, pressure)."""
+        self.epochs = read_epochs(connection)
+        """Every epoch on disk, oldest first; replaced as a whole, so any thread may read it."""
+        self.due_epochs: list[EpochDue] = []
+        """Epochs that commit with the next transaction, before anything else in it, in their order."""
         self._path = path
         self._presence = presence
         self._room = room
@@ -132,6 +139,8 @@ class Writer:
         try:
             execute("BEGIN IMMEDIATE")
             before = self.ledger
+            for due in self.due_epochs:
+                due.write(self)
             outcomes = self._apply(items)
             self._keep_house(self.ledger.head_seq - before.head_seq, _redelivery_count(items))
             self._write_ledger(before)
@@ -141,6 +150,8 @@ class Writer:
             self._undo(error)
         self._wal_bytes += COMMIT_BYTES + sum(item.size_bytes for item in items if isinstance(item, Append))
         self._presence.check()
+        if self.due_epochs:
+            self.epochs, self.due_epochs = read_epochs(self.connection), []
         self.committed_head = (self.ledger.head_seq, self.ledger.head_chain)
         self._measure_if_due()
         return outcomes

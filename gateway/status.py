@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from buffer import Census, Incident, OutboxStats
+from buffer.incident import EPOCH_CHANGED
 from gateway.capture.intake_counts import IntakeCounts
 from gateway.capture.knocking import Knock
 from gateway.health import LinkHealth, Sighting
@@ -313,6 +314,8 @@ def incident_alarms(incidents: list[Incident]) -> tuple[AlarmStatus, ...]:
                 f": {told.carried} events carried over, {told.missing_count} missing, damaged files in {told.kept_as}"
             )
         first = "keep that folder, look at the disk" if told.kept_as else "look at the disk"
+        if one.kind == EPOCH_CHANGED:
+            first = "was this disk restored, rolled back or cloned? Make sure that no second computer runs from it"
         hint = f"{first}, then: dockline audit acknowledge {one.number} --reason ..."
         found.append(AlarmStatus(one.kind, "storage", text, hint))
     return tuple(found)

@@ -29,7 +29,7 @@ class OutboxPort(Protocol):
 
     @property
     def source(self) -> str:
-        """The CloudEvents source with its epoch; fixed while the outbox is open."""
+        """The CloudEvents source with its epoch, of what is captured now."""
 
     def source_of(self, seq: int) -> str:
         """Return the source under which a sequence was given: an older epoch's, for older entries."""
@@ -66,8 +66,8 @@ class OutboxPort(Protocol):
     async def rewind(self, upstream: str, *, to: int, actor: str, reason: str) -> int:
         """Move the cursor back, not before what is still here; audited. Return where it is now."""
 
-    async def request_epoch(self, reason: str) -> None:
-        """Have the next start begin a new epoch, so that no sequence is used twice under one source."""
+    async def begin_epoch(self, reason: str) -> str:
+        """Give out sequences under a new source from now on, so that none is used twice under one; returns it."""
 
     def states(self, prefix: str = "") -> list[StateRow]:
         """Return the committed state rows whose key begins with `prefix`."""

@@ -1,7 +1,7 @@
 """Where to read on: at the cursor, unless the centre says that it is somewhere else.
 
 the centre                              what follows
-is ahead of anything we made            this disk was rolled back or cloned: sending would reuse sequences; hold
+is ahead of anything we made            this disk was rolled back or cloned: a new epoch begins, at once
 is ahead of our cursor                  answers were lost; send from our cursor, the consumer knows the ids
 is where we are                         nothing
 is behind, under a new instance         it was rebuilt or restored from a backup: rewind to where it is
@@ -21,6 +21,9 @@ from sync.pump_state import Alarm
 from sync.upstream import Position, Upstream
 
 _log = logging.getLogger(__name__)
+
+EPOCHS_MAX = 3
+"""New epochs that one run of a delivery begins; a centre that wants more does not know what it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +60,20 @@ class PositionFinder:
         self._outbox = outbox
         self._upstream = upstream
         self._name = name
-        self._asked_for_epoch = False
+        self._epochs_begun = 0
 
     async def find(self, cursor: int, newest: int) -> Start:
-        """Return where to read on. Raises UpstreamHolds when we were rolled back, and as `Upstream.position`."""
+        """Return where to read on. Raises as `Upstream.position`, and UpstreamHolds when the centre is ahead of every
+        epoch, also of one that nobody has heard of."""
         told = await self._upstream.position(self._outbox.source)
+        if told is not None and told.through > newest:
+            await self._begin_epoch(told, newest)
+            told = await self._upstream.position(self._outbox.source)
+            if told is not None and told.through > newest:
+                self._epochs_begun = EPOCHS_MAX  # what it says means nothing: it is not believed a second time
+                raise _broken(told, newest)
         if told is None:
             return Start(cursor)
-        if told.through > newest:
-            raise await self._rolled_back(told, newest)
         key = f"sync/{self._name}/centre_instance"
         known = next((row.value for row in self._outbox.states(key) if row.key == key), None)
         start = find_start(told, cursor=cursor, known_instance=known.decode() if known else None)
@@ -78,13 +86,19 @@ class PositionFinder:
             await self._outbox.note(StateRow(key, told.instance.encode()))
         return start
 
-    async def _rolled_back(self, told: Position, newest: int) -> UpstreamHolds:
-        reason = f"the centre has events up to {told.through} of this gateway, which only made {newest}"
-        if not self._asked_for_epoch:
-            await self._outbox.request_epoch(reason)
-            self._asked_for_epoch = True
-        return UpstreamHolds(
-            reason,
-            hint="was this disk restored or cloned? Restart the service: it then begins a new epoch",
-            code="position_ahead",
-        )
+    async def _begin_epoch(self, told: Position, newest: int) -> None:
+        """This disk was rolled back or cloned: what comes now must not bear sequences that the centre has."""
+        if self._epochs_begun >= EPOCHS_MAX:
+            raise _broken(told, newest)
+        self._epochs_begun += 1
+        reason = f"upstream {self._name} has events up to {told.through} of {told.source}, which made {newest} here"
+        source = await self._outbox.begin_epoch(reason)
+        _log.warning("epoch_begun upstream=%s source=%s reason=%r", self._name, source, reason)
+
+
+def _broken(told: Position, newest: int) -> UpstreamHolds:
+    return UpstreamHolds(
+        f"the centre says it has events up to {told.through} of {told.source}, which only made {newest}",
+        hint="its position_url answers nonsense: it names events of a source that is new; ask the centre's operator",
+        code="position_ahead",
+    )

@@ -95,7 +95,8 @@ class Intake:
         self._site = site
         self._stations = {station.id: station for station in site.stations}
         labels = LabelReader(site.label_patterns, site.command_prefix, year=lambda: self._year)
-        self._normaliser = Normaliser(site, self._outbox.source, self._ids, labels)
+        self._source = self._outbox.source
+        self._normaliser = Normaliser(site, self._source, self._ids, labels)
         for device in site.devices:
             self._knocking.forget(device.id)
         self._cycles.adopt(self._stations)
@@ -346,7 +347,9 @@ class Intake:
             cycle.rollback(next((seal.number for sealed, seal in step.seals if sealed is cycle), None))
 
     def _begin(self) -> None:
-        """Make sure that memory is what is committed plus what is in flight."""
+        """Make sure that memory is what is committed plus what is in flight, and that events name the epoch of now."""
+        if self._outbox.source is not self._source:
+            self.adopt(self._site)
         if not self._is_stale and self._outbox.failed_commits == self._failed_commits:
             return
         for step in reversed(list(self._steps)):  # the latest first: each rollback undoes what is behind it

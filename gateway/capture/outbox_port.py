@@ -14,7 +14,7 @@ class OutboxPort(Protocol):
 
     @property
     def source(self) -> str:
-        """The source of events, with its epoch; fixed while the outbox is open."""
+        """The source of events, with its epoch; another one from one call to the next when an epoch begins."""
 
     @property
     def failed_commits(self) -> int:

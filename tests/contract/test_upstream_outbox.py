@@ -209,6 +209,37 @@ async def test_a_restored_centre_is_filled_up_again_and_the_rewind_is_on_record(
     await outbox.close(5)
 
 
+async def test_a_disk_that_was_rolled_back_goes_on_at_once_under_a_new_source(rig: Rig) -> None:
+    """Somebody put back last night's image. What is scanned now must not bear numbers that the centre has."""
+    outbox = await rig.open()
+    await outbox.append(events(outbox, 1, 20))
+    await outbox.close(5)
+    image = {path.name: path.read_bytes() for path in rig.folder.iterdir()}
+    async with Centre() as centre:
+        outbox = await rig.open()
+        old = outbox.source
+        await outbox.append(events(outbox, 21, 20))
+        async with pumping(outbox, centre, with_position=True):
+            await settled(outbox, 40)
+        await outbox.close(5)
+        for name, octets in image.items():
+            (rig.folder / name).write_bytes(octets)
+        outbox = await rig.open()
+        assert outbox.source == old
+        async with pumping(outbox, centre, with_position=True):
+            await settled(outbox, 20)
+            assert outbox.source != old
+            await outbox.append(events(outbox, 101, 5))
+            await settled(outbox, 25)
+        assert centre.ledger.conflicts == []
+        assert (centre.ledger.through(old), centre.ledger.through(outbox.source)) == (40, 25)
+        assert len(centre.ledger.by_id) == 45
+        (incident,) = await outbox.incidents()
+        assert incident.kind == "epoch_changed"
+        assert (await outbox.verify()).problems == ()
+    await outbox.close(5)
+
+
 async def test_a_network_that_flaps_loses_and_doubles_nothing(rig: Rig) -> None:
     outbox = await rig.open()
     async with Centre() as centre, Network(centre.host, centre.port, seed=11) as network:

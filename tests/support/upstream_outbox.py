@@ -105,8 +105,10 @@ class FakeOutbox:
         self.rewinds.append(to)
         return to
 
-    async def request_epoch(self, reason: str) -> None:
+    async def begin_epoch(self, reason: str) -> str:
         self.epochs_wanted.append(reason)
+        self.source = f"{self.source}-{len(self.epochs_wanted)}"
+        return self.source
 
     def states(self, prefix: str = "") -> list[StateRow]:
         return [StateRow(key, value) for key, value in self.state.items() if key.startswith(prefix)]

@@ -17,6 +17,8 @@ class ScriptedUpstream:
         self.sent: list[Batch] = []
         self.taken: list[str] = []
         self.told: Position | SyncError | None = None
+        self.tells: Callable[[str], Position] | None = None
+        """Says what it tells of each source, instead of `told`."""
         self.is_refreshed = False
         self.before_answer: Callable[[Batch], None] = lambda _batch: None
 
@@ -31,6 +33,8 @@ class ScriptedUpstream:
         return outcomes
 
     async def position(self, source: str) -> Position | None:
+        if self.tells is not None:
+            return self.tells(source)
         if isinstance(self.told, SyncError):
             raise self.told
         return self.told

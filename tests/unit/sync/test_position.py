@@ -73,8 +73,22 @@ async def test_a_centre_that_forgets_under_the_same_name_is_an_alarm_while_deliv
     assert outbox.rewinds == []
 
 
-async def test_a_centre_ahead_of_us_holds_and_asks_for_a_new_epoch_once() -> None:
+async def test_a_centre_ahead_of_us_gets_a_new_epoch_at_once_and_delivery_goes_on() -> None:
     """This disk was rolled back: going on would give a second meaning to sequences the centre has."""
+    outbox = FakeOutbox(entries(1, 5))
+    upstream = ScriptedUpstream()
+    upstream.tells = lambda source: Position(source, 900 if source == SOURCE else 0, "c")
+    async with pumping(outbox, upstream) as bench:
+        await bench.settled(5)
+        assert bench.state.alarm is None
+    (reason,) = outbox.epochs_wanted
+    assert "events up to 900" in reason
+    assert outbox.source != SOURCE
+    assert outbox.rewinds == []
+
+
+async def test_a_centre_ahead_of_a_source_it_cannot_know_is_not_believed() -> None:
+    """It answers the same number to everybody. One new epoch is begun, not one a minute."""
     outbox = FakeOutbox(entries(1, 5))
     upstream = ScriptedUpstream()
     upstream.told = Position(SOURCE, 900, "c")
