@@ -2,7 +2,9 @@
 
 from buffer.annex import AnnexRow, Note
 from buffer.audit import AuditRecord
+from buffer.backup import Clocks, Proof, Receipt, admit, back_up, rehearse, reserve
 from buffer.census import Census
+from buffer.connection import DATABASE_NAME
 from buffer.delivery import Position
 from buffer.entry import Accepted, Draft, Entry, Outcome, Redelivery, Rejected, Released, StateRow
 from buffer.errors import (
@@ -25,15 +27,20 @@ from buffer.limits import Limits
 from buffer.outbox import Outbox
 from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
 from buffer.reader import EntryFilter, OutboxReader, Tally
+from buffer.restore import Present, Restored, present, restore
+from buffer.snapshot import snapshot
 from buffer.stats import OutboxStats
 from buffer.verify import Verification
+from buffer.wipe import wipe
 
 __all__ = [
+    "DATABASE_NAME",
     "Accepted",
     "AnnexRow",
     "AuditRecord",
     "Census",
     "ChainHead",
+    "Clocks",
     "CommitUnknown",
     "Draft",
     "DraftRefused",
@@ -55,17 +62,29 @@ __all__ = [
     "OutboxStats",
     "Outcome",
     "Position",
+    "Present",
+    "Proof",
     "QuarantineCase",
     "QuarantineRefused",
     "QuarantineState",
     "Quarantined",
+    "Receipt",
     "Redelivery",
     "Rejected",
     "Released",
+    "Restored",
     "SchemaNewer",
     "StateRow",
     "Tally",
     "Told",
     "UpstreamUnknown",
     "Verification",
+    "admit",
+    "back_up",
+    "present",
+    "rehearse",
+    "reserve",
+    "restore",
+    "snapshot",
+    "wipe",
 ]

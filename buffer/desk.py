@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from buffer import delivery, incident, quarantine
@@ -14,6 +15,7 @@ from buffer.incident import Incident
 from buffer.opening import Opened
 from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
 from buffer.reader import EntryFilter, Tally
+from buffer.snapshot import snapshot
 from buffer.writer import Writer
 
 P = ParamSpec("P")
@@ -62,6 +64,13 @@ class Desk(ABC):
     async def record(self, action: str, *, actor: str, upstream: str = "", detail: str = "") -> None:
         """Write an audit record of something a person did; returns when it is on disk."""
         await self._write(Writer.record, action, actor=actor, upstream=upstream, detail=detail)
+
+    async def snapshot(self, target: Path) -> None:
+        """Copy the outbox as of its last commit into the new file `target`, beside the work; minutes on a large one.
+
+        Raises OutboxFull (no room for the copy), OutboxDamaged.
+        """
+        await self._read(snapshot, self._opened.folder, target)
 
     async def incidents(self, *, unacknowledged_only: bool = False) -> list[Incident]:
         """Return the damage that was met, oldest first; unacknowledged, it is an alarm."""

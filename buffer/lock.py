@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from buffer.connection import READ_ONLY_HINT
 from buffer.errors import OutboxFull, OutboxLocked
+from buffer.ownership import adopt
 
 LOCK_NAME = "outbox.lock"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -48,6 +49,7 @@ class FolderLock:
             raise
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(os.close, self._fd)
+            adopt(self.path)
             self.traces = self._take()
             on_failure.pop_all()
 

@@ -30,11 +30,16 @@ from buffer.incident import SALVAGED, Run, Told, record_incident
 from buffer.inspection import WISH_NAME, Finding
 from buffer.ledger import SALVAGED_PREFIX
 from buffer.migrate import migrate
+from buffer.ownership import adopt
 from buffer.wreck import Wreck
 
 DRAFT_NAME = "outbox.salvage"
 DECIDED_PREFIX = "outbox.salvaged-"
 KEPT_PREFIX = "damaged-"
+RESTORED_PREFIX = "outbox.restored-"
+REPLACED_PREFIX = "replaced-"
+EXCHANGES = ((DECIDED_PREFIX, KEPT_PREFIX), (RESTORED_PREFIX, REPLACED_PREFIX))
+"""What a new file is called once it is decided that it takes the outbox's place, and where the old one then goes."""
 SUFFIXES = ("-journal", "-wal", "-shm", "")
 """The file itself last: as long as it is in its place, what lies beside it is its own."""
 
@@ -47,7 +52,7 @@ def salvage(folder: Path, finding: Finding, *, at: int) -> None:
 
     `at` is the wall clock, milliseconds since 1970 UTC. Raises OutboxFull when there is no room for the new file.
     """
-    stamp = _free_stamp(folder, at)
+    stamp = free_stamp(folder, at, KEPT_PREFIX)
     draft = folder / DRAFT_NAME
     for suffix in SUFFIXES:
         draft.with_name(draft.name + suffix).unlink(missing_ok=True)
@@ -66,20 +71,21 @@ def salvage(folder: Path, finding: Finding, *, at: int) -> None:
 
 
 def complete(folder: Path) -> bool:
-    """Finish a salvage that was decided; returns whether there was one."""
-    decided = sorted(folder.glob(DECIDED_PREFIX + "*"))
-    if not decided:
+    """Finish a salvage or a restore that was decided; returns whether there was one."""
+    found = [(new, kept) for decided, kept in EXCHANGES for new in sorted(folder.glob(decided + "*"))]
+    if not found:
         return False
-    new = decided[0]
-    kept = folder / (KEPT_PREFIX + new.name.removeprefix(DECIDED_PREFIX))
-    kept.mkdir(mode=0o700, exist_ok=True)
-    _sync(folder)
-    for suffix in SUFFIXES:
-        damaged = folder / (DATABASE_NAME + suffix)
-        if damaged.exists():
-            damaged.rename(kept / damaged.name)
-            _sync(kept)
-            _sync(folder)
+    new, prefix = found[0]
+    kept = folder / (prefix + new.name.partition("-")[2])
+    old = [path for suffix in SUFFIXES if (path := folder / (DATABASE_NAME + suffix)).exists()]
+    if old:
+        kept.mkdir(mode=0o700, exist_ok=True)
+        adopt(kept)
+        _sync(folder)
+    for path in old:
+        path.rename(kept / path.name)
+        _sync(kept)
+        _sync(folder)
     (folder / WISH_NAME).unlink(missing_ok=True)
     _sync(folder)
     new.rename(folder / DATABASE_NAME)
@@ -133,12 +139,12 @@ def without(runs: Sequence[Run], known: Sequence[Run]) -> Iterator[Run]:
             yield at, last
 
 
-def _free_stamp(folder: Path, at: int) -> str:
-    """Return a name for this salvage that no other has: the time, and a number when the clock stands still."""
+def free_stamp(folder: Path, at: int, prefix: str) -> str:
+    """Return a name for this exchange that no other has: the time, and a number when the clock stands still."""
     moment = _EPOCH + timedelta(milliseconds=min(max(at, 0), _LAST_MS))
     stamp = base = moment.strftime("%Y%m%dT%H%M%SZ")
     number = 1
-    while (folder / (KEPT_PREFIX + stamp)).exists():
+    while (folder / (prefix + stamp)).exists():
         number += 1
         stamp = f"{base}-{number}"
     return stamp

@@ -13,6 +13,7 @@ from drivers import Reading, Verdict
 from drivers.scan_message import ParsedBody
 from gateway.health import Latency
 from gateway.replays import Replays
+from gateway.settings.model import StorageSettings
 from gateway.status import (
     Status,
     alarms_of,
@@ -42,6 +43,11 @@ class Report:
     def outbox(self) -> Outbox:
         """The outbox, for queries and for what people decide about quarantined events."""
         return self._daemon.outbox
+
+    @property
+    def storage(self) -> StorageSettings:
+        """Where the outbox is, and what must stay free."""
+        return self._daemon.settings.storage
 
     @property
     def latency(self) -> Latency:

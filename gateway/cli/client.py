@@ -10,11 +10,12 @@ import getpass
 import http.client
 import json
 import os
+import shutil
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlencode
 
 from gateway.cli.errors import EXIT_CONFIG, EXIT_NO_DAEMON, EXIT_NOT_ALLOWED, Failure
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from buffer import OutboxReader
 
 TIMEOUT_S = 15.0
+DOWNLOAD_S = 900.0
+"""For an answer that is minutes in the making: a copy of a large outbox."""
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """A daemon that listens everywhere is called where only this computer can."""
 Json = dict[str, Any]
@@ -76,6 +79,17 @@ class Site:
             except (OSError, http.client.HTTPException):
                 return
 
+    def download(self, path: str, body: Json, file: BinaryIO) -> None:
+        """Write what the daemon answers to `file`. Raises NoDaemon, Failure when it ends early."""
+        with self._request("POST", path, json.dumps(body).encode(), timeout_s=DOWNLOAD_S) as answer:
+            expected = answer.length
+            try:
+                shutil.copyfileobj(answer, file, 1024 * 1024)
+            except (OSError, http.client.HTTPException) as error:
+                raise Failure(f"the daemon's answer broke off: {error or type(error).__name__}") from None
+            if expected is not None and file.tell() != expected:
+                raise Failure(f"the daemon's answer broke off after {file.tell()} of {expected} bytes")
+
     def read(self) -> OutboxReader:
         """Open the outbox without a daemon, read-only. Raises Failure."""
         from buffer import OutboxReader
@@ -89,8 +103,10 @@ class Site:
             raise Failure(f"{self.storage}: {error.strerror}", hint="try sudo", code=EXIT_NOT_ALLOWED) from None
 
     @contextmanager
-    def _request(self, method: str, path: str, body: bytes | None = None) -> Iterator[http.client.HTTPResponse]:
-        connection = self._connect()
+    def _request(
+        self, method: str, path: str, body: bytes | None = None, *, timeout_s: float = TIMEOUT_S
+    ) -> Iterator[http.client.HTTPResponse]:
+        connection = self._connect(timeout_s)
         headers = {"Accept": "application/json", "Dockline-User": getpass.getuser(), **self._credential()}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -106,13 +122,13 @@ class Site:
         finally:
             connection.close()
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
         scheme, address = self._address()
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
         host = ANY_ADDRESS.get(host, host)
         if scheme == "http":
-            return http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
+            return http.client.HTTPConnection(host, int(port), timeout=timeout_s)
         api = self._data.get("api", {})
         try:
             # Our own certificate is the one to expect, whatever name it bears.
@@ -122,7 +138,7 @@ class Site:
         context.check_hostname = False
         # Also when somebody else signed it: the end of the chain is enough for us.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        return http.client.HTTPSConnection(host, int(port), timeout=TIMEOUT_S, context=context)
+        return http.client.HTTPSConnection(host, int(port), timeout=timeout_s, context=context)
 
     def _address(self) -> tuple[str, str]:
         try:

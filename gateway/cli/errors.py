@@ -18,10 +18,14 @@ EXIT_NOT_AS_HOPED = 1
 EXIT_USAGE = 64
 EXIT_NO_DAEMON = 69
 EXIT_FAULT = 70
+EXIT_IN_USE = 73
 EXIT_DISK = 74
 EXIT_NOT_ALLOWED = 77
 EXIT_CONFIG = 78
 EXIT_INTERRUPTED = 130
+
+COMPLETE_VARIABLE = "_DOCKLINE_COMPLETE"
+"""Set by the completion script of a shell."""
 
 
 class Failure(Exception):
@@ -40,6 +44,10 @@ def run_command(arguments: Sequence[str]) -> int:
 
     from gateway.cli import build_app
 
+    if COMPLETE_VARIABLE in os.environ:
+        from typer._completion_classes import completion_init
+
+        completion_init()  # a shell asks what the word under the cursor may be
     command = typer.main.get_command(build_app())
     try:
         code = command.main(list(arguments), prog_name="dockline", standalone_mode=False)

@@ -16,6 +16,7 @@ GET   /v1/replay                       replays that run and the last that are ov
 GET   /v1/replay/{id}                  one; ?wait= seconds
 POST  /v1/replay/{id}/cancel           {"reason": ".."}   role operator
 POST  /v1/incidents/{number}/acknowledge {"reason": ".."}   role technician
+POST  /v1/backup                       the whole outbox as a file (docs/backup.md); role admin
 POST  /v1/scans                        a handheld's scan or an array of them; role device
 POST  /v1/readers/{device}/tags        an RFID reader's own JSON; role device
 """
@@ -36,6 +37,7 @@ from gateway.log import event
 from gateway.report import Report
 from gateway.web.api import Queries
 from gateway.web.auth import Tokens
+from gateway.web.backup import BackupDesk
 from gateway.web.guard import ApiError, Guard, Policy, error_response
 from gateway.web.ingest import Ingest
 from gateway.web.replay import ReplayDesk
@@ -47,6 +49,7 @@ def build_app(report: Report, policy: Policy, tokens: Tokens) -> ASGIApp:
     """Return the application; it keeps nothing of its own."""
     queries = Queries(report)
     replays = ReplayDesk(report)
+    backups = BackupDesk(report)
     ingest = Ingest(report, report.parser_of, policy.body_bytes_max)
     get, post = ["GET"], ["POST"]
     routes = [
@@ -66,6 +69,7 @@ def build_app(report: Report, policy: Policy, tokens: Tokens) -> ASGIApp:
         Route("/v1/replay/{id}", replays.one, methods=get),
         Route("/v1/replay/{id}/cancel", replays.cancel, methods=post),
         Route("/v1/incidents/{number}/acknowledge", queries.acknowledge, methods=post),
+        Route("/v1/backup", backups.take, methods=post),
         Route("/v1/scans", ingest.scans, methods=post),
         Route("/v1/readers/{device}/tags", ingest.tags, methods=post),
     ]
