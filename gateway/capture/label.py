@@ -11,6 +11,9 @@ does not say: `7032069804988` is a GTIN-13 and also a valid element string (AI 7
                                 when it begins with a whole AI 00, 01 or 02 or holds a separator; a Digital Link; else
                                 plain text
 
+A composite symbol arrives as one message of element strings, or as an EAN/UPC message with a second one behind it in
+the same scan (]E09521234543213|]e010LOT1): one item. Sent as two scans, its second half belongs to nothing and says so.
+
 The site's own labels come first: its item patterns everywhere (they settle what only the site can know), the others
 and command labels wherever the symbology is not GS1's own. Plain text is `item.code` (or `item.sku` by pattern).
 
@@ -18,7 +21,7 @@ A label is never guessed at: a wrong check digit, a field without its separator,
 twice in a row make a `Label` with a problem, which is stored as an unrecognised event with its evidence. It never
 raises.
 
-biip takes 25-60 us a label, so labels are remembered by their raw text.
+The same label is scanned again and again, so labels are remembered by their raw text.
 """
 
 from __future__ import annotations
@@ -27,24 +30,14 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
-from urllib.parse import urlsplit
-
-from biip import ParseConfig, ParseError
-from biip.gs1_digital_link_uris import GS1DigitalLinkURI
-from biip.upc import Upc
 
 from gateway.capture.decimal_text import decimal_text
-from gateway.capture.element_string import (
-    SEPARATOR,
-    Element,
-    ElementProblem,
-    check_digit_problem,
-    check_elements,
-    gs1_date,
-    gtin_problem,
-    read_message,
-)
+from gateway.capture.digital_link import read_link
+from gateway.capture.element_company import company
+from gateway.capture.element_string import SEPARATOR, ElementProblem, gtin_problem, read_message
+from gateway.capture.element_value import gs1_date
 from gateway.capture.label_pattern import ITEM_GROUPS, LabelPattern
+from gateway.events.check_digit import check_digit_problem, is_closed, upc_a
 
 LABELS_CACHED_MAX: Final = 4_096
 CACHED_CHARACTERS_MAX: Final = 256
@@ -63,9 +56,12 @@ _GTIN_LENGTHS: Final = (8, 12, 13, 14)
 _WHOLE_KEY: Final = re.compile(r"00[0-9]{18}|0[12][0-9]{14}")
 _BRACKETS: Final = re.compile(r"\((?:00\)[0-9]{18}|0[12]\)[0-9]{14})")
 _HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
-_NUMBERED_KEY: Final = re.compile(r"/(?P<ai>00|01|8006|8003|8004|414|253|255|401|402)/(?P<key>[0-9]+)(?:/|$)")
-_LINK_CONFIG: Final = ParseConfig(gs1_element_strings_verify_date=False)
-_KEYS: Final = ("00", "01", "02", "8006")
+_COMPOSITE: Final = re.compile(r"(?P<linear>[0-9]{8,13})\|?\]e0(?P<second>.*)", re.DOTALL)
+_ITEM_KEYS: Final = frozenset({"00", "01", "02", "03", "8006", "8026"})
+_OWN_KEYS: Final = frozenset(
+    {"253", "255", "401", "402", "417", "8003", "8004", "8010", "8013", "8017", "8018", "8020"}
+)
+"""Identify something else: an asset, a document, a component, a consignment, a party."""
 _DOUBLED_LENGTHS: Final = (8, 12, 13, 14, 18, 20)
 
 
@@ -96,6 +92,8 @@ class Label(NamedTuple):
     net_weight_kg: str | None = None
     document_type: str | None = None
     document_line: str | None = None
+    remark: str | None = None
+    """What is wrong with the label beside what it says of the item, in words for a person."""
     problem: ProblemCode | None = None
     """unreadable: not understood. barcode_mismatch: read well, and it contradicts itself."""
 
@@ -184,6 +182,15 @@ def _read_gs1(text: str, plain: str, symbology: str, year: int) -> Label:
     if symbology[1] == "I" and len(plain) != 14:
         _check_not_doubled(plain)
         return _read_plain(plain)
+    if symbology in ("]E0", "]E4") and (composite := _COMPOSITE.fullmatch(plain)):
+        linear = _read_ean(composite["linear"], symbology)
+        if linear.item is None or linear.item.gtin is None:
+            return linear
+        return _from_elements(read_message(composite["second"], year, gtin=linear.item.gtin), year)
+    return _read_ean(plain, symbology)
+
+
+def _read_ean(plain: str, symbology: str) -> Label:
     if not (plain.isascii() and plain.isdigit()):
         return _problem(f"{symbology} carries digits only")
     _check_not_doubled(plain)
@@ -195,7 +202,8 @@ def _read_gs1(text: str, plain: str, symbology: str, year: int) -> Label:
                 return _problem(f"]E3: 13 digits and an add-on of 2 or 5 expected, got {len(plain)}")
             return _gtin(plain[:13])
         case "]E0" if len(plain) == 8:
-            return _read_upc_e(plain)
+            upc = upc_a(plain)
+            return _gtin(upc) if upc else _problem(f"{plain} is not a UPC-E: it begins with neither 0 nor 1")
     lengths = {"]E0": (12, 13), "]E4": (8,)}.get(symbology, (14,))
     if len(plain) not in lengths:
         return _problem(f"{symbology}: {' or '.join(map(str, lengths))} digits expected, got {len(plain)}")
@@ -206,6 +214,8 @@ def _read_bare(text: str, year: int) -> Label:
     """Read text of a device that sends no symbology identifier."""
     if text.isascii() and text.isdigit():
         _check_not_doubled(text)
+        if len(text) == 8:
+            return _read_eight(text)
         if len(text) in _GTIN_LENGTHS:
             return _gtin(text)
         if len(text) == 18:
@@ -216,6 +226,18 @@ def _read_bare(text: str, year: int) -> Label:
     if text[0] in "hH" and _HTTP.match(text):
         return _read_link(text, year)
     return _read_plain(text)
+
+
+def _read_eight(digits: str) -> Label:
+    """Read eight digits that may be an EAN-8 or a UPC-E, which only the symbology identifier tells apart.
+
+    A GTIN-8 never begins with 0 (General Specifications, section 1.4), so there both may be meant.
+    """
+    upc = upc_a(digits)
+    if upc is None or not is_closed(upc) or (is_closed(digits) and digits[0] != "0"):
+        return _gtin(digits)
+    what = f"a UPC-E for {upc}" + (" and an EAN-8" if is_closed(digits) else "")
+    return _problem(f"{digits} may be {what}; set the scanner to send the symbology identifier")
 
 
 def _read_plain(text: str) -> Label:
@@ -238,13 +260,6 @@ def _sscc(digits: str) -> Label:
     return Label("item", digits, LabelItem(sscc=digits))
 
 
-def _read_upc_e(digits: str) -> Label:
-    try:
-        return _gtin(Upc.parse(digits).as_upc_a())
-    except ParseError:
-        return _problem(f"{digits} is not a UPC-E", "barcode_mismatch")
-
-
 def _check_not_doubled(text: str) -> None:
     """A wedge may deliver one scan twice without a terminator between. Digits of known length give it away; so does a
     GS1 message that is its own repetition, which no label is."""
@@ -260,55 +275,34 @@ def _check_not_doubled(text: str) -> None:
 
 def _read_link(text: str, year: int) -> Label:
     """Read a web address: a GS1 Digital Link when it names a GS1 key, else plain text."""
-    scheme, _, rest = text.partition("://")
-    if _HTTP.search(rest):
-        return _problem("two scans arrived as one: two web addresses", "barcode_mismatch")
-    address = f"{scheme.lower()}://{rest}"
-    try:
-        path = urlsplit(address).path
-    except ValueError:
-        return _read_plain(text)
-    found = _NUMBERED_KEY.search(path)
-    if not found:
-        return _read_plain(text)
-    if found["ai"] == "01" and len(found["key"]) not in _GTIN_LENGTHS:  # biip fills up any number with zeros
-        return _problem(f"GS1 Digital Link: {found['key']} is no GTIN")
-    try:
-        link = GS1DigitalLinkURI.parse(address, config=_LINK_CONFIG)
-    except ParseError as error:
-        return _problem(f"GS1 Digital Link: {error}".splitlines()[0][:200])
-    return _from_elements(check_elements(list(link.element_strings), year), year)
+    values = read_link(text, year)
+    return _read_plain(text) if values is None else _from_elements(values, year)
 
 
-def _from_elements(elements: Sequence[Element], year: int) -> Label:
-    values = dict(elements)
-    readable = "".join(f"({ai}){value}" for ai, value in elements)
-    if "414" in values and not values.keys() & set(_KEYS):
+def _from_elements(values: dict[str, str], year: int) -> Label:
+    readable = "".join([f"({ai}){value}" for ai, value in values.items()])
+    has_item = not _ITEM_KEYS.isdisjoint(values)
+    if "414" in values and not has_item:
         return Label("location", _location(values))
-    if values.keys() == {"400"}:
+    if len(values) == 1 and "400" in values:
         return Label("document", values["400"], document_type="po")  # AI 400: customer's purchase order number
-    if not values.keys() & set(_KEYS) and not _is_own_key(values):
+    if not has_item and _OWN_KEYS.isdisjoint(values) and not any(ai[0] == "9" for ai in values):
         return _problem(f"{readable}: belongs to an item that another symbol of the label names")
-    gtin = values.get("01") or values.get("02") or values.get("8006", "")[:14] or None
-    sscc = values.get("00")
+    get = values.get
+    gtin = get("01") or get("02") or get("03") or (get("8006") or get("8026") or "")[:14] or None
+    sscc = get("00")
     item = LabelItem(
         gtin=gtin,
         sscc=sscc,
-        lot=values.get("10"),
-        serial=values.get("21"),
+        lot=get("10"),
+        serial=get("21"),
         expiry=_date(values, "17", year) or _date(values, "7003", year),
         best_before=_date(values, "15", year),
         code=readable if gtin is None and sscc is None else None,
     )
-    count = values.get("37") if "02" in values else values.get("30")
-    return Label("item", readable, item, decimal_text(count) if count else None, _net_weight(values))
-
-
-def _is_own_key(values: dict[str, str]) -> bool:
-    """True when something else than 00, 01 and 02 identifies what was scanned: an asset, a component, a site's own."""
-    return any(ai in values for ai in ("253", "255", "401", "402", "8003", "8004", "8010", "8013")) or any(
-        ai[0] == "9" for ai in values
-    )
+    count = get("37") or get("30")
+    remark = company(frozenset(values)).remark
+    return Label("item", readable, item, decimal_text(count) if count else None, _net_weight(values), remark=remark)
 
 
 def _location(values: dict[str, str]) -> str:

@@ -148,11 +148,12 @@ class Normaliser:
             parts += part("return_disposition", session.return_disposition)
         if is_repeat:
             parts += _POSSIBLE_REDELIVERY
+        remarks = (Remark("barcode_mismatch", label.remark),) if label.remark else ()
         draft = self._draft(route, reading, activity or "observation", parts, at)
         after = used(session)
         if self._site.command_prefix is not None:
             after = followed(after, Done(route.device, draft.id, activity, context.document or session.document))
-        return Captured(draft, after, item=label.item, label_quantity=label.quantity)
+        return Captured(draft, after, remarks, item=label.item, label_quantity=label.quantity)
 
     def _command(
         self, route: Route, reading: Reading, session: Session, at: Moment, words: str, *, is_repeat: bool

@@ -20,8 +20,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from biip.checksums import gs1_standard_check_digit
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+
+from gateway.events.check_digit import is_closed
 
 UNIT_EACH: Final = "EA"
 """UN/ECE Recommendation 20: "a unit of count defining the number of items regarded as separate units"."""
@@ -33,7 +34,7 @@ DeviceState = Literal["up", "down", "silent", "degraded", "gap"]
 
 
 def _check_digit(value: str) -> str:
-    if gs1_standard_check_digit(value[:-1]) != int(value[-1]):
+    if not is_closed(value):
         raise ValueError(f"the check digit of {value} is wrong")
     return value
 

@@ -252,6 +252,52 @@ def test_a_digital_link_that_cannot_be_read_is_a_problem(tail: str) -> None:
     problem(parse_label(f"https://id.gs1.org{tail}", "]Q1", year=2026))
 
 
+@pytest.mark.parametrize("bar", ["|", ""])
+@pytest.mark.parametrize(("linear", "symbology"), [(GTIN13, "]E0"), (GTIN12, "]E0"), (GTIN8, "]E4")])
+def test_a_composite_in_one_scan_is_one_item(linear: str, symbology: str, bar: str) -> None:
+    """EAN-13, UPC-A and EAN-8 with a composite component: the GTIN in the bars, lot and expiry in the squares."""
+    label = parse_label(f"{linear}{bar}]e010LOT1{GS}17271231", symbology, year=2026)
+    assert item(label) == LabelItem(gtin=linear.zfill(14), lot="LOT1", expiry="2027-12-31")
+    assert label.remark is None
+    problem(parse_label(f"{wrong(linear)}{bar}]e010LOT1", symbology))
+    problem(parse_label(f"{linear}{bar}]e0", symbology))
+    problem(parse_label(f"{linear}{bar}]e037{7}", symbology))
+
+
+def test_the_second_half_of_a_composite_alone_belongs_to_nothing() -> None:
+    assert "another symbol" in problem(parse_label(f"10LOT1{GS}17271231", "]e0", year=2026))[1]
+
+
+def test_a_field_that_belongs_to_another_symbol_is_remarked_beside_the_item() -> None:
+    label = parse_label(f"00{SSCC}10LOT1", "]C1")
+    assert item(label) == LabelItem(sscc=SSCC, lot="LOT1")
+    assert label.remark == "AI 10 belongs to AI 01 or 02 or 03 or 8006 or 8026, which is not in this symbol"
+
+
+@pytest.mark.parametrize(
+    ("digits", "said"),
+    [
+        ("04252614", "04252614 may be a UPC-E for 042100005264; set the scanner to send the symbology identifier"),
+        ("01234565", "01234565 may be a UPC-E for 012345000065 and an EAN-8; set the scanner"),
+    ],
+)
+def test_eight_digits_without_a_symbology_may_be_a_upc_e(digits: str, said: str) -> None:
+    assert problem(parse_label(digits))[1].startswith(said)
+    assert item(parse_label(digits, "]E0")).gtin is not None
+
+
+def test_eight_digits_that_can_only_be_an_ean_8() -> None:
+    assert item(parse_label(GTIN8)).gtin == GTIN8.zfill(14)
+    assert item(parse_label("12345670")).gtin == "00000012345670", "GTIN-8 are given out from 1 on"
+
+
+@pytest.mark.parametrize("key", ["03", "8006", "8026"])
+def test_pieces_and_things_made_to_order_have_a_gtin_too(key: str) -> None:
+    piece = "" if key == "03" else "0102"
+    count = f"{GS}3712" if key == "8026" else ""
+    assert item(parse_label(f"{key}{PADDED}{piece}{count}", "]C1")).gtin == PADDED
+
+
 def test_a_location_label_names_its_gln() -> None:
     assert parse_label(f"414{GLN}254A-01", "]C1") == Label("location", f"https://id.gs1.org/414/{GLN}/254/A-01")
     assert parse_label(f"414{GLN}", "]C1").text == f"https://id.gs1.org/414/{GLN}"
