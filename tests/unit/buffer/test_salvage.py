@@ -82,7 +82,7 @@ async def test_everything_readable_is_carried_with_its_place(rig: Rig) -> None:
     assert outbox.source_of(100) == f"{SOURCE}/e1"
     assert (await outbox.verify()).problems == ()
     assert (await outbox.census("centre")).imbalance == 0
-    epoch = outbox._epochs[-1]
+    epoch = outbox._opened.writer.epochs[-1]
     assert (epoch.first_seq, epoch.reason) == (101, "salvaged: the head of the file is damaged")
     assert epoch.linked_chain == before[0][-1][8]
     await outbox.close(5)
