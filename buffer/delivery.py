@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from buffer import quarantine
 from buffer.audit import OUTBOX_ACTOR
-from buffer.errors import UpstreamUnknown
+from buffer.errors import UpstreamTaken, UpstreamUnknown
 from buffer.incident import positions_are_lost
 from buffer.row_check import position_row, seal_cursor
 from buffer.writer import Writer
@@ -71,28 +71,43 @@ def register(writer: Writer, upstream: str, *, required: bool, retained: bool) -
     writer.record("upstream_registered", actor=OUTBOX_ACTOR, upstream=upstream, detail=f"after sequence {seq}")
 
 
-def unregister(writer: Writer, upstream: str, *, actor: str) -> None:
-    """Forget an upstream, its position and its quarantine: it will never get what it does not have. Audited."""
-    seq = cursor_of(writer, upstream)
+def unregister(writer: Writer, upstream: str, *, actor: str, reason: str) -> None:
+    """Forget an upstream, its position and its quarantine: it will never get what it does not have. Audited.
+
+    A position that is damaged can be forgotten like any other.
+    """
     execute = writer.connection.execute
+    row = execute("SELECT seq FROM cursor WHERE upstream = ?", (upstream,)).fetchone()
+    if row is None:
+        raise UpstreamUnknown(f"no upstream {upstream!r} is registered")
     (held,) = execute("SELECT count(*) FROM quarantine WHERE upstream = ?", (upstream,)).fetchone()
     execute("DELETE FROM quarantine WHERE upstream = ?", (upstream,))
     execute("DELETE FROM cursor WHERE upstream = ?", (upstream,))
     writer.record(
-        "upstream_removed", actor=actor, upstream=upstream, detail=f"at sequence {seq}, {held} rows of quarantine"
+        "upstream_removed",
+        actor=actor,
+        upstream=upstream,
+        detail=f"at sequence {row[0]} of {writer.ledger.head_seq}, {held} rows of quarantine: {reason}",
     )
     writer.retention_due = True
 
 
-def rename(writer: Writer, upstream: str, name: str, *, actor: str) -> None:
-    """Give an upstream another name; position and quarantine go with it. Audited."""
+def rename(writer: Writer, upstream: str, name: str, *, actor: str, reason: str, replace: bool = False) -> None:
+    """Give an upstream another name; position and quarantine go with it. Audited.
+
+    `replace` forgets the position that the name has, in the same commit. Raises UpstreamUnknown, UpstreamTaken.
+    """
     cursor_of(writer, upstream)
+    if upstream == name:
+        raise UpstreamTaken(f"upstream {name!r} is called that already")
     execute = writer.connection.execute
     if execute("SELECT 1 FROM cursor WHERE upstream = ?", (name,)).fetchone() is not None:
-        raise ValueError(f"there is an upstream {name!r} already")
+        if not replace:
+            raise UpstreamTaken(f"upstream {name!r} has a position of its own")
+        unregister(writer, name, actor=actor, reason=f"replaced by {upstream}: {reason}")
     execute("UPDATE cursor SET upstream = ? WHERE upstream = ?", (name, upstream))
     seal_cursor(writer.connection, name)
-    writer.record("upstream_renamed", actor=actor, upstream=name, detail=f"from {upstream}")
+    writer.record("upstream_renamed", actor=actor, upstream=name, detail=f"from {upstream}: {reason}")
 
 
 def settle(writer: Writer, upstream: str, *, through: int, rejected: Sequence[tuple[int, str]], owner: str) -> None:

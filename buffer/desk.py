@@ -53,13 +53,13 @@ class Desk(ABC):
         """Decide that an upstream never gets these entries, all or none; audited. Raises QuarantineRefused."""
         await self._write(quarantine.discard, upstream, seqs, actor=actor, note=note)
 
-    async def unregister(self, upstream: str, *, actor: str) -> None:
+    async def unregister(self, upstream: str, *, actor: str, reason: str) -> None:
         """Forget an upstream and its quarantine; audited. Raises UpstreamUnknown."""
-        await self._write(delivery.unregister, upstream, actor=actor)
+        await self._write(delivery.unregister, upstream, actor=actor, reason=reason)
 
-    async def rename(self, upstream: str, name: str, *, actor: str) -> None:
-        """Give an upstream another name; audited. Raises UpstreamUnknown, ValueError when the name is taken."""
-        await self._write(delivery.rename, upstream, name, actor=actor)
+    async def rename(self, upstream: str, name: str, *, actor: str, reason: str, replace: bool = False) -> None:
+        """Give an upstream another name; audited. Raises UpstreamUnknown, UpstreamTaken."""
+        await self._write(delivery.rename, upstream, name, actor=actor, reason=reason, replace=replace)
 
     async def record(self, action: str, *, actor: str, upstream: str = "", detail: str = "") -> None:
         """Write an audit record of something a person did; returns when it is on disk."""

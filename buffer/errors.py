@@ -11,6 +11,7 @@ OutboxError
 |- OutboxDamaged       the file cannot be read
 |- OutboxMissing       there is no outbox in the folder, or one that was never opened by this version
 |- UpstreamUnknown     no upstream of this name is registered
+|- UpstreamTaken       another upstream has this name
 |- QuarantineRefused   the quarantined entry is not in a state that allows this
 """
 
@@ -69,6 +70,10 @@ class OutboxMissing(OutboxError):
 
 class UpstreamUnknown(OutboxError):
     """No upstream of this name is registered."""
+
+
+class UpstreamTaken(OutboxError):
+    """Another upstream has this name."""
 
 
 class QuarantineRefused(OutboxError):

@@ -37,7 +37,7 @@ from gateway.replays import Replays
 from gateway.settings import Problem, Settings, SettingsError
 from gateway.status import AlarmStatus
 from gateway.supervisor import Pauses, Supervisor
-from gateway.wiring import LISTENER, Readers, Wanted, World, links, site_map, storage_limits
+from gateway.wiring import LISTENER, Readers, Wanted, World, links, new_epoch, site_map, storage_limits
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ class Daemon:
                 reader=world.reader,
                 wall=world.wall,
                 monotonic=world.monotonic,
-                new_epoch=lambda: f"{world.rng.getrandbits(48):012x}",
+                new_epoch=lambda: new_epoch(world),
                 on_fatal=self._on_fatal,
             )
         except OutboxError as error:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from buffer import Outbox
@@ -42,6 +43,13 @@ class _Delivery:
     """Alarm that was logged last."""
 
 
+class UpstreamConfigured(Exception):
+    """The upstream is in the configuration."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'upstream "{name}" is in the configuration')
+
+
 class Deliveries:
     """The pumps of one daemon."""
 
@@ -60,6 +68,8 @@ class Deliveries:
         self._monotonic = monotonic
         self._sleep = sleep
         self._running: dict[str, _Delivery] = {}
+        self._changing = asyncio.Lock()
+        """Held while deliveries are begun and ended: a reload must not begin one that a rewind is holding."""
 
     async def apply(self, wanted: tuple[HttpEventsSettings, ...]) -> None:
         """Return when exactly the wanted upstreams are delivered to; unchanged ones are not touched.
@@ -68,12 +78,55 @@ class Deliveries:
         Raises OutboxError when the outbox cannot go on.
         """
         by_name = {settings.name: settings for settings in wanted}
-        for name in list(self._running):
-            if by_name.get(name) != self._running[name].settings:
-                await self._stop(name)
-        for name, settings in by_name.items():
-            if name not in self._running:
-                self._start(settings, waits_because=await self._register(settings))
+        async with self._changing:
+            for name in list(self._running):
+                if by_name.get(name) != self._running[name].settings:
+                    await self._stop(name)
+            for name, settings in by_name.items():
+                if name not in self._running:
+                    self._start(settings, waits_because=await self._register(settings))
+
+    # -- what people decide about positions
+
+    async def rewind(self, name: str, *, to: int, actor: str, reason: str) -> int:
+        """Deliver again what is kept behind `to`; returns the position that was reached. Audited.
+
+        The delivery is begun anew: a request under way would move the position forward again. Raises OutboxError,
+        ValueError for a position ahead of the upstream's.
+        """
+        async with self._paused(name):
+            return await self._outbox.rewind(name, to=to, actor=actor, reason=reason)
+
+    async def remove(self, name: str, *, actor: str, reason: str) -> None:
+        """Forget an upstream that is not configured any more. Audited. Raises UpstreamConfigured, OutboxError."""
+        if name in self._running:
+            raise UpstreamConfigured(name)
+        await self._outbox.unregister(name, actor=actor, reason=reason)
+
+    async def rename(self, name: str, new: str, *, actor: str, reason: str, replace: bool) -> None:
+        """Give the position of an upstream that is not configured any more to another name. Audited.
+
+        Raises UpstreamConfigured, OutboxError.
+        """
+        if name in self._running:
+            raise UpstreamConfigured(name)
+        async with self._paused(new):
+            await self._outbox.rename(name, new, actor=actor, reason=reason, replace=replace)
+
+    @asynccontextmanager
+    async def _paused(self, name: str) -> AsyncIterator[None]:
+        """Hold a delivery, if there is one, and begin it anew."""
+        async with self._changing:
+            delivery, order = self._running.get(name), list(self._running)
+            if delivery is None:
+                yield
+                return
+            await self._stop(name)
+            try:
+                yield
+            finally:
+                self._start(delivery.settings, waits_because=await self._register(delivery.settings))
+                self._running = {one: self._running[one] for one in order}
 
     def nudge(self, name: str | None = None) -> None:
         """Have one pump, or all, try at once and look for retries."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from buffer import Outbox
 from drivers import Reading, Verdict
 from drivers.scan_message import ParsedBody
+from gateway.deliveries import Deliveries
 from gateway.health import Latency
 from gateway.replays import Replays
 from gateway.settings.model import StorageSettings
@@ -70,6 +71,11 @@ class Report:
     def replays(self) -> Replays:
         """What is being sent again."""
         return self._daemon.replays
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """The pumps, for what people decide about positions."""
+        return self._daemon.deliveries
 
     def nudge(self, upstream: str) -> None:
         """Have an upstream's pump look for retries now."""

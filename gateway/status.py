@@ -350,8 +350,10 @@ def alarms_of(
             message = f"{count} rejected {'event waits' if count == 1 else 'events wait'} for a person"
             found.append(AlarmStatus("quarantine_waiting", upstream.name, message, "dockline quarantine list"))
         if not upstream.configured:
-            message = "is not configured any more, and its events are still kept for it"
-            found.append(AlarmStatus("upstream_unconfigured", upstream.name, message, "configure it again"))
+            count = upstream.pending + upstream.quarantined
+            message = f"is not in the configuration any more, and {count} events are kept for it"
+            hint = f"configure it again, or: dockline upstream rename {upstream.name} NEW, or remove {upstream.name}"
+            found.append(AlarmStatus("upstream_unconfigured", upstream.name, message, hint))
     for link in links:
         if link.state in {"down", "faulty", "degraded", "silent", "no-storage"}:
             message = link.last_error or f"the link is {link.state}"

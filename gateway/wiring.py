@@ -55,6 +55,11 @@ class World:
     """Differs between two machines, also when their disks were cloned."""
 
 
+def new_epoch(world: World) -> str:
+    """Return the name of an epoch that no other has."""
+    return f"{world.rng.getrandbits(48):012x}"
+
+
 def storage_limits(settings: Settings) -> Limits:
     """Return how much the outbox may hold, and for how long."""
     storage = settings.storage

@@ -48,7 +48,7 @@ def find_start(told: Position | None, *, cursor: int, known_instance: str | None
         alarm=Alarm(
             "position_behind",
             f"the centre says it has events up to {told.through}; it confirmed them up to {cursor}",
-            "was the centre restored from a backup? Then ask for a replay from there",
+            f"was it restored from a backup? Then: dockline upstream rewind NAME --to {told.through} --reason ...",
         ),
     )
 

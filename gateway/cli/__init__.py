@@ -30,6 +30,7 @@ COMMANDS = (
 GROUPS = (
     ("events", "gateway.cli.events", "Events in the outbox: list, show, tail."),
     ("quarantine", "gateway.cli.quarantine", "Events an upstream would not take: list, show, retry, discard."),
+    ("upstream", "gateway.cli.upstream", "Positions of upstreams: list, rewind, rename, remove."),
     ("audit", "gateway.cli.audit", "The journal: verify, list, acknowledge."),
     ("simulate", "gateway.cli.simulate", "Simulated devices and a simulated centre."),
 )

@@ -17,6 +17,10 @@ GET   /v1/replay/{id}                  one; ?wait= seconds
 POST  /v1/replay/{id}/cancel           {"reason": ".."}   role operator
 POST  /v1/incidents/{number}/acknowledge {"reason": ".."}   role technician
 POST  /v1/backup                       the whole outbox as a file (docs/backup.md); role admin
+GET   /v1/upstreams                    every position, with its books and whether it is configured
+POST  /v1/upstreams/{name}/rewind      {"to": n, "reason": ".."}   role technician
+POST  /v1/upstreams/{name}/rename      {"name": "..", "replace": false, "reason": ".."}   role admin
+POST  /v1/upstreams/{name}/remove      {"reason": ".."}   role admin
 POST  /v1/scans                        a handheld's scan or an array of them; role device
 POST  /v1/readers/{device}/tags        an RFID reader's own JSON; role device
 """
@@ -41,6 +45,7 @@ from gateway.web.backup import BackupDesk
 from gateway.web.guard import ApiError, Guard, Policy, error_response
 from gateway.web.ingest import Ingest
 from gateway.web.replay import ReplayDesk
+from gateway.web.upstreams import UpstreamDesk
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +55,7 @@ def build_app(report: Report, policy: Policy, tokens: Tokens) -> ASGIApp:
     queries = Queries(report)
     replays = ReplayDesk(report)
     backups = BackupDesk(report)
+    upstreams = UpstreamDesk(report)
     ingest = Ingest(report, report.parser_of, policy.body_bytes_max)
     get, post = ["GET"], ["POST"]
     routes = [
@@ -70,6 +76,10 @@ def build_app(report: Report, policy: Policy, tokens: Tokens) -> ASGIApp:
         Route("/v1/replay/{id}/cancel", replays.cancel, methods=post),
         Route("/v1/incidents/{number}/acknowledge", queries.acknowledge, methods=post),
         Route("/v1/backup", backups.take, methods=post),
+        Route("/v1/upstreams", upstreams.list, methods=get),
+        Route("/v1/upstreams/{name}/rewind", upstreams.rewind, methods=post),
+        Route("/v1/upstreams/{name}/rename", upstreams.rename, methods=post),
+        Route("/v1/upstreams/{name}/remove", upstreams.remove, methods=post),
         Route("/v1/scans", ingest.scans, methods=post),
         Route("/v1/readers/{device}/tags", ingest.tags, methods=post),
     ]

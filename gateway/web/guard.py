@@ -183,7 +183,10 @@ def require_json(request: Request) -> None:
         raise ApiError(415, "content_type", "the body must be declared as application/json")
 
 
-async def read_action(request: Request, keys: dict[str, Literal["text", "numbers"]]) -> dict[str, Any]:
+Kind = Literal["text", "number", "numbers", "flag"]
+
+
+async def read_action(request: Request, keys: dict[str, Kind]) -> dict[str, Any]:
     """Return the checked JSON object of an action: every key of `keys` present, of its type, and no other."""
     require_json(request)
     body = await read_body(request, 64 * 1024)
@@ -197,6 +200,10 @@ async def read_action(request: Request, keys: dict[str, Literal["text", "numbers
         value = found[key]
         if kind == "text" and not (isinstance(value, str) and 0 < len(value.strip()) <= 500):
             raise ApiError(422, "wrong_value", f'"{key}" is a text of 1 to 500 characters')
+        if kind == "number" and not (_are_numbers([value]) or (value == 0 and value is not False)):
+            raise ApiError(422, "wrong_value", f'"{key}" is a whole number from 0')
+        if kind == "flag" and not isinstance(value, bool):
+            raise ApiError(422, "wrong_value", f'"{key}" is true or false')
         if kind == "numbers" and not _are_numbers(value):
             raise ApiError(422, "wrong_value", f'"{key}" is a list of 1 to 1000 sequence numbers')
     return found

@@ -11,6 +11,7 @@ import pytest
 from outbox_rig import Rig, draft, drafts, fail_disk, sqlite_error
 
 from buffer import UpstreamUnknown
+from buffer.errors import UpstreamTaken
 
 
 async def test_each_upstream_has_its_own_position(rig: Rig) -> None:
@@ -121,13 +122,28 @@ async def test_an_upstream_is_renamed_with_all_it_has(rig: Rig) -> None:
     await outbox.register("b", required=True, start="now")
     await outbox.append(drafts(1, 3))
     await outbox.settle("a", through=2, rejected=[(2, "no")])
-    with pytest.raises(ValueError, match="already"):
-        await outbox.rename("a", "b", actor="op")
-    await outbox.rename("a", "c", actor="op")
+    with pytest.raises(UpstreamTaken, match="'b'"):
+        await outbox.rename("a", "b", actor="op", reason="typo")
+    await outbox.rename("a", "c", actor="op", reason="new house")
     assert await outbox.cursor("c") == 2
     assert [one.upstream for one in await outbox.quarantine_list()] == ["c"]
     with pytest.raises(UpstreamUnknown):
         await outbox.cursor("a")
+    await outbox.close(5)
+
+
+async def test_a_name_that_was_reloaded_too_early_takes_the_old_position_over(rig: Rig) -> None:
+    """The file was changed and reloaded before anybody renamed: the new name began at the end and lacks 40 events."""
+    outbox = await rig.open()
+    await outbox.register("a", required=True, start="now")
+    await outbox.append(drafts(1, 50))
+    await outbox.settle("a", through=10)
+    await outbox.register("b", required=True, start="now")
+    await outbox.rename("a", "b", actor="op", reason="new house", replace=True)
+    assert [one.upstream for one in await outbox.upstreams()] == ["b"]
+    assert await outbox.cursor("b") == 10
+    assert (await outbox.census("b")).imbalance == 0
+    assert [one.action for one in await outbox.audit_list()][-2:] == ["upstream_removed", "upstream_renamed"]
     await outbox.close(5)
 
 
@@ -140,7 +156,7 @@ async def test_a_removed_upstream_pins_nothing_and_is_audited(rig: Rig) -> None:
     rig.advance(hours=24)
     await outbox.settle("new", through=3)
     await outbox.settle("old", through=2, rejected=[(2, "no")])
-    await outbox.unregister("old", actor="op")
+    await outbox.unregister("old", actor="op", reason="sold")
     rig.advance(hours=24 * 15)
     await outbox.append([draft(4)])
     rig.advance(hours=24 * 15)
