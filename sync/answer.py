@@ -86,7 +86,8 @@ def read_answer(answer: Answer, batch: Batch, *, acknowledge: Acknowledge, wall_
             answer.headers.get("retry-after"), date=answer.headers.get("date"), wall_ms=wall_ms
         )
         code = "upstream_throttles" if status == 429 else None
-        raise UpstreamUnavailable(f"the upstream answered {status}", retry_after_s=retry_after, code=code)
+        hint = "it is tried again by itself; when it lasts, ask the centre's operator"
+        raise UpstreamUnavailable(f"the upstream answered {status}", retry_after_s=retry_after, hint=hint, code=code)
     raise hold_for(answer)
 
 

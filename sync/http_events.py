@@ -20,6 +20,7 @@ asked for and read without content coding, up to a limit, so a small answer cann
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import hashlib
 import json
@@ -74,6 +75,10 @@ class HttpEvents:
         self._host = urlsplit(settings.url).hostname or ""
         self._compresses = settings.compression == "gzip"
         self._compression_refused = False
+        self._left_a_wreck = False
+        """A connection broke. In mid-request it stays behind as a cycle: anyio keeps the OSError, whose frames keep the
+        connection and the request, up to a megabyte. Cycles are collected rarely here, so the next attempt does it:
+        not at once, because what is still alive would be counted among the old and be looked at even more rarely."""
 
     async def send(self, batch: Batch) -> list[Outcome]:
         """POST the batch and read what the answer names. Raises as `Upstream.send`."""
@@ -156,6 +161,9 @@ class HttpEvents:
         extensions: dict[str, object] = {"timeout": {"connect": self._settings.timeout_s * _CONNECT_SHARE}}
         if self._settings.server_name is not None:
             extensions["sni_hostname"] = self._settings.server_name
+        if self._left_a_wreck:
+            gc.collect(0)
+            self._left_a_wreck = False
         request = httpx2.Request(method, url, headers=headers, content=body, extensions=extensions)
         transport = await self._connected()
         try:
@@ -171,6 +179,7 @@ class HttpEvents:
                 hint="is the line up? A firewall that drops silently looks like this",
             ) from None
         except (httpx2.TransportError, httpx2.InvalidURL, OSError) as error:
+            self._left_a_wreck = True
             raise self._explain(error) from error
 
     async def _read(self, response: httpx2.Response) -> Answer:
@@ -215,7 +224,10 @@ class HttpEvents:
             return UpstreamUnavailable(
                 f"no connection to {self._host}", hint="is the line up, the name known and the port open?"
             )
-        return UpstreamUnavailable(f"the connection to {self._host} broke before the whole answer came")
+        return UpstreamUnavailable(
+            f"the connection to {self._host} broke before the whole answer came",
+            hint="it is tried again by itself; when it lasts, does something in between end connections?",
+        )
 
     def _stamp_tls(self) -> tuple[int, ...]:
         stamps = []

@@ -97,16 +97,20 @@ class Pump:
         self.state = PumpState(settings.name)
 
     async def run(self) -> None:
-        """Deliver until `stop`. Raises OutboxError when the outbox cannot go on; network trouble never ends it."""
+        """Deliver until `stop`. Raises OutboxError when the outbox cannot go on; network trouble never ends it.
+
+        Errors lose their traceback here: it holds frames, and frames hold the error and the answer it is about, so that
+        each would keep up to a megabyte until the collector of cycles runs, which in a quiet gateway is hours.
+        """
         self._is_placed = False
         try:
             while not self._is_stopping:
                 try:
                     await self._round()
                 except UpstreamUnavailable as error:
-                    await self._stay_away(error)
+                    await self._stay_away(error.with_traceback(None))
                 except UpstreamHolds as error:
-                    await self._hold(error)
+                    await self._hold(error.with_traceback(None))
         finally:
             self._show(health="stopped", next_attempt_at=None)
 
@@ -218,7 +222,7 @@ class Pump:
         try:
             return await self._upstream.send(batch)
         except SyncError as error:
-            return error
+            return error.with_traceback(None)
 
     async def _deliver(self, span: _Span, answer: list[Outcome] | SyncError) -> bool:
         """Do what the answer asks for; return whether the whole span is behind us."""

@@ -1,8 +1,14 @@
 """The HTTP upstream against a centre over a real socket: headers, credentials, compression, position, chaos."""
 
 import asyncio
+import contextlib
+import gc
 import hashlib
 import os
+import socket
+import struct
+import threading
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -224,6 +230,40 @@ async def test_a_line_that_breaks_is_unavailable_and_nothing_is_marked(weather: 
         network.clear_up()
         assert await sender.send(batch()) == [Accepted()] * 3
         assert centre.ledger.conflicts == []
+
+
+@pytest.mark.fault(26)
+async def test_requests_that_broke_off_are_not_kept_in_memory() -> None:
+    """A firewall resets every connection in mid-request, for a whole weekend. A connection that broke is a cycle of
+    objects in the library, with the request inside, and in a quiet gateway nobody collects cycles for hours."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def reset() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                wire, _ = listener.accept()
+                wire.recv(100_000)
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                wire.close()
+
+    firewall = threading.Thread(target=reset)
+    firewall.start()
+    rows = [entry(1, padding=2_000_000)]
+    sender = upstream(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            with pytest.raises(UpstreamUnavailable):
+                await sender.send(join_batch(lambda _seq: SOURCE, rows))
+        assert tracemalloc.get_traced_memory()[0] < 10_000_000
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        firewall.join(10)
 
 
 async def test_a_black_hole_ends_at_the_deadline() -> None:

@@ -1,6 +1,8 @@
 """The pump: two positions and a loop, and what every bad day makes of it."""
 
 import asyncio
+import gc
+import weakref
 from math import log2
 
 import pytest
@@ -585,3 +587,28 @@ async def test_stop_does_not_wait_for_a_wait(trouble: UpstreamUnavailable | Upst
         await bench.until(lambda: bench.state.alarm is not None)
         bench.pump.stop()
         await bench.until(lambda: bench.state.health == "stopped", within_s=0.001)
+
+
+@pytest.mark.parametrize("flights", [1, 4])
+@pytest.mark.parametrize("kind", [NotAnAnswer, UpstreamUnavailable, UpstreamHolds])
+async def test_a_failed_attempt_is_forgotten_at_once(kind: type[UpstreamUnavailable], flights: int) -> None:
+    """A hotel's log-in page of a megabyte at every attempt: an error that held itself would hold the page as well, for
+    as long as the collector of cycles does not run, and in a quiet gateway that is hours."""
+    errors: list[weakref.ref[Exception]] = []
+
+    def refuse(_batch: Batch) -> Answer:
+        error = kind("nothing of ours", code="x")
+        errors.append(weakref.ref(error))
+        return error
+
+    outbox = FakeOutbox(entries(1, 40))
+    how = {"batch_events_max": 10, "orders_by": "sequence", "in_flight_max": flights}
+    gc.collect()
+    gc.disable()
+    try:
+        async with pumping(outbox, ScriptedUpstream(judge=refuse), **how) as bench:
+            await bench.until(lambda: len(errors) >= 20 * flights)
+            alive = sum(error() is not None for error in errors)
+    finally:
+        gc.enable()
+    assert alive <= 2 * flights
