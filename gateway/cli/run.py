@@ -32,6 +32,7 @@ def run(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
     from gateway.clock import monotonic_s
     from gateway.daemon import EXIT_IO
     from gateway.log import start_log
+    from gateway.names import NameLoop
 
     early = _EarlyReload()
     settings = load_or_fail(config, must_run=True)
@@ -47,7 +48,8 @@ def run(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
         monotonic=monotonic_s,
     )
     try:
-        code = asyncio.run(_live(settings, config, log, early))
+        with asyncio.Runner(loop_factory=NameLoop) as runner:
+            code = runner.run(_live(settings, config, log, early))
     finally:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that comes too late changes no exit code
         log.close()
