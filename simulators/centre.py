@@ -294,7 +294,7 @@ class Centre:
             case "status":
                 return Reply(act.status, headers=headers)
             case "redirect":
-                return Reply(307, headers={"Location": act.location})
+                return Reply(act.status if 300 <= act.status < 400 else 307, headers={"Location": act.location})
             case "request_lost":
                 return Reply(silent=True)
             case "hang":
