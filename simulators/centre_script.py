@@ -45,9 +45,9 @@ ActName = Literal[
 request_lost: close and take nothing. hang: never answer. applied_hang: take, never answer. half_answer: take, and break
 off in the middle of the answer. portal: 200 with a log-in page. empty: 200 without a body. nonsense: 200 with JSON that
 is no acknowledgement. wrong_ids: 200 that names strangers. huge: 200 with megabytes. deep: 200 with JSON nested past
-reason. redirect: `status` (307 unless it is a 3xx) to `location`. partial: take and name a share of the batch. through_beyond: take, and claim a far
-higher sequence. reject_all, reject_first: name all, or the first `count`, as rejected. duplicate_409: take
-nothing, answer 409 that names what was known."""
+reason. redirect: `status` (307 unless it is a 3xx) to `location`. partial: take and name a share of the batch.
+through_beyond: take, and claim a far higher sequence. reject_all, reject_first: name all, or the first `count`, as
+rejected. duplicate_409: take nothing, answer 409 that names what was known."""
 
 
 @dataclass(frozen=True, slots=True)
