@@ -1,0 +1,341 @@
+"""A canonical event in the words of EPCIS 2.0, and the canonical members those words tell.
+
+`to_words` chooses the event type and fills the standard's fields; `from_words` reads them back. They need not agree on
+everything: what `from_words` does not give again is kept in extension fields by `gateway.events.epcis`. What is said
+wrongly here is therefore still not lost, only told to those who know our namespace alone.
+
+The dimensions: *what* is a list of instances or a quantity of a class, or a parent with its contents when an SSCC label
+states them; *when* is the time as the event states it; *where* is the station's read point; *why* is step, disposition,
+document, source and destination; *how* is what a sensor or a device reported. Something without a *what* (a device
+that went down, a label nobody can read, a sequence that will not come) is told as a sensor report of a type of our
+namespace: EPCIS has nothing nearer, and a repository must not refuse it.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import unquote
+
+from gateway.events.epcis_extension import NAMESPACE, PREFIX
+from gateway.events.epcis_uri import (
+    class_uri,
+    escape,
+    instance_uri,
+    is_uri,
+    place_text,
+    place_uri,
+    private,
+    private_parts,
+    read_item,
+    sscc_uri,
+)
+from gateway.events.epcis_vocabulary import (
+    BIZ_STEPS,
+    DISPOSITIONS,
+    DOCUMENT_TYPES,
+    MEASUREMENT_TYPES,
+    PERSISTENT,
+    TRANSACTION_TYPES,
+)
+from gateway.events.model import UNIT_EACH
+
+Json = dict[str, Any]
+
+UNKNOWN_TIME: Final = "1970-01-01T00:00:00.000Z"
+"""Event time of a gap whose entry is too damaged to have one: the same at every retry."""
+_COUNTED: Final = frozenset({"receipt", "putaway", "pick", "count", "shipment", "return", "transfer"})
+"""Events that always state a quantity."""
+_REPORTS: Final = {"device": "DeviceState", "unrecognised": "UnrecognisedReading", "gap": "SequenceGap"}
+_DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+_OFFSET: Final = re.compile(r"[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00)$")
+_UNIT: Final = re.compile(r"[A-Z0-9]{2,3}")
+_DOCUMENT_TYPE: Final = f"{NAMESPACE}document-type/"
+
+
+def kind_of(event: Json) -> str:
+    """Return the name of an event: "receipt" of dockline.receipt.v1."""
+    return str(event.get("type", "")).removeprefix("dockline.").removesuffix(".v1")
+
+
+def site_of(event: Json) -> str:
+    """Return the site of an event or gap record; empty when it says none."""
+    parts = str(event.get("source", "")).split("/")
+    return str(event.get("data", {}).get("site") or (parts[2] if len(parts) > 2 else ""))
+
+
+def to_words(event: Json) -> Json:
+    """Return the EPCIS event without its id and without extension fields."""
+    kind, data, site = kind_of(event), event.get("data", {}), site_of(event)
+    time = str(event.get("time") or UNKNOWN_TIME)
+    offset = _OFFSET.search(time)
+    words: Json = {
+        "type": "ObjectEvent",
+        "eventTime": time,
+        "eventTimeZoneOffset": offset[0] if offset else "+00:00",
+        **_what(kind, data, site),
+        "action": "OBSERVE",
+        **_why(kind, data, site),
+        "readPoint": {"id": _read_point(event, data, site)},
+    }
+    if data.get("business_location"):
+        words["bizLocation"] = {"id": place_uri("location", site, data["business_location"])}
+    if kind == "tally":
+        _as_transaction(words, data)
+    elif not words.keys() & {"epcList", "quantityList", "parentID"} or "measurement" in data:
+        words["sensorElementList"] = [_sensor(kind, event, data, site)]
+    return words
+
+
+def from_words(words: Json, kind: str) -> Json:
+    """Return the members of the canonical event that the words tell."""
+    event: Json = {} if words["eventTime"] == UNKNOWN_TIME else {"time": words["eventTime"]}
+    data: Json = {} if kind == "gap" else {"occurred_at": words["eventTime"]}
+    _read_where(words, event, data)
+    for word, member in (("bizStep", "biz_step"), ("disposition", "disposition")):
+        if word in words:
+            data[member] = words[word]
+    persistent = words.get("persistentDisposition", {})
+    for lasting in (*persistent.get("set", ()), *persistent.get("unset", ())):
+        data["disposition"] = lasting
+    for transaction in words.get("bizTransactionList", ()):
+        data["document"] = _read_document(transaction)
+    for word, end, member in (
+        ("sourceList", "source", "from_location"),
+        ("destinationList", "destination", "to_location"),
+    ):
+        for place in words.get(word, ()):
+            data[member] = place_text("location", place[end])
+    if kind != "tally":
+        _read_what(words, kind, data)
+    for element in words.get("sensorElementList", ()):
+        _read_sensor(element, kind, data)
+    event["data"] = data
+    return event
+
+
+# -- what
+
+
+def _what(kind: str, data: Json, site: str) -> Json:
+    item = data.get("item")
+    if not isinstance(item, dict):
+        return _contents(kind, data, site)
+    quantity = data.get("quantity") or _observed(data)
+    if item.get("sscc") and item.get("gtin") and not item.get("epc"):
+        return {"type": "AggregationEvent", "parentID": sscc_uri(item["sscc"]), **_children(item, quantity, site)}
+    instance = instance_uri(item, site)
+    if instance is not None:
+        return {"epcList": [instance]}
+    identified = class_uri(item, site)
+    return {} if identified is None else {"quantityList": [_quantity(identified, quantity)]}
+
+
+def _contents(kind: str, data: Json, site: str) -> Json:
+    """What an event without an item is about: the lines of a document, or the point of a PLC."""
+    lines = [line for line in data.get("lines") or () if isinstance(line.get("item"), dict)]
+    instances = [uri for line in lines if (uri := instance_uri(line["item"], site)) is not None]
+    classes = [
+        _quantity(uri, {"value": line.get("observed"), "unit": line.get("unit")})
+        for line in lines
+        if instance_uri(line["item"], site) is None and (uri := class_uri(line["item"], site)) is not None
+    ]
+    if kind == "count" and "measurement" in data:
+        point = private(
+            "point", site, str(data.get("device", {}).get("id", "")), str(data["measurement"].get("name", ""))
+        )
+        classes = [_quantity(point, data.get("quantity"))]
+    return {**({"epcList": instances} if instances else {}), **({"quantityList": classes} if classes else {})}
+
+
+def _observed(data: Json) -> Json | None:
+    variance = data.get("variance")
+    return {"value": variance.get("observed"), "unit": variance.get("unit")} if isinstance(variance, dict) else None
+
+
+def _children(item: Json, quantity: Json | None, site: str) -> Json:
+    child = {name: value for name, value in item.items() if name != "sscc"}
+    instance = instance_uri(child, site)
+    if instance is not None:
+        return {"childEPCs": [instance]}
+    return {"childQuantityList": [_quantity(str(class_uri(child, site)), quantity)]}
+
+
+def _quantity(uri: str, quantity: Json | None) -> Json:
+    element: Json = {"epcClass": uri}
+    value = _number((quantity or {}).get("value"))
+    if value is None:
+        return element
+    element["quantity"] = value
+    unit = str((quantity or {}).get("unit", ""))
+    # Without a unit a quantity counts instances, which is what EA says.
+    if unit != UNIT_EACH and _UNIT.fullmatch(unit):
+        element["uom"] = unit
+    return element
+
+
+def _read_what(words: Json, kind: str, data: Json) -> None:
+    instances = words.get("epcList") or words.get("childEPCs")
+    classes = words.get("quantityList") or words.get("childQuantityList")
+    if instances:
+        data["item"] = read_item(instances[0])
+        if kind in _COUNTED:
+            data["quantity"] = {"value": "1", "unit": UNIT_EACH}
+    elif classes:
+        point = private_parts(classes[0]["epcClass"], "point")
+        if point is None:
+            data["item"] = read_item(classes[0]["epcClass"])
+        elif len(point) == 3:
+            data["device"] = {"id": point[1]}
+        if kind != "exception" and "quantity" in classes[0]:
+            data["quantity"] = {"value": _text(classes[0]["quantity"]), "unit": classes[0].get("uom", UNIT_EACH)}
+    if "parentID" in words:
+        data["item"] = {**read_item(words["parentID"]), **data.get("item", {})}
+
+
+# -- why
+
+
+def _why(kind: str, data: Json, site: str) -> Json:
+    why: Json = {}
+    if data.get("biz_step") in BIZ_STEPS or is_uri(str(data.get("biz_step", ""))):
+        why["bizStep"] = data["biz_step"]
+    disposition = data.get("disposition")
+    if disposition in DISPOSITIONS and str(disposition).startswith(PERSISTENT) and kind == "exception":
+        # Only an ObjectEvent can carry it, and an exception is never encoded as anything else.
+        why["persistentDisposition"] = {"unset" if data.get("state") == "resolved" else "set": [disposition]}
+    elif disposition in DISPOSITIONS or is_uri(str(disposition or "")):
+        why["disposition"] = disposition
+    document = data.get("document")
+    if isinstance(document, dict) and document.get("id"):
+        why["bizTransactionList"] = [_transaction(document, site)]
+    for member, word, end in (
+        ("from_location", "sourceList", "source"),
+        ("to_location", "destinationList", "destination"),
+    ):
+        if data.get(member):
+            why[word] = [{"type": "location", end: place_uri("location", site, data[member])}]
+    return why
+
+
+def _transaction(document: Json, site: str) -> Json:
+    ours = document.get("type")
+    # The type first: there are programs that take the order of the text for the event hash id.
+    stated = {"type": TRANSACTION_TYPES.get(ours) or _DOCUMENT_TYPE + escape(ours)} if ours else {}
+    return {**stated, "bizTransaction": place_uri("document", site, document["id"])}
+
+
+def _read_document(transaction: Json) -> Json:
+    document = {"id": place_text("document", transaction["bizTransaction"])}
+    word = transaction.get("type")
+    if word in DOCUMENT_TYPES:
+        document["type"] = DOCUMENT_TYPES[word]
+    elif word and word.startswith(_DOCUMENT_TYPE):
+        document["type"] = unquote(word.removeprefix(_DOCUMENT_TYPE))
+    return document
+
+
+def _as_transaction(words: Json, data: Json) -> None:
+    """A closed document: what was observed for it belongs to it from now on; a later closing confirms that."""
+    words["type"] = "TransactionEvent"
+    words["action"] = "ADD" if data.get("number", 1) == 1 else "OBSERVE"
+    if not words.keys() & {"epcList", "quantityList"}:
+        words["epcList"] = []
+
+
+# -- where
+
+
+def _read_point(event: Json, data: Json, site: str) -> str:
+    if data.get("read_point"):
+        return place_uri("location", site, data["read_point"])
+    station = data.get("station") or event.get("subject")
+    if station:
+        return private("station", site, station)
+    return private("gateway", site, *str(event.get("source", "")).split("/")[3:4])
+
+
+def _read_where(words: Json, event: Json, data: Json) -> None:
+    read_point = words["readPoint"]["id"]
+    station = private_parts(read_point, "station")
+    if station is not None and len(station) == 2:
+        event["subject"] = station[1]
+        # A gap record has no data of its own about the place.
+        if "occurred_at" in data:
+            data.update(site=station[0], station=station[1])
+    elif private_parts(read_point, "gateway") is None:
+        data["read_point"] = place_text("location", read_point)
+    if "bizLocation" in words:
+        data["business_location"] = place_text("location", words["bizLocation"]["id"])
+
+
+# -- how
+
+
+def _sensor(kind: str, event: Json, data: Json, site: str) -> Json:
+    metadata: Json = {"time": str(event.get("time") or UNKNOWN_TIME)}
+    device = data.get("device")
+    if isinstance(device, dict) and device.get("id"):
+        metadata["deviceID"] = private("device", site, device["id"])
+    measurement = data.get("measurement")
+    report = _measured(kind, measurement) if isinstance(measurement, dict) else _reported(kind, data)
+    return {"sensorMetadata": metadata, "sensorReport": [report]}
+
+
+def _measured(kind: str, measurement: Json) -> Json:
+    unit, value = measurement.get("unit"), str(measurement.get("value", ""))
+    known = "Count" if kind == "count" else MEASUREMENT_TYPES.get(str(unit))
+    report: Json = {"type": known or f"{NAMESPACE}Measurement"}
+    number = _number(value)
+    if number is not None:
+        report["value"] = number
+    elif value in ("true", "false"):
+        report["booleanValue"] = value == "true"
+    else:
+        report["stringValue"] = value
+    if unit:
+        report["uom"] = unit
+    return {**report, f"{PREFIX}name": measurement.get("name", "")}
+
+
+def _reported(kind: str, data: Json) -> Json:
+    """What is no measurement: a state, or a trouble in words."""
+    told = data.get("state") if kind == "device" else data.get("reason") or data.get("message") or data.get("voids")
+    report: Json = {
+        "type": NAMESPACE + _REPORTS.get(kind, kind.capitalize() or "Event"),
+        "stringValue": str(told or kind),
+    }
+    if kind != "device" or told != "up":
+        report["exception"] = "ERROR_CONDITION"
+    return report
+
+
+def _read_sensor(element: Json, kind: str, data: Json) -> None:
+    device = private_parts(element.get("sensorMetadata", {}).get("deviceID", ""), "device")
+    if device is not None and len(device) == 2:
+        data["device"] = {"id": device[1]}
+    report = element["sensorReport"][0]
+    if f"{PREFIX}name" in report:
+        measurement = {"name": report[f"{PREFIX}name"], "value": _measured_text(report)}
+        data["measurement"] = {**measurement, **({"unit": report["uom"]} if "uom" in report else {})}
+    elif kind in _REPORTS:
+        data["state" if kind == "device" else "reason"] = report["stringValue"]
+
+
+def _measured_text(report: Json) -> str:
+    if "value" in report:
+        return _text(report["value"])
+    return str(report["booleanValue"]).lower() if "booleanValue" in report else str(report["stringValue"])
+
+
+def _number(text: Any) -> int | float | None:
+    """Return a decimal string as the JSON number EPCIS wants; None when it is none."""
+    if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
+        return None
+    return float(text) if "." in text else int(text)
+
+
+def _text(number: float) -> str:
+    """Return a number as a decimal string without an exponent; `_number` of it is the number again."""
+    return str(number) if isinstance(number, int) else f"{Decimal(repr(number)):f}"
