@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from gateway.cli.errors import run_command
+from gateway.early_reload import EARLY_RELOAD
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if sys.argv[1:2] == ["run"]:
+        EARLY_RELOAD.listen()  # before the imports, which take most of a start
+    from gateway.cli.errors import run_command
+
     sys.exit(run_command(sys.argv[1:]))
 
 

@@ -62,6 +62,9 @@ _OWN_KEYS: Final = frozenset(
     {"253", "255", "401", "402", "417", "8003", "8004", "8010", "8013", "8017", "8018", "8020"}
 )
 """Identify something else: an asset, a document, a component, a consignment, a party."""
+_CONTROL: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
+_FORMATTED: Final = "[)>\x1e"
+"""How a message in formats begins (ISO/IEC 15434); separators are part of it."""
 _DOUBLED_LENGTHS: Final = (8, 12, 13, 14, 18, 20)
 
 
@@ -225,6 +228,10 @@ def _read_bare(text: str, year: int) -> Label:
         return _from_elements(read_message(text, year), year)
     if text[0] in "hH" and _HTTP.match(text):
         return _read_link(text, year)
+    if _CONTROL.search(text) and not text.startswith(_FORMATTED):
+        # A device that sends no identifier vouches for nothing: line noise, a wrong baud rate and half a frame of some
+        # other protocol look like this; a label that really holds control characters comes with its symbology.
+        return _problem("control characters: line noise, a wrong baud rate or another device?")
     return _read_plain(text)
 
 

@@ -13,6 +13,7 @@ import typer
 
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
 from gateway.cli.problems import load_or_fail
+from gateway.early_reload import EARLY_RELOAD
 
 if TYPE_CHECKING:
     from gateway.log import LogWriter
@@ -34,7 +35,7 @@ def run(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
     from gateway.log import start_log
     from gateway.names import NameLoop
 
-    early = _EarlyReload()
+    EARLY_RELOAD.listen()
     settings = load_or_fail(config, must_run=True)
     os.umask(0o077)
     faulthandler.enable()
@@ -49,7 +50,7 @@ def run(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
     )
     try:
         with asyncio.Runner(loop_factory=NameLoop) as runner:
-            code = runner.run(_live(settings, config, log, early))
+            code = runner.run(_live(settings, config, log))
     finally:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that comes too late changes no exit code
         log.close()
@@ -58,26 +59,6 @@ def run(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
         # starting us again.
         os._exit(code)
     raise typer.Exit(code)
-
-
-class _EarlyReload:
-    """SIGHUP before the daemon listens to it: it would end the process, and ignored it would be forgotten."""
-
-    def __init__(self) -> None:
-        self._is_wanted = False
-        self._request: Callable[[], None] | None = None
-        signal.signal(signal.SIGHUP, self._note)
-
-    def pass_on(self, request: Callable[[], None]) -> None:
-        """Call `request` for a signal that came, and for each that comes."""
-        self._request = request
-        if self._is_wanted:
-            request()
-
-    def _note(self, *_: object) -> None:
-        self._is_wanted = True
-        if self._request is not None:
-            self._request()
 
 
 def _tune_interpreter() -> None:
@@ -94,7 +75,7 @@ def _tune_interpreter() -> None:
     gc.set_threshold(100_000, 20, 20)
 
 
-async def _live(settings: Settings, config: Path, log: LogWriter, early: _EarlyReload) -> int:
+async def _live(settings: Settings, config: Path, log: LogWriter) -> int:
     from gateway.daemon import Daemon
     from gateway.notify import Notifier
     from gateway.settings import load_settings
@@ -109,7 +90,7 @@ async def _live(settings: Settings, config: Path, log: LogWriter, early: _EarlyR
         open_upstream=upstream_opener(),
         notifier=Notifier(os.environ, pid=os.getpid()),
     )
-    early.pass_on(daemon.request_reload)
+    EARLY_RELOAD.pass_on(daemon.request_reload)
     code = await daemon.run()
     if daemon.is_stuck:
         # What does not end by itself would be waited for as long as systemd lets us. The outbox is closed.

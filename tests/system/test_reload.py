@@ -2,6 +2,8 @@
 
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,23 @@ def test_a_reload_asked_for_during_the_start_ends_nothing_and_is_not_forgotten(t
         daemon.hear("RELOADING=1")
         daemon.hear("READY=1")
         assert daemon.stop() == 0
+
+
+def test_sighup_is_taken_before_the_program_is_read(tmp_path: Path) -> None:
+    """From the first line of ours on; reading the rest from a slow disk took most of a start, and a signal ended it."""
+    program = (
+        "import sys, signal; sys.argv = ['dockline', 'run', '--help']; import gateway.__main__ as program\n"
+        "class Stop(Exception): pass\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.startswith(('gateway.cli', 'typer', 'pydantic')):\n"
+        "            print(signal.getsignal(signal.SIGHUP) not in (signal.SIG_DFL, None)); raise Stop\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "try: program.main()\n"
+        "except Stop: pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 def listens_to(pid: int, which: signal.Signals) -> bool:

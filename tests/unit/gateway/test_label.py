@@ -313,9 +313,18 @@ def test_other_keys_keep_their_element_strings_as_code(data: str) -> None:
 
 
 @pytest.mark.parametrize("symbology", ["]C0", "]A0", "]d1", "]Q1", "]L0", "]I0", None])
-@pytest.mark.parametrize("code", ["SKU-1", " SKU-1 ", "12345", "Ä-7", "a\x00b", "x" * 300])
+@pytest.mark.parametrize("code", ["SKU-1", " SKU-1 ", "12345", "Ä-7", "[)>\x1e07ABC\x1e\x04", "x" * 300])
 def test_plain_text_is_a_code(symbology: str | None, code: str) -> None:
     assert item(parse_label(code, symbology)) == LabelItem(code=code.strip())
+
+
+@pytest.mark.parametrize("code", ["a\x00b", "\x02\x81f\x98", "~\x7f\x06", "\x9bSKU", "SKU\x1bc", "\x05\x06\x1f"])
+def test_control_characters_are_noise_unless_a_symbology_vouches_for_them(code: str) -> None:
+    """A port without start marker at a wrong baud rate: every burst ended in a carriage return and became goods."""
+    label = parse_label(code)
+    assert (label.kind, label.problem) == ("problem", "unreadable")
+    assert "baud rate" in label.text
+    assert item(parse_label(code, "]C0")).code == code
 
 
 def test_thirteen_digits_under_a_symbology_of_their_own_are_plain_text() -> None:
