@@ -19,6 +19,7 @@ document it states is the one meant.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -32,6 +33,24 @@ RETURN_DISPOSITIONS: Final = {
     "disposal": "disposal",
 }
 """What shall become of goods that came back: the word on the label, and in the event."""
+
+
+COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "What a scan means": {activity: activity for activity in ACTIVITIES},
+    "The next item": {"damaged": "is damaged", "cancel": "nothing was meant for it after all"},
+    "A return shall be": {
+        "restock": "put back on stock",
+        "refurbish": "refurbished",
+        "vendor-return": "sent back to the vendor",
+        "disposal": "disposed of",
+    },
+    "The work": {
+        "undo": "the last scan does not count",
+        "close": "the document is done",
+        "clear": "forget document, place and person",
+    },
+}
+"""Every command but `quantity`, with what it says, by what it is about."""
 
 
 class Obeyed(NamedTuple):

@@ -22,6 +22,7 @@ COMMANDS = (
     ("decommission", "gateway.cli.decommission"),
     ("schema", "gateway.cli.schema"),
     ("token", "gateway.cli.token"),
+    ("labels", "gateway.cli.labels"),
     ("demo", "gateway.cli.demo"),
     ("bench", "gateway.cli.bench"),
 )

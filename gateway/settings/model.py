@@ -98,6 +98,12 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _prefix(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or value != value.strip():
+        raise ValueError(f'"{value}" cannot be printed as a bar code; use letters, digits and marks such as ":"')
+    return value
+
+
 def _read_point(value: str) -> str:
     if not value.startswith(("urn:", "https://", "http://")):
         raise ValueError(f'"{value}" is not a URI, such as "urn:epc:id:sgln:9521321.00003.0"')
@@ -188,8 +194,10 @@ class LabelPatternSettings(Section):
 
 
 class LabelsSettings(Section):
-    command_prefix: Annotated[str, Field(min_length=2, max_length=32)] | None = None
+    command_prefix: Annotated[str, Field(min_length=2, max_length=32), AfterValidator(_prefix)] | None = None
     """What a command label begins with; absent: a label is never a command."""
+    printed: Texts = ()
+    """Texts of the site's own document, location, badge and quantity labels that `dockline labels` prints as well."""
     patterns: Annotated[tuple[LabelPatternSettings, ...], BeforeValidator(_tuple)] = ()
     """Labels the site made up itself."""
 

@@ -1,0 +1,1 @@
+"""Labels that a site prints for itself."""
