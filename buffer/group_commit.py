@@ -238,18 +238,30 @@ class GroupCommit:
         # What the log holds can often be moved into the file, which leaves the log's space for the settles.
         with suppress(OutboxFull):
             self._writer.checkpoint("PASSIVE")
-        if jobs:
-            self._writing = jobs
+        # Those that only look come last, as they were queued to see the others done; a full disk does not concern them.
+        for part in ([job for job in jobs if job.writes], [job for job in jobs if not job.writes]):
+            if part and not self._write_part(part):
+                return
+        self._write()
+
+    def _write_part(self, jobs: Sequence[Job]) -> bool:
+        """Commit jobs by themselves; returns False when nothing may be written any more. The writer thread."""
+        self._writing = jobs
+        try:
             try:
                 outcomes = self._writer.commit(jobs)
-            except (OutboxFull, DraftRefused) as error:
-                self._loop.call_soon_threadsafe(self._settled, [(job, None, _copy(error)) for job in jobs])
-            except OutboxError as error:
-                self._loop.call_soon_threadsafe(self._failed, jobs, error)
-                return
-            else:
-                self._loop.call_soon_threadsafe(self._settled, outcomes)
-        self._write()
+            except OutboxFull:
+                if not self._writer.spare.release():
+                    raise
+                outcomes = self._writer.commit(jobs)  # in the room that was set aside for this
+        except (OutboxFull, DraftRefused) as error:
+            self._loop.call_soon_threadsafe(self._settled, [(job, None, _copy(error)) for job in jobs])
+        except OutboxError as error:
+            self._loop.call_soon_threadsafe(self._failed, jobs, error)
+            return False
+        else:
+            self._loop.call_soon_threadsafe(self._settled, outcomes)
+        return True
 
 
 def _look(future: asyncio.Future[Any]) -> None:

@@ -42,6 +42,8 @@ class Limits:
     """Size of the live pages of the file at which appends are refused."""
     disk_reserve_bytes: int = 256 * MIB
     """Free space on the disk at which appends are refused."""
+    spare_bytes: int = 0
+    """Room set aside for a start, a settle and a salvage on a full disk; more for a large outbox, up to the reserve."""
     retention_ms: int = 14 * DAY_MS
     """How long delivered entries stay, on the operating clock."""
     redelivery_window_ms: int = 30 * DAY_MS

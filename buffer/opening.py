@@ -14,10 +14,11 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from buffer.connection import DATABASE_NAME, READ_ONLY_HINT, fault_at_open, fault_of, open_reader, open_writer
-from buffer.errors import OutboxDamaged, OutboxError, OutboxFull
+from buffer.errors import OutboxDamaged, OutboxError, OutboxFull, OutboxLocked
 from buffer.inspection import inspect
 from buffer.ledger import Epoch, begin_run
 from buffer.limits import Limits, Room
@@ -28,6 +29,7 @@ from buffer.pages import FRAME_BYTES, WAL_HEAD_BYTES
 from buffer.presence import Presence
 from buffer.reader import OutboxReader
 from buffer.salvage import complete, salvage
+from buffer.spare import Spare, is_full
 from buffer.writer import Writer
 
 
@@ -56,9 +58,44 @@ def open_files(
     monotonic: Callable[[], float],
     new_epoch: Callable[[], str],
 ) -> Opened:
-    """Open or create the outbox of a folder. Raises as `Outbox.open` does; nothing stays open then."""
-    path = folder / DATABASE_NAME
+    """Open or create the outbox of a folder. Raises as `Outbox.open` does; nothing stays open then.
+
+    Without room to open, the room set aside for this is given up, and it is tried once more.
+    """
     _make_folder(folder)
+    spare = Spare(folder, bytes_min=limits.spare_bytes, bytes_max=limits.disk_reserve_bytes)
+    open_once = partial(
+        _open_files,
+        folder,
+        spare,
+        source=source,
+        limits=limits,
+        wall=wall,
+        monotonic=monotonic,
+        new_epoch=new_epoch,
+    )
+    try:
+        return open_once()
+    except OutboxLocked:
+        raise
+    except OutboxError as error:
+        # SQLite calls a log index that finds no room an I/O error.
+        if not (isinstance(error, OutboxFull) or is_full(folder)) or not spare.release():
+            raise
+        return open_once()
+
+
+def _open_files(
+    folder: Path,
+    spare: Spare,
+    *,
+    source: str,
+    limits: Limits,
+    wall: Callable[[], int],
+    monotonic: Callable[[], float],
+    new_epoch: Callable[[], str],
+) -> Opened:
+    path = folder / DATABASE_NAME
     lock = FolderLock(folder)
     try:
         with ExitStack() as on_failure:
@@ -75,7 +112,9 @@ def open_files(
             clock = OperatingClock(stored_ms, monotonic)
             room = Room(limits, monotonic)
             presence = Presence([path, path.with_name(path.name + "-wal"), lock.path])
-            writer = Writer(connection, path, presence=presence, limits=limits, room=room, clock=clock, wall=wall)
+            writer = Writer(
+                connection, path, presence=presence, limits=limits, room=room, clock=clock, wall=wall, spare=spare
+            )
             marks = connection.execute("SELECT operating_ms, seq FROM age_mark ORDER BY operating_ms").fetchall()
             slow = on_failure.enter_context(closing(open_reader(path)))
             quick = on_failure.enter_context(closing(open_reader(path)))

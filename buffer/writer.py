@@ -26,6 +26,7 @@ from buffer.limits import Limits, Room, Usage
 from buffer.operating_clock import OperatingClock
 from buffer.presence import Presence
 from buffer.row_check import state_crc
+from buffer.spare import Spare
 
 if TYPE_CHECKING:
     from buffer.epochs import EpochDue
@@ -42,6 +43,9 @@ MEASURE_EVERY_MS = 500
 
 MEASURE_ROOM_BYTES = 64 * 1024 * 1024
 """Less room than this is looked at after every commit."""
+
+SPARE_EVERY_MS = 60_000
+"""How often it is looked whether the room set aside is there and large enough."""
 
 RETENTION_RETRY_MS = 10_000
 """How long to leave retention alone after it found nothing to remove."""
@@ -96,8 +100,10 @@ class Writer:
         room: Room,
         clock: OperatingClock,
         wall: Callable[[], int],
+        spare: Spare,
     ) -> None:
         self.connection = connection
+        self.spare = spare
         self.limits = limits
         self.clock = clock
         self.wall = wall
@@ -119,6 +125,7 @@ class Writer:
         self._marked_ms, self._marked_seq = retention.last_mark(connection)
         self._retention_at_ms = 0
         self._measured_ms = 0
+        self._spare_at_ms = 0
         self._skipping: frozenset[str] = frozenset()
         self.measure()
 
@@ -197,6 +204,11 @@ class Writer:
         usage = Usage((pages - free_pages) * page_bytes, free_pages * page_bytes, disk.f_bavail * disk.f_frsize)
         if self._room.measure(usage) != "calm":
             self.retention_due = True
+        elif self._measured_ms >= self._spare_at_ms:
+            self._spare_at_ms = self._measured_ms + SPARE_EVERY_MS
+            file_bytes = usage.bytes_used + usage.bytes_freed
+            keep_free = self.limits.disk_reserve_bytes
+            self.spare.make(outbox_bytes=file_bytes, disk_free=usage.disk_free, keep_free=keep_free)
 
     def record(self, action: str, *, actor: str, upstream: str = "", seq: int | None = None, detail: str = "") -> None:
         """Write an audit record inside the current transaction."""

@@ -66,6 +66,7 @@ def storage_limits(settings: Settings) -> Limits:
     return Limits(
         bytes_max=storage.bytes_max,
         disk_reserve_bytes=storage.reserve_bytes,
+        spare_bytes=storage.spare_bytes,
         retention_ms=int(storage.retention_days * DAY_MS),
         redelivery_window_ms=int(storage.redelivery_days * DAY_MS),
         commit_linger_s=storage.commit_linger_s,

@@ -155,6 +155,9 @@ class StorageSettings(Section):
     """Cap on the size of the outbox, in bytes; at the cap new scans are refused, nothing is dropped."""
     reserve_bytes: Annotated[int, Field(ge=0)] = 256 * 1024**2
     """Free disk space, in bytes, below which new scans are refused, so that what was accepted can still drain."""
+    spare_bytes: Annotated[int, Field(ge=0)] = 32 * 1024**2
+    """Room, in bytes, set aside in a file beside the outbox, for a start and a salvage on a disk others filled; more
+    for a large outbox, up to reserve_bytes. It is made while there is plenty of room. 0 sets nothing aside."""
     commit_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.002
     """Shortest time between the starts of two small commits, in seconds. A lone scan is committed at once; scans that
     follow each other closely share a commit. More saves processor time and flushes, and delays acknowledgements."""
