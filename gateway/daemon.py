@@ -27,6 +27,7 @@ from drivers import StorageUnavailable
 from gateway.capture.clock_quality import ClockMonitor
 from gateway.capture.intake import Intake
 from gateway.capture.knocking import KnockingRegister
+from gateway.checks_service import ChecksService, OpenGet
 from gateway.deliveries import Deliveries, OpenUpstream
 from gateway.events.cloudevents import EventIds
 from gateway.front_door import FrontDoor
@@ -35,9 +36,18 @@ from gateway.log import event, set_level
 from gateway.notify import Notifier
 from gateway.replays import Replays
 from gateway.settings import Problem, Settings, SettingsError
-from gateway.status import AlarmStatus
 from gateway.supervisor import Pauses, Supervisor
-from gateway.wiring import LISTENER, Readers, Wanted, World, links, new_epoch, site_map, storage_limits
+from gateway.wiring import (
+    LISTENER,
+    Readers,
+    Wanted,
+    World,
+    links,
+    new_epoch,
+    refuse_what_is_fixed,
+    site_map,
+    storage_limits,
+)
 
 log = logging.getLogger(__name__)
 
@@ -66,15 +76,18 @@ class Daemon:
         *,
         load: Callable[[], Settings],
         open_upstream: OpenUpstream,
+        open_get: OpenGet | None = None,
         notifier: Notifier,
         serve_api: bool = True,
         handle_signals: bool = True,
     ) -> None:
-        """Touch nothing yet. `load` reads the configuration again, for a reload; raises SettingsError."""
+        """Touch nothing yet. `load` reads the configuration again, for a reload; raises SettingsError. Without
+        `open_get` no expected documents are fetched."""
         self.settings = settings
         self.world = world
         self._load = load
         self._open_upstream = open_upstream
+        self._open_get = open_get
         self._notifier = notifier
         self._serve_api = serve_api
         self._handle_signals = handle_signals
@@ -96,6 +109,7 @@ class Daemon:
         self.is_stuck = False
         """True when something did not end when it had to: the process has to be ended without it."""
         self.outbox: Outbox
+        self.checks: ChecksService
         self.intake: Intake
         self.supervisor: Supervisor
         self.deliveries: Deliveries
@@ -154,14 +168,19 @@ class Daemon:
 
     async def _start(self) -> None:
         world, settings = self.world, self.settings
+        ids = EventIds(world.wall, world.rng)
+        self.checks = ChecksService(
+            settings, world, self.outbox, ids=ids, clock_quality=self.clock_quality, open_get=self._open_get
+        )
         self.intake = Intake(
             site_map(settings),
             self.outbox,
             wall=world.wall,
             monotonic=world.monotonic,
-            ids=EventIds(world.wall, world.rng),
+            ids=ids,
             clock_quality=self.clock_quality,
             knocking=KnockingRegister(settings.limits.knocking_max),
+            checks=self.checks.checker,
         )
         self.deliveries = Deliveries(
             self.outbox, self._open_upstream, rng=world.rng, monotonic=world.monotonic, sleep=world.sleep
@@ -186,6 +205,7 @@ class Daemon:
             sleep=world.sleep,
         )
         self.replays.resume()
+        await self.checks.start(self.intake, self.deliveries)
         await self._apply_links(settings)
         if self._serve_api:
             self.front_door = FrontDoor(self)
@@ -222,6 +242,8 @@ class Daemon:
         if not taking.done():
             self.is_stuck = True
             log.error("%s", event("stop_overrun", part="drivers", hint="unanswered devices send again"))
+        if hasattr(self, "checks"):
+            self.checks.stop()
         if hasattr(self, "replays"):
             await self.replays.stop_all()
         if hasattr(self, "deliveries"):
@@ -339,7 +361,7 @@ class Daemon:
         self._notifier.reloading(self.world.monotonic())
         try:
             settings = self._load()
-            self._refuse_what_is_fixed(settings)
+            refuse_what_is_fixed(self.settings, settings)
         except SettingsError as error:
             self.refused_reload = error.problems[0]
             for problem in error.problems:
@@ -350,17 +372,6 @@ class Daemon:
         self.refused_reload = None
         self._tell_ready()
 
-    def _refuse_what_is_fixed(self, settings: Settings) -> None:
-        old = self.settings
-        changed = []
-        if settings.site != old.site:
-            changed.append("site")
-        if settings.storage.path != old.storage.path:
-            changed.append("storage.path")
-        if changed:
-            what = "cannot be changed by a reload: the outbox would be another one"
-            raise SettingsError([Problem(str(settings.file), 1, key, what, "restart the service") for key in changed])
-
     async def _apply(self, settings: Settings) -> None:
         old, self.settings = self.settings, settings
         if [device for device in old.devices if device.driver == "rfid-reader"] != [
@@ -368,6 +379,7 @@ class Daemon:
         ]:
             self.readers = Readers(settings)
         self.intake.adopt(site_map(settings))
+        await self.checks.apply(settings)
         await self._apply_links(settings)
         await self.deliveries.apply(settings.upstreams)
         self.deliveries.nudge()
@@ -378,16 +390,3 @@ class Daemon:
             if getattr(settings, name) != getattr(old, name):
                 log.warning("%s", event("setting_deferred", table=name, hint="takes effect at the next start"))
         log.info("%s", event("configuration_applied", config=settings.file))
-
-    def own_alarms(self) -> list[AlarmStatus]:
-        """Return the troubles that are the daemon's own."""
-        found: list[AlarmStatus] = []
-        if self.refused_reload is not None:
-            text = f"the changed configuration was refused: {self.refused_reload}"
-            found.append(AlarmStatus("configuration_refused", "config", text, "dockline check"))
-        for name, reason in self.deliveries.waiting():
-            text = f"it begins when its position can be written: {reason}"
-            found.append(AlarmStatus("upstream_waits", name, text, "free space on the disk of [storage] path"))
-        if self.front_door is not None and self.front_door.fault is not None:
-            found.append(AlarmStatus("api_closed", "api", self.front_door.fault, "see [api]"))
-        return found

@@ -57,7 +57,7 @@ class FrontDoor:
             return
         try:
             self._server = ApiServer(
-                build_app(self.report, Policy.of(settings), self._tokens),
+                build_app(self.report, Policy.of(settings, self._daemon.settings.expectations.bytes_max), self._tokens),
                 listener,
                 connections_max=settings.connections_max,
                 certificate=settings.certificate,

@@ -6,18 +6,21 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from buffer import Outbox
 from drivers import Reading, Verdict
 from drivers.scan_message import ParsedBody
+from gateway.checks_service import ChecksService
 from gateway.deliveries import Deliveries
 from gateway.health import Latency
 from gateway.replays import Replays
 from gateway.settings.model import StorageSettings
 from gateway.status import (
+    AlarmStatus,
     Status,
     alarms_of,
+    checks_alarms,
     device_statuses,
     incident_alarms,
     incident_status,
@@ -68,6 +71,20 @@ class Report:
         return self._daemon.readers.parser(device)
 
     @property
+    def checks(self) -> ChecksService:
+        """Expected documents and exceptions."""
+        return self._daemon.checks
+
+    @property
+    def expectation_bytes_max(self) -> int:
+        """Largest expected document, in bytes."""
+        return self._daemon.settings.expectations.bytes_max
+
+    async def aside(self, work: Callable[[], Any]) -> Any:
+        """Return what `work` returns, done in another thread: for what would hold up scans."""
+        return await asyncio.get_running_loop().run_in_executor(self._daemon.world.reader, work)
+
+    @property
     def replays(self) -> Replays:
         """What is being sent again."""
         return self._daemon.replays
@@ -116,6 +133,7 @@ class Report:
         incidents = await outbox.incidents(unacknowledged_only=True)
         clock, counts = daemon.clock_quality(), daemon.intake.counts()
         reason = self.not_ready_because()
+        checks = daemon.checks.status()
         return Status(
             version=program_version(),
             site=settings.site.id,
@@ -136,13 +154,29 @@ class Report:
             readers=daemon.readers.health(),
             shared_links=self._shared_links(),
             incidents=tuple(incident_status(one) for one in incidents),
+            checks=checks,
             alarms=(
+                *checks_alarms(checks),
                 *incident_alarms(incidents),
                 *alarms_of(storage, tuple(upstreams), pumps, links),
-                *daemon.own_alarms(),
+                *self._own_alarms(),
             ),
             notices=notices_of(settings.notices, devices, clock),
         )
+
+    def _own_alarms(self) -> list[AlarmStatus]:
+        """Return the troubles that are the daemon's own."""
+        daemon = self._daemon
+        found: list[AlarmStatus] = []
+        if daemon.refused_reload is not None:
+            text = f"the changed configuration was refused: {daemon.refused_reload}"
+            found.append(AlarmStatus("configuration_refused", "config", text, "dockline check"))
+        for name, reason in daemon.deliveries.waiting():
+            text = f"it begins when its position can be written: {reason}"
+            found.append(AlarmStatus("upstream_waits", name, text, "free space on the disk of [storage] path"))
+        if daemon.front_door is not None and daemon.front_door.fault is not None:
+            found.append(AlarmStatus("api_closed", "api", daemon.front_door.fault, "see [api]"))
+        return found
 
     def _shared_links(self) -> dict[str, dict[str, int]]:
         supervisor = self._daemon.supervisor

@@ -13,6 +13,7 @@ from buffer import Census, Incident, OutboxStats
 from buffer.incident import EPOCH_CHANGED
 from gateway.capture.intake_counts import IntakeCounts
 from gateway.capture.knocking import Knock
+from gateway.checks.summary import ChecksStatus
 from gateway.health import LinkHealth, Sighting
 from gateway.settings import DeviceSettings
 from sync import HttpEventsSettings, PumpState
@@ -157,6 +158,7 @@ class Status:
     """Counters of the listener and of the broker link."""
     incidents: tuple[IncidentStatus, ...]
     """Damage that was met and that nobody has acknowledged."""
+    checks: ChecksStatus
     alarms: tuple[AlarmStatus, ...]
     notices: tuple[str, ...]
 
@@ -358,6 +360,18 @@ def alarms_of(
         if link.state in {"down", "faulty", "degraded", "silent", "no-storage"}:
             message = link.last_error or f"the link is {link.state}"
             found.append(AlarmStatus(f"device_{link.state.replace('-', '_')}", link.device, message, link.hint))
+    return tuple(found)
+
+
+def checks_alarms(checks: ChecksStatus) -> tuple[AlarmStatus, ...]:
+    """Return the troubles with what scans are compared with, and with what came of it."""
+    found = []
+    if checks.pull_problem is not None:
+        subject, hint = checks.pull_url or "", checks.pull_hint
+        found.append(AlarmStatus("expectations_not_pulled", subject, checks.pull_problem, hint))
+    if checks.overdue:
+        text = f"{checks.overdue} of {checks.open} exceptions are overdue"
+        found.append(AlarmStatus("exceptions_overdue", "checks", text, "dockline exceptions list"))
     return tuple(found)
 
 

@@ -26,7 +26,7 @@ from gateway.capture.event_cycle import EventCycleSpec
 from gateway.capture.label_pattern import LabelPattern
 from gateway.capture.site_map import DeviceEntry, SiteMap, Station
 from gateway.health import Hysteresis
-from gateway.settings import DeviceSettings, Settings, StationSettings
+from gateway.settings import DeviceSettings, Problem, Settings, SettingsError, StationSettings
 from gateway.supervisor import Link
 
 LISTENER = "mqtt-listener"
@@ -71,6 +71,18 @@ def storage_limits(settings: Settings) -> Limits:
         redelivery_window_ms=int(storage.redelivery_days * DAY_MS),
         commit_linger_s=storage.commit_linger_s,
     )
+
+
+def refuse_what_is_fixed(old: Settings, new: Settings) -> None:
+    """Raise SettingsError when a reload would make another outbox of ours."""
+    changed = []
+    if new.site != old.site:
+        changed.append("site")
+    if new.storage.path != old.storage.path:
+        changed.append("storage.path")
+    if changed:
+        what = "cannot be changed by a reload: the outbox would be another one"
+        raise SettingsError([Problem(str(new.file), 1, key, what, "restart the service") for key in changed])
 
 
 def site_map(settings: Settings) -> SiteMap:

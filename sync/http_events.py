@@ -105,6 +105,10 @@ class HttpEvents:
             raise hold_for(answer)
         return _read_position(answer, source)
 
+    async def get(self, url: str, headers: dict[str, str], *, bytes_max: int) -> Answer:
+        """GET an address of the upstream with our credential. Raises UpstreamUnavailable, UpstreamHolds."""
+        return await self._ask("GET", url, {**self._credential_headers(), **headers}, b"", bytes_max=bytes_max)
+
     def refreshed(self) -> bool:
         """Return whether a token, secret or TLS file changed since it was last used."""
         secrets = (self._token, self._signing_secret)
@@ -155,7 +159,9 @@ class HttpEvents:
             "webhook-signature": sign(keys, message_id, timestamp_s, body),
         }
 
-    async def _ask(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
+    async def _ask(
+        self, method: str, url: str, headers: dict[str, str], body: bytes, *, bytes_max: int | None = None
+    ) -> Answer:
         """Exchange one request for one answer. Raises UpstreamUnavailable when none comes in time."""
         headers = {"User-Agent": "dockline", "Accept-Encoding": "identity", **headers}
         extensions: dict[str, object] = {"timeout": {"connect": self._settings.timeout_s * _CONNECT_SHARE}}
@@ -170,7 +176,7 @@ class HttpEvents:
             async with asyncio.timeout(self._settings.timeout_s):
                 response = await transport.handle_async_request(request)
                 try:
-                    return await self._read(response)
+                    return await self._read(response, bytes_max or self._settings.answer_bytes_max)
                 finally:
                     await response.aclose()
         except TimeoutError:
@@ -182,15 +188,15 @@ class HttpEvents:
             self._left_a_wreck = True
             raise self._explain(error) from error
 
-    async def _read(self, response: httpx2.Response) -> Answer:
-        limit = self._settings.answer_bytes_max
+    async def _read(self, response: httpx2.Response, limit: int) -> Answer:
         headers = {name.lower(): value for name, value in response.headers.items()}
-        body = b""
+        content = bytearray()
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         async for chunk in response.stream:
-            body += chunk
-            if len(body) > limit:
+            content += chunk
+            if len(content) > limit:
                 break
+        body = bytes(content)
         if headers.get("content-encoding", "identity").lower() != "identity":
             # We asked for none; what ignores that is not read, so it cannot name anything.
             body = b""

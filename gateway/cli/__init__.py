@@ -32,6 +32,8 @@ GROUPS = (
     ("events", "gateway.cli.events", "Events in the outbox: list, show, tail."),
     ("quarantine", "gateway.cli.quarantine", "Events an upstream would not take: list, show, retry, discard."),
     ("upstream", "gateway.cli.upstream", "Positions of upstreams: list, rewind, rename, remove."),
+    ("expectations", "gateway.cli.expectations", "Expected documents: list, show, import, remove, switch."),
+    ("exceptions", "gateway.cli.exceptions", "What is not as expected: list, show, acknowledge, resolve."),
     ("audit", "gateway.cli.audit", "The journal: verify, list, acknowledge."),
     ("simulate", "gateway.cli.simulate", "Simulated devices and a simulated centre."),
 )

@@ -68,6 +68,16 @@ class Site:
         with self._request("POST", path, json.dumps(body).encode()) as answer:
             return _json_of(answer)
 
+    def put(self, path: str, body: Json) -> Json:
+        """Have the daemon keep something; a large document takes its time. Raises NoDaemon, Failure."""
+        with self._request("PUT", path, json.dumps(body).encode(), timeout_s=DOWNLOAD_S) as answer:
+            return _json_of(answer)
+
+    def delete(self, path: str) -> Json:
+        """Have the daemon let go of something. Raises NoDaemon, Failure."""
+        with self._request("DELETE", path) as answer:
+            return _json_of(answer)
+
     def follow(self, path: str, **query: object) -> Iterator[Json]:
         """Yield what the daemon sends until it stops. Raises NoDaemon, Failure."""
         asked = {key: value for key, value in query.items() if value is not None}

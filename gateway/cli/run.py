@@ -16,8 +16,10 @@ from gateway.cli.problems import load_or_fail
 from gateway.early_reload import EARLY_RELOAD
 
 if TYPE_CHECKING:
+    from gateway.checks.pull import Get
     from gateway.log import LogWriter
     from gateway.settings import Settings
+    from gateway.settings.checks import ExpectationsSettings
     from gateway.wiring import World
     from sync import HttpEventsSettings, Upstream
 
@@ -88,6 +90,7 @@ async def _live(settings: Settings, config: Path, log: LogWriter) -> int:
         real_world(),
         load=load,
         open_upstream=upstream_opener(),
+        open_get=getter_opener(),
         notifier=Notifier(os.environ, pid=os.getpid()),
     )
     EARLY_RELOAD.pass_on(daemon.request_reload)
@@ -131,6 +134,33 @@ def upstream_opener() -> Callable[[HttpEventsSettings], Upstream]:
         return HttpEvents(settings, wall=wall_ms, credentials=folder)
 
     return open_upstream
+
+
+def getter_opener() -> Callable[[ExpectationsSettings], Get]:
+    """Return what makes the asker of expected documents of its settings; it connects to nothing yet."""
+    from functools import partial
+
+    from gateway.clock import wall_ms
+    from gateway.credentials import credentials_folder
+
+    folder = credentials_folder(os.environ)
+
+    def open_get(settings: ExpectationsSettings) -> Get:
+        from sync import HttpEventsSettings
+        from sync.http_events import HttpEvents
+
+        assert settings.url is not None, "without an address nobody asks"
+        asked = HttpEventsSettings(
+            name="expectations",
+            url=settings.url,
+            token_file=settings.token_file,
+            token_credential=settings.token_credential,
+            ca_file=settings.ca_file,
+            timeout_s=settings.timeout_s,
+        )
+        return partial(HttpEvents(asked, wall=wall_ms, credentials=folder).get, bytes_max=settings.bytes_max)
+
+    return open_get
 
 
 def _machine_id() -> str:

@@ -10,23 +10,28 @@ import typer
 from gateway.cli.errors import Failure
 
 CONFIG = "gateway.schema"
+EXPECTATION = "expectation.schema"
 
 
 def schema(
-    name: Annotated[str | None, typer.Argument(help="Event (receipt, pick, ...), event, or config.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Event (receipt, pick, ...), event, expectation, or config.")
+    ] = None,
     *,
     write: Annotated[Path | None, typer.Option(help="Write all of them as files into this folder.")] = None,
 ) -> None:
     """Print one schema, list them all, or write them as files."""
+    from gateway.checks.expectation import document_schema
     from gateway.events.json_schema import schema_text, schemas, write_schemas
     from gateway.settings.json_schema import config_schema
 
-    found = {**schemas(), "config": config_schema()}
+    found = {**schemas(), "expectation": document_schema(), "config": config_schema()}
     if write is not None:
         try:
             write.mkdir(parents=True, exist_ok=True)
             write_schemas(write)
-            (write / f"{CONFIG}.json").write_text(schema_text(config_schema()), encoding="utf-8")
+            for file, text in ((CONFIG, config_schema()), (EXPECTATION, document_schema())):
+                (write / f"{file}.json").write_text(schema_text(text), encoding="utf-8")
         except OSError as error:
             raise Failure(f"{write}: {error.strerror}") from None
         print(f"{len(found)} schemas in {write}")

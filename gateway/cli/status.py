@@ -88,9 +88,19 @@ def _print_status(found: dict[str, Any]) -> None:
         ("upstream", "health", *_BOOKS[1:]),
         [(one["name"], one["health"], *(one[key] for key in _BOOKS[1:])) for one in found["upstreams"]],
     )
+    _print_exceptions(found)
     _print_knocking(found)
     for notice in found["notices"]:
         print_line(f"note: {notice}", "yellow")
+
+
+def _print_exceptions(found: dict[str, Any]) -> None:
+    from gateway.cli.show import age, print_table
+
+    checks = found["checks"]
+    if checks["is_on"]:
+        rows = [(one["code"], one["open"], one["overdue"], age(one["oldest_age_s"])) for one in checks["exceptions"]]
+        print_table("Exceptions", ("code", "open", "overdue", "oldest"), rows)
 
 
 def _span(hours: float) -> str:

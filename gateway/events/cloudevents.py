@@ -52,6 +52,17 @@ def _second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
+def enveloped(name: str, event_id: str, *, source: str, subject: str, time: str, data: str) -> bytes:
+    """Return an event of the gateway's own as UTF-8 JSON; `data` is its data as JSON. For what is not on the path of
+    every scan."""
+    text = (
+        f'{{"specversion":"1.0","type":"{event_type(name)}","source":{quote(source)},"subject":{quote(subject)},'
+        f'"datacontenttype":"application/json","dataschema":"{schema_urn(name)}","id":"{event_id}","time":"{time}",'
+        f'"data":{data}}}'
+    )
+    return text.encode("utf-8", "replace")
+
+
 class EventIds:
     """Makes event ids; each call returns a greater one."""
 

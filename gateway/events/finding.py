@@ -116,7 +116,7 @@ class ExceptionData(WorkData):
     variance: Variance | None = None
     """Over the whole document, or of the one line it is about."""
     lines: tuple[LineVariance, ...] | None = None
-    """The lines that differ beyond tolerance."""
+    """The lines that differ beyond tolerance, at most 1,000."""
     final: bool | None = None
     """For count_variance: false while a recount by a second person is asked for."""
     disposition: Text | None = None
@@ -175,6 +175,9 @@ class TallyData(WorkData):
     expected_total: DecimalText | None = None
     observed_total: DecimalText
     lines: tuple[TallyLine, ...]
+    """At most 2,000, those that differ first; then in the order of the document."""
+    lines_total: Annotated[int, Field(ge=0)]
+    """How many lines there are, listed or not."""
     exceptions: tuple[Text, ...] = ()
     """Ids of the exceptions that this closing opened."""
     biz_step: Text | None = None

@@ -21,13 +21,13 @@ from gateway.settings.model import (
     DeviceCommon,
     DeviceSettings,
     MqttSettings,
-    Section,
     Settings,
     StationSettings,
 )
 from gateway.settings.problem import Problem, SettingsError, did_you_mean, one_of
 from gateway.settings.profiles import find_profile, profile_folders, profile_names
 from gateway.settings.rules import check_rules
+from gateway.settings.section import Section
 from sync.settings import HttpEventsSettings
 
 SHARED_LINKS = {"listener": "mqtt-listener", "broker": "mqtt-subscriber"}

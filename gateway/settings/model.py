@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
+from gateway.settings.checks import ChecksSettings, ExpectationsSettings
+from gateway.settings.section import FilePath, Section, Texts
 from sync.settings import HttpEventsSettings
 
 ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
@@ -110,29 +112,15 @@ def _read_point(value: str) -> str:
     return value
 
 
-def _path(value: object) -> Path:
-    if not isinstance(value, str) or not value:
-        raise ValueError("must be the path of a file or folder, in quotes")
-    return Path(value)
-
-
 def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
 Id = Annotated[str, AfterValidator(_id)]
 DeviceId = Annotated[str, AfterValidator(_device_id)]
-FilePath = Annotated[Path, PlainValidator(_path), WithJsonSchema({"type": "string", "format": "path"})]
 BindText = Annotated[Bind, PlainValidator(_bind), WithJsonSchema({"type": "string", "examples": ["127.0.0.1:8470"]})]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Uri = Annotated[str, AfterValidator(_read_point)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
-
-
-class Section(BaseModel):
-    """A table of the file: closed, frozen, strict."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class SiteSettings(Section):
@@ -294,6 +282,8 @@ class Settings:
     log: LogSettings
     labels: LabelsSettings
     api: ApiSettings
+    checks: ChecksSettings
+    expectations: ExpectationsSettings
     mqtt: MqttSettings
     upstreams: tuple[HttpEventsSettings, ...]
     stations: tuple[StationSettings, ...]
@@ -309,6 +299,8 @@ SECTIONS: dict[str, type[Section]] = {
     "log": LogSettings,
     "labels": LabelsSettings,
     "api": ApiSettings,
+    "checks": ChecksSettings,
+    "expectations": ExpectationsSettings,
 }
 
 

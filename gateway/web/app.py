@@ -21,6 +21,15 @@ GET   /v1/upstreams                    every position, with its books and whethe
 POST  /v1/upstreams/{name}/rewind      {"to": n, "reason": ".."}   role technician
 POST  /v1/upstreams/{name}/rename      {"name": "..", "replace": false, "reason": ".."}   role admin
 POST  /v1/upstreams/{name}/remove      {"reason": ".."}   role admin
+GET   /v1/expectations                 expected documents (docs/expectations.md); ?after= &limit=
+GET   /v1/expectations/{id}            one, with its lines and the work on it here
+PUT   /v1/expectations/{id}            keep one, or a newer version of it; role operator
+DELETE /v1/expectations/{id}           expect it no more; role operator
+POST  /v1/expectations/{id}/switch     {"reason": ".."}: work under way goes on by the newest version; role operator
+GET   /v1/exceptions                   ?state= &code= &owner= &document= &limit=
+GET   /v1/exceptions/{id}              one, with its evidence
+POST  /v1/exceptions/{id}/acknowledge  {"reason": ".."}   role operator
+POST  /v1/exceptions/{id}/resolve      {"resolution": ".."}   role operator
 POST  /v1/scans                        a handheld's scan or an array of them; role device
 POST  /v1/readers/{device}/tags        an RFID reader's own JSON; role device
 """
@@ -37,11 +46,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from buffer.errors import OutboxError, QuarantineRefused, UpstreamUnknown
+from drivers import StorageUnavailable
 from gateway.log import event
 from gateway.report import Report
 from gateway.web.api import Queries
 from gateway.web.auth import Tokens
 from gateway.web.backup import BackupDesk
+from gateway.web.exceptions import ExceptionsApi
+from gateway.web.expectations import ExpectationsApi
 from gateway.web.guard import ApiError, Guard, Policy, error_response
 from gateway.web.ingest import Ingest
 from gateway.web.replay import ReplayDesk
@@ -54,6 +66,7 @@ def build_app(report: Report, policy: Policy, tokens: Tokens) -> ASGIApp:
     """Return the application; it keeps nothing of its own."""
     queries = Queries(report)
     replays = ReplayDesk(report)
+    expectations, exceptions = ExpectationsApi(report), ExceptionsApi(report)
     backups = BackupDesk(report)
     upstreams = UpstreamDesk(report)
     ingest = Ingest(report, report.parser_of, policy.body_bytes_max)
@@ -80,6 +93,15 @@ def build_app(report: Report, policy: Policy, tokens: Tokens) -> ASGIApp:
         Route("/v1/upstreams/{name}/rewind", upstreams.rewind, methods=post),
         Route("/v1/upstreams/{name}/rename", upstreams.rename, methods=post),
         Route("/v1/upstreams/{name}/remove", upstreams.remove, methods=post),
+        Route("/v1/expectations", expectations.list, methods=get),
+        Route("/v1/expectations/{id:path}/switch", expectations.switch, methods=post),
+        Route("/v1/expectations/{id:path}", expectations.one, methods=get),
+        Route("/v1/expectations/{id:path}", expectations.put, methods=["PUT"]),
+        Route("/v1/expectations/{id:path}", expectations.delete, methods=["DELETE"]),
+        Route("/v1/exceptions", exceptions.list, methods=get),
+        Route("/v1/exceptions/{id}", exceptions.one, methods=get),
+        Route("/v1/exceptions/{id}/acknowledge", exceptions.acknowledge, methods=post),
+        Route("/v1/exceptions/{id}/resolve", exceptions.resolve, methods=post),
         Route("/v1/scans", ingest.scans, methods=post),
         Route("/v1/readers/{device}/tags", ingest.tags, methods=post),
     ]
@@ -91,6 +113,7 @@ def build_app(report: Report, policy: Policy, tokens: Tokens) -> ASGIApp:
             QuarantineRefused: _quarantine_refused,
             UpstreamUnknown: _upstream_unknown,
             OutboxError: _outbox_failed,
+            StorageUnavailable: _storage_unavailable,
         },
     )
     app.router.redirect_slashes = False
@@ -119,6 +142,12 @@ async def _quarantine_refused(request: Request, error: Exception) -> Response:
 async def _upstream_unknown(request: Request, error: Exception) -> Response:
     del request
     return error_response(ApiError(404, "upstream_unknown", str(error)))
+
+
+async def _storage_unavailable(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, StorageUnavailable)
+    return error_response(ApiError(503, "storage_unavailable", str(error), hint=error.hint, retry_after_s=5))
 
 
 async def _outbox_failed(request: Request, error: Exception) -> Response:

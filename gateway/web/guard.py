@@ -39,6 +39,7 @@ SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
     (b"cache-control", b"no-store"),
 )
 READING_METHODS = ("GET", "HEAD")
+DOCUMENTS_PATH = "/v1/expectations/"
 
 
 class ApiError(HTTPException):
@@ -69,15 +70,22 @@ class Policy:
     anonymous: Caller | None
     """Whom a request without a token counts as; None: it is nobody."""
     body_bytes_max: int
+    document_bytes_max: int
+    """Largest body that is an expected document."""
 
     @classmethod
-    def of(cls, settings: ApiSettings) -> Policy:
+    def of(cls, settings: ApiSettings, document_bytes_max: int = 0) -> Policy:
         """Return what the settings mean."""
         hosts = {*LOOPBACK_NAMES, *(host.lower() for host in settings.allowed_hosts), settings.bind.host.lower()}
         anonymous = LOCAL_READER if settings.bind.is_loopback else None
         if settings.unauthenticated == "accept-in-lab":
             anonymous = ANYBODY
-        return cls(frozenset(hosts - {"0.0.0.0", "::"}), anonymous, settings.body_bytes_max)
+        return cls(
+            frozenset(hosts - {"0.0.0.0", "::"}),
+            anonymous,
+            settings.body_bytes_max,
+            max(document_bytes_max, settings.body_bytes_max),
+        )
 
 
 class Guard:
@@ -101,14 +109,14 @@ class Guard:
             await send(message)
 
         try:
-            self._check(scope["method"], headers)
+            self._check(scope["method"], scope["path"], headers)
             scope.setdefault("state", {})["caller"] = self._identify(headers)
         except ApiError as error:
             await error_response(error)(scope, receive, send_guarded)
             return
         await self._app(scope, receive, send_guarded)
 
-    def _check(self, method: str, headers: Headers) -> None:
+    def _check(self, method: str, path: str, headers: Headers) -> None:
         # The server bounds a head that comes in pieces; one that comes whole is seen here.
         if sum(len(name) + len(value) for name, value in headers.raw) > HEAD_BYTES_MAX:
             raise ApiError(431, "head_too_large", f"the head of a request may have {HEAD_BYTES_MAX} bytes")
@@ -126,8 +134,10 @@ class Guard:
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise ApiError(415, "encoding_unsupported", "bodies are taken without Content-Encoding")
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self._policy.body_bytes_max:
-            raise ApiError(413, "body_too_large", f"a body may have {self._policy.body_bytes_max} bytes")
+        is_document = method == "PUT" and path.startswith(DOCUMENTS_PATH)
+        bytes_max = self._policy.document_bytes_max if is_document else self._policy.body_bytes_max
+        if not length.isdigit() or int(length) > bytes_max:
+            raise ApiError(413, "body_too_large", f"a body may have {bytes_max} bytes")
 
     def _identify(self, headers: Headers) -> Caller | None:
         authorization = headers.get("authorization")

@@ -38,6 +38,7 @@ class _Once(Collector):
         yield from self._intake()
         yield from self._upstreams()
         yield from self._links()
+        yield from self._checks()
 
     def _gateway(self) -> Iterator[Metric]:
         status = self._status
@@ -135,6 +136,20 @@ class _Once(Collector):
             for what, value in counters.items():
                 messages.add_metric([name, what], value)
         yield messages
+
+    def _checks(self) -> Iterator[Metric]:
+        checks = self._status.checks
+        open_ones = GaugeMetricFamily("dockline_exceptions_open", "Exceptions not resolved.", labels=["code"])
+        overdue = GaugeMetricFamily("dockline_exceptions_overdue", "Of these, overdue.", labels=["code"])
+        oldest = GaugeMetricFamily(
+            "dockline_exception_oldest_age_seconds", "Operating time since the oldest was raised.", labels=["code"]
+        )
+        for one in checks.exceptions:
+            open_ones.add_metric([one.code], one.open)
+            overdue.add_metric([one.code], one.overdue)
+            oldest.add_metric([one.code], one.oldest_age_s)
+        yield from (open_ones, overdue, oldest)
+        yield _gauge("dockline_expectations_pull_failures", "Since the last good pull.", checks.pull_failures)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from buffer.annex import AnnexRow
 from buffer.entry import Draft, Redelivery, StateRow
 from buffer.errors import OutboxError
 
@@ -35,6 +36,8 @@ class OutboxFake:
     queue: list[Append] = field(default_factory=list)
     commits: int = 0
     lookups: int = 0
+    annexes: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    operating_ms: int = 1_000
 
     def append(
         self, drafts: Sequence[Draft], *, state: Sequence[StateRow] = (), redeliveries: Sequence[Redelivery] = ()
@@ -75,3 +78,21 @@ class OutboxFake:
 
     def states(self, prefix: str = "") -> list[StateRow]:
         return [StateRow(key, value) for key, value in self.rows.items() if key.startswith(prefix)]
+
+    def state(self, key: str) -> bytes | None:
+        return self.rows.get(key)
+
+    def annex(self, space: str, key: str) -> bytes | None:
+        return self.annexes.get((space, key))
+
+    def annex_under(self, space: str, prefix: str = "", *, count_max: int = 1000) -> list[AnnexRow]:
+        found = sorted(one for one in self.annexes if one[0] == space and one[1].startswith(prefix))
+        return [AnnexRow(*one, self.annexes[one]) for one in found[:count_max]]
+
+    def put_annex(self, rows: Sequence[AnnexRow]) -> None:
+        """Write rows of the annex at once."""
+        for row in rows:
+            if row.value is None:
+                self.annexes.pop((row.space, row.key), None)
+            else:
+                self.annexes[row.space, row.key] = row.value

@@ -41,6 +41,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "number": 1,
         "checked": True,
         "coverage": "complete",
+        "lines_total": 1,
         "observed_total": "23",
         "expected_total": "25",
         "expectation": {"id": "ASN-1", "type": "asn", "version": "1", "digest": "00"},

@@ -18,6 +18,7 @@ from drivers.tag_mapping import Match, TagMapping
 from gateway.credentials import CredentialError
 from gateway.events.json_schema import schema_text
 from gateway.settings import Bind, Settings, SettingsError, load_settings
+from gateway.settings.checks import PlaceSettings, RouteSettings, RuleSettings
 from gateway.settings.json_schema import config_schema
 from gateway.settings.load import SHARED_LINKS
 from gateway.settings.model import SECTIONS, DeviceCommon, LabelPatternSettings, StationSettings
@@ -171,7 +172,13 @@ def keys_of_the_models() -> set[str]:
         "device.tags.ignore": Match,
         "device.tags.health": Match,
     }
-    for table, model in {**nested, "labels.patterns": LabelPatternSettings}.items():
+    lists = {
+        "labels.patterns": LabelPatternSettings,
+        "checks.rules": RuleSettings,
+        "checks.routes": RouteSettings,
+        "checks.locations": PlaceSettings,
+    }
+    for table, model in {**nested, **lists}.items():
         found |= {f"{table}.{key}" for key in model.model_fields}
     return found
 

@@ -1,0 +1,1 @@
+"""Expected documents, what is compared with them, and the exceptions that come of it."""

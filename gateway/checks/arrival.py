@@ -1,0 +1,93 @@
+"""An expected document arrives, or a newer version of it, while work on it is under way.
+
+What was unchecked is checked now: every piece as if it were scanned, though nobody is there to hear it. What was closed
+unchecked gets its tally and its variance. A document that works by another version goes on with that one, until a
+person switches; then what only the old version called wrong is resolved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from gateway.checks.book import Book
+from gateway.checks.closing import Closer
+from gateway.checks.comparison import Comparer
+from gateway.checks.docket import GATEWAY_ACTOR, Docket
+from gateway.checks.documents import Documents, OpenDocument
+from gateway.checks.found import Found
+from gateway.checks.piece import NOT_COUNTED
+from gateway.checks.scene import scene_of
+from gateway.checks.shelf import Header, Shelf
+
+BY_PIECE: Final = frozenset(
+    {
+        "unexpected_item", "wrong_item", "lot_mismatch", "serial_mismatch", "wrong_location", "receiving_variance",
+        "duplicate_pick",
+    }
+)  # fmt: skip
+"""Codes of what a version of the document says about a piece."""
+
+
+class Arrival:
+    """Brings documents in progress and expected documents together."""
+
+    def __init__(
+        self, documents: Documents, docket: Docket, shelf: Shelf, *, comparer: Comparer, closer: Closer
+    ) -> None:
+        self._documents = documents
+        self._docket = docket
+        self._shelf = shelf
+        self._comparer = comparer
+        self._closer = closer
+
+    def arrived(self, document: str, found: Found) -> None:
+        """Check what was done for a document while it was not known."""
+        header = self._shelf.newest(document)
+        if header is None:
+            return
+        for one in self._documents.known(document):
+            if one.progress.copy is None:
+                self._work_by(one, header, found)
+                if one.progress.is_closed:
+                    self._closer.close(document, one.activity, None, found)
+
+    def switch(self, document: str, found: Found) -> list[str]:
+        """Have the work on a document go on by its newest version; return the activities that did."""
+        header = self._shelf.newest(document)
+        switched = []
+        for one in self._documents.known(document):
+            if header is None or one.progress.is_closed or one.progress.copy == header.copy:
+                continue
+            before = {case.id for case in self._docket.open_cases() if self._is_by_piece(case.key, one)}
+            still = self._work_by(one, header, found)
+            for case_id in sorted(before - still):
+                case = self._docket.case(case_id)
+                if case is not None and case.is_open:
+                    said = f"not so by version {header.version} of the document"
+                    self._docket.resolve(case, GATEWAY_ACTOR, said, found)
+            switched.append(one.activity)
+        return switched
+
+    def _work_by(self, one: OpenDocument, header: Header, found: Found) -> set[str]:
+        """Count every piece again by a version; return the open exceptions that it confirms."""
+        before = one.book
+        one.book = Book(one.activity, header, self._shelf)
+        found.changed(lambda: setattr(one, "book", before))
+        progress = replace(one.progress, copy=header.copy, version=header.version, type=header.type)
+        self._documents.put(one, progress, found)
+        confirmed = set()
+        for piece in self._documents.all_pieces(one):
+            added = one.book.add(piece)
+            if piece.round != NOT_COUNTED:
+                raised = self._comparer.compare(
+                    scene_of(piece, one.activity, one), added, found, is_twin=added.twin is not None
+                )
+                confirmed |= {case.id for case in raised}
+        found.remarks.clear()  # nobody is there to hear them
+        return confirmed
+
+    @staticmethod
+    def _is_by_piece(key: str, one: OpenDocument) -> bool:
+        code, _, about = key.partition("|")
+        return code in BY_PIECE and about.startswith(f"{one.id}|{one.activity}|") and not about.endswith("|close")

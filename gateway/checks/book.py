@@ -1,0 +1,226 @@
+"""The book of one document and activity: running totals over its pieces, in memory.
+
+Theory of operation. A pool is the lines that pieces fit equally well, or one kind of item that is on no line. Pieces
+are added and taken out by event id; of several pieces with the name of one object only the earliest counts. So a book
+is a function of the set of its pieces, whatever their order, and can be made again at any time from their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from gateway.capture.label import LabelItem
+from gateway.checks.expectation import identities
+from gateway.checks.match import Match, match
+from gateway.checks.piece import Piece
+from gateway.checks.shelf import Header, Line, Shelf
+from gateway.events.model import UNIT_EACH
+
+ZERO: Final = Decimal(0)
+
+PoolKey = tuple[int, tuple[str, ...]]
+"""Round, and the lines; or ("", identity, location, unit) for what is on no line."""
+
+
+@dataclass(slots=True)
+class Pool:
+    """What was observed for lines that pieces fit equally well."""
+
+    lines: tuple[Line, ...]
+    item: LabelItem
+    unit: str
+    location: str | None = None
+    observed: Decimal = ZERO
+    damaged: Decimal = ZERO
+    events: int = 0
+    repeats: int = 0
+    dispositions: dict[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def expected(self) -> Decimal:
+        """How many are expected; 0 for what is on no line."""
+        return sum((line.quantity for line in self.lines), ZERO)
+
+    def count(self, piece: Piece, sign: int) -> None:
+        """Add the quantity of a piece, or take it out."""
+        quantity = piece.quantity * sign
+        self.observed += quantity
+        if piece.damaged:
+            self.damaged += quantity
+        if piece.return_disposition:
+            self.dispositions[piece.return_disposition] = (
+                self.dispositions.get(piece.return_disposition, ZERO) + quantity
+            )
+
+
+class Added(NamedTuple):
+    """What adding a piece led to."""
+
+    key: PoolKey
+    pool: Pool
+    match: Match | None
+    """None without an expected document."""
+    twin: str | None
+    """The event that told of the very same object before."""
+
+
+class Book:
+    """Running totals. `header` None: the expected document is not known, everything is unchecked."""
+
+    def __init__(self, activity: str, header: Header | None, shelf: Shelf) -> None:
+        self.activity = activity
+        self.header = header
+        self._shelf = shelf
+        self.pools: dict[PoolKey, Pool] = {}
+        self._by_line: dict[tuple[int, str], set[PoolKey]] = {}
+        self._objects: dict[tuple[int, str], dict[str, tuple[PoolKey, Piece]]] = {}
+        self.operators: set[str] = set()
+        """Who counted in the first round."""
+        self.has_anonymous = False
+        """Somebody without a badge did."""
+
+    def add(self, piece: Piece) -> Added:
+        """Count a piece; return where it went."""
+        found = None if self.header is None else match(piece, self.header, self._shelf, activity=self.activity)
+        key, pool = self._pool(piece, found)
+        self._sign(piece)
+        pool.events += 1
+        pool.repeats += piece.is_repeat
+        twin: str | None = None
+        unique = piece.unique
+        if unique is None:
+            pool.count(piece, 1)
+        else:
+            twin = self._count_object(key, pool, piece, unique)
+        return Added(key, pool, found, twin)
+
+    def remove(self, piece: Piece) -> Added:
+        """Take out a piece that `add` took in."""
+        found = None if self.header is None else match(piece, self.header, self._shelf, activity=self.activity)
+        key, pool = self._pool(piece, found)
+        pool.events -= 1
+        pool.repeats -= piece.is_repeat
+        unique = piece.unique
+        if unique is None:
+            pool.count(piece, -1)
+        else:
+            self._uncount_object(pool, piece, unique)
+        if not pool.events:
+            del self.pools[key]
+            for line in pool.lines:
+                self._by_line[piece.round, line.line].discard(key)
+        return Added(key, pool, found, None)
+
+    def fill(self, pieces: Iterable[Piece]) -> None:
+        """Count many pieces, in any order."""
+        for piece in pieces:
+            self.add(piece)
+
+    def lines_of(self, identity: str) -> tuple[Line, ...]:
+        """Return the expected lines of an identity."""
+        return () if self.header is None else self._shelf.lines_of(self.header, identity)
+
+    def observed(self, *, round_: int = 1) -> dict[str, Decimal]:
+        """Return what each line has in one round of counting."""
+        return share(pool for (number, _), pool in self.pools.items() if number == round_ and pool.lines)
+
+    def excess(self, key: PoolKey) -> tuple[Line, Decimal] | None:
+        """Return the line of a pool that has more than is expected, and how much it has; None when none has."""
+        pool = self.pools.get(key)
+        if pool is None or not pool.lines:
+            return None
+        pools = self._neighbours(key)
+        if len(pools) == 1 and pool.observed <= pool.expected:
+            return None
+        shared = share(pools)
+        for line in pool.lines:
+            has = shared.get(line.line, ZERO)
+            if has > line.quantity:
+                return line, has
+        return None
+
+    def _neighbours(self, key: PoolKey) -> list[Pool]:
+        """Return the pools that share lines with a pool, itself too."""
+        round_, names = key
+        keys = {key}
+        todo = list(names)
+        seen = set(names)
+        while todo:
+            for other in self._by_line.get((round_, todo.pop()), ()):
+                if other not in keys:
+                    keys.add(other)
+                    fresh = [name for name in other[1] if name not in seen]
+                    seen.update(fresh)
+                    todo.extend(fresh)
+        return [self.pools[one] for one in keys]
+
+    def _pool(self, piece: Piece, found: Match | None) -> tuple[PoolKey, Pool]:
+        lines = found.lines if found is not None else ()
+        if lines:
+            key: PoolKey = (piece.round, tuple(line.line for line in lines))
+            location = lines[0].locations[0] if len(lines) == 1 and len(lines[0].locations) == 1 else None
+            unit = lines[0].unit
+        else:
+            location = piece.location if self.activity == "count" else None
+            unit = piece.unit or UNIT_EACH
+            name = next(iter(identities(piece.item)), "")
+            key = (piece.round, ("", name, piece.item.lot or "", location or "", unit))
+        pool = self.pools.get(key)
+        if pool is None:
+            pool = self.pools[key] = Pool(lines, piece.item, unit, location)
+            for line in lines:
+                self._by_line.setdefault((piece.round, line.line), set()).add(key)
+        return key, pool
+
+    def _sign(self, piece: Piece) -> None:
+        if piece.round == 1:
+            if piece.operator:
+                self.operators.add(piece.operator)
+            else:
+                self.has_anonymous = True
+
+    def _count_object(self, key: PoolKey, pool: Pool, piece: Piece, unique: str) -> str | None:
+        twins = self._objects.setdefault((piece.round, unique), {})
+        before = min(twins, default=None)  # ids are in the order of capture
+        twins[piece.event] = (key, piece)
+        if before is None:
+            pool.count(piece, 1)
+        elif piece.event < before:
+            self._recount(twins[before], -1)
+            pool.count(piece, 1)
+        return before
+
+    def _uncount_object(self, pool: Pool, piece: Piece, unique: str) -> None:
+        twins = self._objects[piece.round, unique]
+        is_counted = min(twins) == piece.event
+        del twins[piece.event]
+        if is_counted:
+            pool.count(piece, -1)
+            if twins:
+                self._recount(twins[min(twins)], 1)
+        if not twins:
+            del self._objects[piece.round, unique]
+
+    def _recount(self, counted: tuple[PoolKey, Piece], sign: int) -> None:
+        key, piece = counted
+        self.pools[key].count(piece, sign)
+
+
+def share(pools: Iterable[Pool]) -> dict[str, Decimal]:
+    """Return what each line gets: the most particular pool first, each over its lines in the order of the document.
+
+    What is left when every line has what it expects goes to the last line of the pool.
+    """
+    shared: dict[str, Decimal] = {}
+    for pool in sorted(pools, key=lambda one: (len(one.lines), [line.order for line in one.lines])):
+        left = pool.observed
+        for line in pool.lines[:-1]:
+            part = min(left, max(ZERO, line.quantity - shared.get(line.line, ZERO)))
+            shared[line.line] = shared.get(line.line, ZERO) + part
+            left -= part
+        last = pool.lines[-1].line
+        shared[last] = shared.get(last, ZERO) + left
+    return shared

@@ -1,0 +1,195 @@
+"""A piece against its document: what is wrong about this scan, at once."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from drivers.reading import Remark
+from gateway.checks.book import Added
+from gateway.checks.docket import GATEWAY_ACTOR, Docket, Trouble
+from gateway.checks.documents import OpenDocument
+from gateway.checks.exception import Case
+from gateway.checks.expectation import COMPARED, identities
+from gateway.checks.found import Found
+from gateway.checks.inspection import inspect_piece
+from gateway.checks.picks import Picks
+from gateway.checks.piece import NOT_COUNTED, Piece
+from gateway.checks.policy import Policy
+from gateway.checks.rule import Deviation, Rule, Subject
+from gateway.checks.scene import Scene, scene_of
+from gateway.checks.shelf import Line
+from gateway.checks.wording import document_of, item_of, plain, reference_of, shown, variance_of
+from gateway.events.finding import ExceptionCode
+
+OUTBOUND: Final = frozenset({"pick", "shipment"})
+
+
+class Comparer:
+    """Raises what one piece shows."""
+
+    def __init__(self, policy: Policy, docket: Docket, picks: Picks) -> None:
+        self._policy = policy
+        self._docket = docket
+        self._picks = picks
+
+    def check(self, piece: Piece, activity: str, one: OpenDocument | None, added: Added | None, found: Found) -> None:
+        """Check a piece. `added` is what became of it in the book of its document, None when there is none."""
+        scene = scene_of(piece, activity, one)
+        for trouble, rule in inspect_piece(scene, self._policy, found.at.ms):
+            self._raise(trouble, rule, scene, found)
+        if piece.round != NOT_COUNTED:
+            twin = added.twin if added is not None else None
+            unique = piece.unique
+            if unique is not None:
+                twin = twin or self._other_pick(unique, activity)
+                self._picks.note(unique, activity, scene.document, piece.event, found)
+            if twin is not None:
+                self._duplicate(scene, twin, found)
+            if added is not None and added.match is not None:
+                self.compare(scene, added, found, is_twin=twin is not None)
+        self._hold(scene, found)
+
+    def compare(self, scene: Scene, added: Added, found: Found, *, is_twin: bool) -> list[Case]:
+        """Check a piece against the lines of its document, which is known; return the exceptions that say so."""
+        header, piece = scene.header, scene.piece
+        assert header is not None
+        assert added.match is not None
+        item = piece.item
+        about = "|".join(part for part in (scene.identity, item.lot, item.serial, piece.location) if part)
+        raised: list[Case | None] = []
+        for code in added.match.problems:
+            places = sorted({place for line in added.match.lines for place in line.locations})
+            fields: dict[str, Any] = {}
+            if code in ("wrong_location", "putaway_failure"):
+                fields = {"location": piece.location, "expected_locations": tuple(places) or None}
+            said = _mismatch(code, piece, added.match.lines, places)
+            raised.append(self._checked(Trouble(code, about, said, fields), scene, found))
+        if not added.match.lines and not added.match.problems:
+            code = "wrong_item" if scene.activity in OUTBOUND else "unexpected_item"
+            raised.append(self._checked(Trouble(code, about, f"{shown(piece)} is not on {header.id}"), scene, found))
+        elif not is_twin and scene.activity != "count" and scene.activity in COMPARED[header.type]:
+            raised.append(self._too_much(scene, added, found))
+        return [case for case in raised if case is not None]
+
+    def undone(self, one: OpenDocument, piece: Piece, found: Found) -> None:
+        """A piece was taken out: what was too much may be right again, what was picked is not."""
+        unique = piece.unique
+        if unique is not None:
+            self._picks.undone(unique, piece.event, found)
+        code: ExceptionCode = "duplicate_pick" if one.activity in OUTBOUND else "receiving_variance"
+        for line in {line.line for identity in identities(piece.item) for line in one.book.lines_of(identity)}:
+            case = self._docket.by_key(code, f"{one.id}|{one.activity}|{_over(line)}")
+            if case is not None and not _is_over(one, line):
+                self._docket.resolve(case, GATEWAY_ACTOR, "an event was undone: no more than expected", found)
+
+    def raise_(self, trouble: Trouble, found: Found) -> None:
+        """Raise what no piece is concerned with; nothing is said to an operator."""
+        rule = self._policy.rules.rule(trouble.code, Subject())
+        if rule is not None:
+            self._docket.raise_(trouble, rule, self._policy.router.assign(trouble.code), found)
+
+    # -- within
+
+    def _other_pick(self, unique: str, activity: str) -> str | None:
+        """Return the event by which the object was picked for whatever document; None when it was not."""
+        taken = self._picks.taken(unique) if activity == "pick" else None
+        return None if taken is None else taken[1]
+
+    def _duplicate(self, scene: Scene, twin: str, found: Found) -> None:
+        if found.is_tag:
+            return  # a tag is seen whenever it passes; nobody meant anything by it
+        is_pick = scene.activity == "pick"
+        code: ExceptionCode = "duplicate_pick" if is_pick else "duplicate_scan"
+        unique = scene.piece.unique or ""
+        said = f"{unique} was {'picked' if is_pick else 'scanned'} before"
+        before = len(found.remarks)
+        self._checked(Trouble(code, unique, said, events=(twin, scene.piece.event)), scene, found)
+        found.is_duplicate = len(found.remarks) > before
+
+    def _too_much(self, scene: Scene, added: Added, found: Found) -> Case | None:
+        assert scene.one is not None
+        excess = scene.one.book.excess(added.key)
+        if excess is None:
+            return None
+        line, has = excess
+        deviation = Deviation(line.quantity, has, line.price)
+        code: ExceptionCode = "duplicate_pick" if scene.activity in OUTBOUND else "receiving_variance"
+        rule = self._policy.rules.rule(code, scene.subject)
+        if rule is None or rule.tolerance.allows(deviation):
+            return None
+        said = f"line {line.line}: {plain(has)} {line.unit} of {shown(scene.piece)}, {plain(line.quantity)} expected"
+        fields = {"variance": variance_of(deviation, line.unit, scene.header)}
+        return self._raise(Trouble(code, _over(line.line), said, fields), rule, scene, found, deviation=deviation)
+
+    def _checked(self, trouble: Trouble, scene: Scene, found: Found) -> Case | None:
+        rule = self._policy.rules.rule(trouble.code, scene.subject)
+        return None if rule is None else self._raise(trouble, rule, scene, found)
+
+    def _raise(
+        self, trouble: Trouble, rule: Rule, scene: Scene, found: Found, *, deviation: Deviation | None = None
+    ) -> Case:
+        """Open the exception with what is known of the piece, and tell the operator."""
+        header, piece = scene.header, scene.piece
+        fields = {
+            **trouble.fields,
+            "activity": scene.activity,
+            "item": item_of(piece.item),
+            "operator": piece.operator,
+            "document": None if scene.one is None else document_of(scene.one),
+            "expectation": reference_of(header),
+        }
+        held = ""
+        if rule.hold != "none":
+            held = f"{scene.document}|{scene.identity if rule.hold == 'item' else ''}"
+        whole = trouble._replace(
+            about=f"{scene.document}|{scene.activity}|{trouble.about}",
+            fields=fields,
+            events=trouble.events or (piece.event,),
+            hold_key=held,
+        )
+        assignment = self._policy.router.assign(
+            trouble.code,
+            document_type=None if header is None else header.type,
+            supplier=None if header is None else header.supplier,
+            deviation=deviation,
+        )
+        found.remarks.append(Remark(trouble.code, trouble.message))
+        return self._docket.raise_(whole, rule, assignment, found)
+
+    def _hold(self, scene: Scene, found: Found) -> None:
+        case = self._docket.held((f"{scene.document}|", f"{scene.document}|{scene.identity}"))
+        if case is not None and scene.piece.event not in case.data.events:
+            said = f"on hold until {case.data.owner} has decided: {case.data.message}"
+            found.remarks.append(Remark("hold", said))
+
+
+class _Right(NamedTuple):
+    """What would have been right, for a person."""
+
+    names: list[str]
+
+    def __str__(self) -> str:
+        return ", ".join(self.names[:3]) + (", ..." if len(self.names) > 3 else "")
+
+
+def _over(line: str) -> str:
+    return f"over|{line}"
+
+
+def _is_over(one: OpenDocument, line: str) -> bool:
+    keys = [key for key in one.book.pools if line in key[1]]
+    return any((excess := one.book.excess(key)) is not None and excess[0].line == line for key in keys)
+
+
+def _mismatch(code: ExceptionCode, piece: Piece, lines: tuple[Line, ...], places: list[str]) -> str:
+    name = shown(piece)
+    match code:
+        case "lot_mismatch":
+            return f"{name}: expected lot {_Right(sorted({lot for line in lines for lot in line.lots}))}"
+        case "serial_mismatch":
+            return f"{name}: serial {piece.item.serial} is not one of those expected"
+        case "putaway_failure":
+            return f"{name} must not be put at {piece.location}; right is {_Right(places)}"
+        case _:
+            right = f"; right is {_Right(places)}" if places else ": it belongs elsewhere"
+            return f"{name} at {piece.location}{right}"

@@ -1,0 +1,242 @@
+"""Documents in progress: which copy of the expected document each works by, and its book.
+
+A document is in progress from its first event here until it is closed, and keeps the copy it began with; a newer one
+waits for the next beginning, or for a person to switch. One that nobody expected yet is unchecked and takes the first
+copy that comes. The book is made from committed rows when it is first needed and stays while events are in flight.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+
+from gateway.checks.book import Book
+from gateway.checks.docket import StatePort
+from gateway.checks.found import Found
+from gateway.checks.piece import US, Piece, decode_piece, encode_piece, piece_key
+from gateway.checks.shelf import Header, Shelf
+
+PREFIX: Final = "document/"
+BOOKS_MAX: Final = 64
+"""Books in memory; the one that was not used for longest is made again when it is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a document is here; a row of state."""
+
+    copy: int | None = None
+    """Number of the copy it works by; None: unchecked."""
+    version: str | None = None
+    type: str | None = None
+    """Kind of document, by the expected document or its label."""
+    number: int = 0
+    """How often it was closed."""
+    is_closed: bool = False
+    round: int = 1
+    """Of counting; 2 while a recount is asked for."""
+    recount: tuple[tuple[str, ...], ...] = ()
+    """The pools to be counted again: their lines, or ("", identity, lot, location, unit)."""
+    first: tuple[str, ...] = ()
+    """Who counted first; none of them may recount."""
+    touched_ms: int = 0
+    """Operating clock, when it began or was closed."""
+
+    def encode(self) -> bytes:
+        """Return it as the value of its row."""
+        return json.dumps(asdict(self), separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, value: bytes) -> Progress:
+        """Return the progress of a row."""
+        fields: dict[str, Any] = json.loads(value)
+        fields["recount"] = tuple(tuple(one) for one in fields["recount"])
+        fields["first"] = tuple(fields["first"])
+        return cls(**fields)
+
+
+@dataclass(slots=True)
+class OpenDocument:
+    """A document in progress, in memory."""
+
+    id: str
+    activity: str
+    progress: Progress
+    book: Book
+    flying: int = 0
+    """Steps in flight that touched it."""
+    pieces: dict[str, Piece] = field(default_factory=dict)
+    """Pieces that are not on disk yet, by event."""
+    gone: set[str] = field(default_factory=set)
+    """Events of pieces whose removal is not on disk yet."""
+
+    @property
+    def header(self) -> Header | None:
+        """The copy it works by."""
+        return self.book.header
+
+    @property
+    def key(self) -> str:
+        """Name of its row of state."""
+        return document_key(self.id, self.activity)
+
+
+def document_key(document: str, activity: str = "") -> str:
+    """Return the name of the row of a document; without an activity the beginning its rows share."""
+    return f"{PREFIX}{document}{US}{activity}"
+
+
+class Documents:
+    """Every document in progress."""
+
+    def __init__(self, outbox: StatePort, shelf: Shelf) -> None:
+        self._outbox = outbox
+        self._shelf = shelf
+        self._open: OrderedDict[tuple[str, str], OpenDocument] = OrderedDict()
+
+    def open(self, document: str, activity: str) -> OpenDocument:
+        """Return the document as it is here now, effects in flight included. Raises OutboxError."""
+        key = (document, activity)
+        found = self._open.get(key)
+        if found is None:
+            self._make_room()
+            found = self._open[key] = self._read(document, activity)
+        elif len(self._open) > BOOKS_MAX // 2:
+            self._open.move_to_end(key)
+        return found
+
+    def known(self, document: str) -> list[OpenDocument]:
+        """Return the document in every activity it is known in here."""
+        prefix = document_key(document)
+        activities = {row.key.removeprefix(prefix) for row in self._outbox.states(prefix)}
+        activities |= {activity for name, activity in self._open if name == document}
+        found = [self.open(document, activity) for activity in sorted(activities)]
+        return [one for one in found if one.progress.touched_ms or one.book.pools]
+
+    def begin(self, one: OpenDocument, kind: str | None, found: Found) -> None:
+        """Note that work on a document begins, or goes on after it was closed: by the newest copy."""
+        before = one.progress
+        header = one.header
+        if before.is_closed or header is None:
+            header = self._shelf.newest(one.id)
+            if header != one.header:
+                self.rebuild(one, header, found)
+        progress = replace(
+            before,
+            copy=None if header is None else header.copy,
+            version=None if header is None else header.version,
+            type=header.type if header is not None else kind,
+            is_closed=False,
+            touched_ms=self._outbox.operating_ms + 1,
+        )
+        self.put(one, progress, found)
+
+    def put(self, one: OpenDocument, progress: Progress, found: Found) -> None:
+        """Change how far a document is."""
+        before = one.progress
+        one.progress = progress
+        found.state[one.key] = progress.encode()
+        found.changed(lambda: setattr(one, "progress", before))
+        self._touch(one, found)
+
+    def add(self, one: OpenDocument, piece: Piece, found: Found) -> None:
+        """Note a piece that was added to the book."""
+        one.pieces[piece.event] = piece
+        found.state[piece_key(one.id, one.activity, piece.event)] = encode_piece(piece)
+        found.changed(lambda: one.pieces.pop(piece.event, None))
+        found.changed(lambda: one.book.remove(piece))
+        self._touch(one, found)
+        found.on_disk(lambda: one.pieces.pop(piece.event, None))
+
+    def remove(self, one: OpenDocument, event: str, found: Found) -> Piece | None:
+        """Take a piece out of the book; return it, or None when there is none of that event."""
+        piece = self.piece(one, event)
+        if piece is None:
+            return None
+        one.book.remove(piece)
+        one.gone.add(event)
+        found.state[piece_key(one.id, one.activity, event)] = None
+        found.changed(lambda: one.gone.discard(event))
+        found.changed(lambda: one.book.add(piece))
+        self._touch(one, found)
+        found.on_disk(lambda: one.gone.discard(event))
+        return piece
+
+    def piece(self, one: OpenDocument, event: str) -> Piece | None:
+        """Return the piece of an event; None when there is none."""
+        if event in one.gone:
+            return None
+        piece = one.pieces.get(event)
+        if piece is None:
+            value = self._outbox.state(piece_key(one.id, one.activity, event))
+            piece = None if value is None else decode_piece(event, value)
+        return piece
+
+    def all_pieces(self, one: OpenDocument) -> list[Piece]:
+        """Return every piece of a document, by event, those in flight too."""
+        pieces = {piece.event: piece for piece in self._committed(one.id, one.activity)}
+        pieces |= one.pieces
+        return [piece for event, piece in sorted(pieces.items()) if event not in one.gone]
+
+    def rebuild(self, one: OpenDocument, header: Header | None, found: Found) -> None:
+        """Make the book anew, by another copy of the expected document."""
+        before = one.book
+        book = Book(one.activity, header, self._shelf)
+        book.fill(self.all_pieces(one))
+        one.book = book
+        found.changed(lambda: setattr(one, "book", before))
+
+    def rows(self) -> list[tuple[str, str, Progress]]:
+        """Return (document, activity, progress) of every document that is known here, committed ones."""
+        found = []
+        for row in self._outbox.states(PREFIX):
+            document, _, activity = row.key.removeprefix(PREFIX).rpartition(US)
+            if row.value is not None:
+                found.append((document, activity, Progress.decode(row.value)))
+        return found
+
+    def let_go(self, document: str, activity: str) -> bool:
+        """Drop a document from memory; return False when that cannot be, because a step in flight works on it."""
+        one = self._open.get((document, activity))
+        if one is not None and one.flying:
+            return False
+        self._open.pop((document, activity), None)
+        return True
+
+    def forget(self) -> None:
+        """Read everything again, when it is needed."""
+        self._open.clear()
+
+    def _touch(self, one: OpenDocument, found: Found) -> None:
+        one.flying += 1
+
+        def landed() -> None:
+            one.flying -= 1
+
+        found.changed(landed)
+        found.on_disk(landed)
+
+    def _read(self, document: str, activity: str) -> OpenDocument:
+        value = self._outbox.state(document_key(document, activity))
+        progress = Progress() if value is None else Progress.decode(value)
+        header = None if progress.copy is None else self._shelf.copy(document, progress.copy)
+        book = Book(activity, header, self._shelf)
+        book.fill(self._committed(document, activity))
+        return OpenDocument(document, activity, progress, book)
+
+    def _committed(self, document: str, activity: str) -> list[Piece]:
+        prefix = piece_key(document, activity)
+        return [
+            decode_piece(row.key.removeprefix(prefix), row.value)
+            for row in self._outbox.states(prefix)
+            if row.value is not None
+        ]
+
+    def _make_room(self) -> None:
+        if len(self._open) >= BOOKS_MAX:
+            for key, one in list(self._open.items()):
+                if not one.flying:
+                    del self._open[key]
+                    return

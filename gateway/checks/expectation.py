@@ -1,0 +1,253 @@
+"""Expected documents: what should arrive, be picked, be there, be moved or come back.
+
+One shape for six kinds of documents. The sender numbers its versions; a document without one is told apart by its
+digest. JSON numbers are taken for quantities and prices as they were written, never as floats.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from gateway.capture.decimal_text import decimal_text
+from gateway.events.check_digit import is_closed
+from gateway.events.finding import ReturnDisposition
+from gateway.events.model import UNIT_EACH, Activity, DateText, DecimalText, Sscc
+
+LINES_MAX: Final = 200_000
+DOCUMENTS_MAX: Final = 10_000
+"""In one file or one answer."""
+SCHEMA_URN: Final = "urn:dockline:schema:expectation:v1"
+_FORBIDDEN: Final = frozenset("\x1f\x00")
+
+DocumentType = Literal["asn", "purchase_order", "pick_list", "count_sheet", "transfer", "rma"]
+
+
+def _plain(value: str) -> str:
+    if _FORBIDDEN & set(value):
+        raise ValueError("holds a control character")
+    return value.strip()
+
+
+def _decimal(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str):
+        return decimal_text(value) or value
+    return value
+
+
+def _gtin(value: object) -> object:
+    """GTIN-8, -12 and -13 are the same number with leading zeros."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) in (8, 12, 13, 14):
+        if not is_closed(value):
+            raise ValueError(f"the check digit of {value} is wrong")
+        return value.zfill(14)
+    return value
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_plain)]
+_AMOUNT: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,9})?$"},
+        {"type": "number", "minimum": 0},
+    ]
+}
+_ANY_GTIN: Final = r"^([0-9]{8}|[0-9]{12}|[0-9]{13}|[0-9]{14})$"
+Amount = Annotated[DecimalText, BeforeValidator(_decimal), WithJsonSchema(_AMOUNT)]
+Gtin14 = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{14}$"),
+    BeforeValidator(_gtin),
+    WithJsonSchema({"type": "string", "pattern": _ANY_GTIN}),
+]
+Unit = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{2,3}$")]
+
+
+class Part(BaseModel):
+    """A part of an expected document: frozen, and nothing but what is stated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ExpectedItem(Part):
+    """What is expected, in as many identifications as the sender has; one of them is enough."""
+
+    gtin: Gtin14 | None = None
+    """GTIN in 8, 12, 13 or 14 digits."""
+    sku: Name | None = None
+    """The site's own item number; a label with that text alone is this item too."""
+    sscc: Sscc | None = None
+    """Serial shipping container code, for logistic units."""
+    epc: Name | None = None
+    """EPC pure identity URI."""
+    code: Name | None = None
+    """Text of a label that is no GS1 key."""
+    lot: Name | None = None
+    """The one lot that is right; `lots` of the line names several."""
+    serial: Name | None = None
+    """The one serial number that is right; `serials` of the line names several."""
+    expiry: DateText | None = None
+    """For information."""
+
+    @model_validator(mode="after")
+    def _is_something(self) -> ExpectedItem:
+        if not identities(self):
+            raise ValueError("needs one of gtin, sku, sscc, epc, code")
+        return self
+
+
+class ExpectedLine(Part):
+    """One line of an expected document."""
+
+    line: Name
+    """Number or name of the line, once in a document."""
+    item: ExpectedItem
+    quantity: Amount
+    """How many; 0 is a statement too (a count sheet for an empty place)."""
+    unit: Unit = UNIT_EACH
+    """UN/ECE Recommendation 20 code."""
+    lots: tuple[Name, ...] = ()
+    """Lots that are right; none: any."""
+    serials: tuple[Name, ...] = ()
+    """Serial numbers that are right; none: any."""
+    locations: tuple[Name, ...] = ()
+    """Where it is to be taken, put or counted: names, or patterns with "*"; none: anywhere."""
+    price: Amount | None = None
+    """For one unit, in the currency of the document."""
+    return_disposition: ReturnDisposition | None = None
+    """For returns: what should become of it when it is not damaged."""
+
+
+class Expectation(Part):
+    """One expected document."""
+
+    id: Name
+    """Number of the document, as its label and the handhelds say it."""
+    type: DocumentType
+    version: Name | None = None
+    """Version as the sender numbers it; absent: the beginning of the digest."""
+    scope: Literal["gateway", "site"] = "site"
+    """gateway: all the work on it is done at this gateway, so what is missing at close is short. site: others may work
+    on it too, so a tally is partial and nothing is called short."""
+    supplier: Name | None = None
+    """GLN or name of the supplier (of the customer, for returns); rules and figures go by it."""
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
+    """ISO 4217, of the prices."""
+    locations: tuple[Name, ...] = ()
+    """Where its goods may be put; none: anywhere."""
+    forbidden_locations: tuple[Name, ...] = ()
+    """Where its goods must not be put, by name or pattern."""
+    lines: Annotated[tuple[ExpectedLine, ...], Field(min_length=1, max_length=LINES_MAX)]
+
+    @model_validator(mode="after")
+    def _lines_are_told_apart(self) -> Expectation:
+        seen: set[str] = set()
+        for one in self.lines:
+            if one.line in seen:
+                raise ValueError(f'line "{one.line}" appears twice')
+            seen.add(one.line)
+        return self
+
+    @property
+    def digest(self) -> str:
+        """BLAKE2b-128 over the document in its canonical form, in hexadecimal."""
+        return blake2b(self.model_dump_json(exclude_defaults=True).encode(), digest_size=16).hexdigest()
+
+
+class ExpectationInvalid(Exception):
+    """A document is not of the shape; the message says where and why, for whoever sent it."""
+
+
+def read_expectation(value: object) -> Expectation:
+    """Return the document; raise ExpectationInvalid."""
+    try:
+        return Expectation.model_validate(value)
+    except ValidationError as error:
+        raise ExpectationInvalid(_explained(error, value)) from None
+
+
+def read_expectations(body: bytes) -> list[Expectation]:
+    """Return the documents of a file: one, a list, or `{"expectations": [...]}`. Raises ExpectationInvalid."""
+    value = read_json(body)
+    if isinstance(value, dict) and "expectations" in value:
+        value = value["expectations"]
+    values = value if isinstance(value, list) else [value]
+    if len(values) > DOCUMENTS_MAX:
+        raise ExpectationInvalid(f"more than {DOCUMENTS_MAX} documents at once")
+    return [read_expectation(one) for one in values]
+
+
+def read_json(body: bytes) -> Any:
+    """Return what a body says, numbers as they were written; raise ExpectationInvalid."""
+    try:
+        return json.loads(body.decode(), parse_float=str, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ExpectationInvalid(f"not JSON: {error}") from None
+
+
+def identities(item: Any) -> list[str]:
+    """Return what an item can be found by, the most particular first: the keys of the index and of a scan."""
+    found = [f"{name}:{value}" for name in ("sscc", "epc", "gtin", "sku") if (value := getattr(item, name))]
+    if item.code:
+        # The text of a plain label may be the item number, or what its sender calls a code.
+        found += [f"sku:{item.code}", f"code:{item.code}"]
+    return found
+
+
+def document_schema() -> dict[str, Any]:
+    """Return the JSON Schema of one expected document."""
+    schema = Expectation.model_json_schema(mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_URN, **schema}
+
+
+def activity_of(kind: str) -> Activity | None:
+    """Return what is usually done with a kind of document; None when that depends on the end one stands at."""
+    known: dict[str, Activity] = {
+        "asn": "receipt",
+        "purchase_order": "receipt",
+        "pick_list": "pick",
+        "count_sheet": "count",
+        "rma": "return",
+    }
+    return known.get(kind)
+
+
+COMPARED: Final[dict[str, frozenset[str]]] = {
+    "asn": frozenset({"receipt"}),
+    "purchase_order": frozenset({"receipt"}),
+    "pick_list": frozenset({"pick", "shipment"}),
+    "count_sheet": frozenset({"count"}),
+    "transfer": frozenset({"shipment", "transfer", "receipt"}),
+    "rma": frozenset({"return", "receipt"}),
+}
+"""By kind of document: the activities whose quantities are compared with it. Any other activity on the document (the
+putaway of an ASN) is checked for items, lots and places alone."""
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _explained(error: ValidationError, value: object) -> str:
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    name = f'document "{value["id"]}": ' if isinstance(value, dict) and isinstance(value.get("id"), str) else ""
+    told = []
+    for detail in details[:3]:
+        place = ".".join(str(part) for part in detail["loc"])
+        told.append(f"{place}: {detail['msg']}" if place else detail["msg"])
+    more = f" (and {len(details) - 3} more)" if len(details) > 3 else ""
+    return f"{name}{'; '.join(told)}{more}"

@@ -1,0 +1,65 @@
+"""What the checks find about one reading, collected: events, rows, remarks, and how to take it all back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from buffer.entry import Draft, StateRow
+from drivers.reading import Remark
+from gateway.capture.captured import Moment
+from gateway.capture.checks_port import Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something was found, for the events of the gateway itself."""
+
+    station: str
+    device: str
+    profile: str | None = None
+    read_point: str | None = None
+    business_location: str | None = None
+
+
+@dataclass(slots=True)
+class Effects:
+    """How to take back what changed in memory, and what to do when it is on disk."""
+
+    undo: list[Callable[[], object]] = field(default_factory=list)
+    settle: list[Callable[[], object]] = field(default_factory=list)
+
+
+class Found:
+    """Filled by the checks of one reading."""
+
+    def __init__(self, at: Moment, place: Place) -> None:
+        self.at = at
+        self.place = place
+        self.drafts: list[Draft] = []
+        self.state: dict[str, bytes | None] = {}
+        self.remarks: list[Remark] = []
+        self.is_duplicate = False
+        self.is_tag = False
+        """What was read is an RFID tag: it is seen again whenever it passes."""
+        self.effects = Effects()
+
+    def changed(self, undo: Callable[[], object]) -> None:
+        """Note how to take back a change that was just made in memory."""
+        self.effects.undo.append(undo)
+
+    def on_disk(self, settle: Callable[[], object]) -> None:
+        """Note what to do when the step is on disk."""
+        self.effects.settle.append(settle)
+
+    def judged(self) -> Judged | None:
+        """Return all of it; None when there is nothing."""
+        if not (self.drafts or self.state or self.remarks):
+            return None
+        return Judged(
+            self.drafts,
+            [StateRow(key, value) for key, value in self.state.items()],
+            tuple(self.remarks),
+            self.is_duplicate and len(self.remarks) == 1,
+            self.effects,
+        )

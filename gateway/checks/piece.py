@@ -1,0 +1,84 @@
+"""A piece: what one event adds to the totals of a document.
+
+Theory of operation. Totals are not kept, pieces are: one small row an event, committed with it. A total is the sum over
+pieces by event id, so the order of arrival does not matter, an event that is seen twice counts once, and one that is
+undone is simply gone. What a piece belongs to (which line) is found by comparing with the expected document, never
+stored: the pieces outlive a new version of it.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from gateway.capture.label import LabelItem
+
+PREFIX: Final = "piece/"
+US: Final = "\x1f"
+NOT_COUNTED: Final = 0
+"""Round of a piece that is stored and counts nowhere: a recount by the person who counted first."""
+
+
+class Piece(NamedTuple):
+    """What one event says was handled."""
+
+    event: str
+    item: LabelItem
+    quantity: Decimal
+    unit: str | None = None
+    """None where nobody stated one: one unit as labelled."""
+    line: str | None = None
+    location: str | None = None
+    operator: str | None = None
+    damaged: bool = False
+    is_repeat: bool = False
+    """The event may be a repeat of a device that does not number its messages."""
+    round: int = 1
+    """Of counting: 1, 2 for a recount."""
+    return_disposition: str | None = None
+
+    @property
+    def unique(self) -> str | None:
+        """The name of the very object, when its label carries one; None for one of many."""
+        return unique_of(self.item)
+
+
+def unique_of(item: LabelItem) -> str | None:
+    """Return the name of one object: SSCC, serialised GTIN, EPC; None when the label names only its kind."""
+    if item.sscc and not item.gtin:
+        return f"sscc:{item.sscc}"
+    if item.serial and (key := item.gtin or item.sku):
+        return f"serial:{key}:{item.serial}"
+    if item.epc and item.epc.startswith("urn:epc:id:"):
+        return item.epc
+    return None
+
+
+def piece_key(document: str, activity: str, event: str = "") -> str:
+    """Return the name of the row of a piece; without an event the beginning that all pieces of a book share."""
+    return f"{PREFIX}{document}{US}{activity}{US}{event}"
+
+
+def encode_piece(piece: Piece) -> bytes:
+    """Return the piece as the value of its row; its event is in the name of the row."""
+    fields = [
+        {name: value for name, value in zip(LabelItem._fields, piece.item, strict=True) if value},
+        str(piece.quantity),
+        piece.unit,
+        piece.line,
+        piece.location,
+        piece.operator,
+        piece.damaged,
+        piece.is_repeat,
+        piece.round,
+        piece.return_disposition,
+    ]
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def decode_piece(event: str, value: bytes) -> Piece:
+    """Return the piece of a row. Raises ValueError for a row of another form."""
+    item, quantity, *rest = json.loads(value)
+    known = {name: value for name, value in item.items() if name in LabelItem._fields}
+    return Piece(event, LabelItem(**known), Decimal(quantity), *rest)

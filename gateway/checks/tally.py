@@ -1,0 +1,169 @@
+"""The tally of a book: expected and observed, line by line. A pure function of the book and its document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, Literal, NamedTuple
+
+from gateway.capture.label import LabelItem
+from gateway.checks.book import ZERO, Book, Pool, PoolKey, share
+from gateway.checks.rule import Deviation, Rule
+from gateway.checks.shelf import Header, Line
+from gateway.checks.wording import item_of, plain, variance_of
+from gateway.events.finding import LineVariance, ReturnDisposition, TallyLine
+from gateway.events.model import Item
+
+LINES_MAX: Final = 2_000
+"""Lines in one tally event; those that differ come first."""
+VARIANCES_MAX: Final = 1_000
+Result = Literal["matched", "within_tolerance", "short", "over", "unexpected", "unchecked", "recount"]
+
+
+class Differing(NamedTuple):
+    """A line whose deviation no rule allows."""
+
+    line: Line
+    deviation: Deviation
+    rule: Rule
+
+
+@dataclass(slots=True)
+class TallySheet:
+    """What a book came to."""
+
+    lines: list[TallyLine] = field(default_factory=list)
+    differing: list[Differing] = field(default_factory=list)
+    expected: Decimal = ZERO
+    observed: Decimal = ZERO
+    events: int = 0
+
+    def listed(self) -> tuple[TallyLine, ...]:
+        """Return the lines an event holds."""
+        if len(self.lines) <= LINES_MAX:
+            return tuple(self.lines)
+        same = ("matched", "unchecked")
+        return tuple(sorted(self.lines, key=lambda line: line.result in same)[:LINES_MAX])
+
+
+RuleFor = Callable[[Line, Deviation], Rule | None]
+"""The rule for a line that is short (difference below 0) or over; None when that is not to be called anything."""
+
+
+def take_tally(
+    book: Book, lines: Sequence[Line], rule_for: RuleFor, *, recounted: Sequence[tuple[str, ...]] = ()
+) -> TallySheet:
+    """Return what a book came to. `recounted` names the pools that were counted a second time: there that counts."""
+    sheet = TallySheet()
+    pools = _final_pools(book, recounted)
+    for pool in pools.values():
+        sheet.events += pool.events
+        sheet.observed += pool.observed
+    shared = share(pool for pool in pools.values() if pool.lines)
+    about = _alone(pools)
+    for line in lines:
+        sheet.expected += line.quantity
+        _put_line(sheet, line, shared.get(line.line, ZERO), about.get(line.line), rule_for)
+    result: Result = "unchecked" if book.header is None else "unexpected"
+    for _, pool in sorted(pools.items(), key=lambda one: one[0]):
+        if not pool.lines and (pool.observed or pool.events):
+            sheet.lines.append(_loose_line(pool, result))
+    return sheet
+
+
+def differing_lines(differing: Sequence[Differing], header: Header) -> tuple[LineVariance, ...]:
+    """Return the lines of an exception."""
+    found = []
+    for line, deviation, _ in differing[:VARIANCES_MAX]:
+        variance = variance_of(deviation, line.unit, header)
+        found.append(
+            LineVariance(
+                **variance.model_dump(),
+                line=line.line,
+                item=expected_item(line),
+                location=line.locations[0] if len(line.locations) == 1 else None,
+            )
+        )
+    return tuple(found)
+
+
+def expected_item(line: Line) -> Item:
+    """Return the item of a line as events tell it."""
+    known = {name: value for name, value in line.item.items() if name in LabelItem._fields}
+    if len(line.lots) == 1:
+        known["lot"] = next(iter(line.lots))
+    return item_of(LabelItem(**known))
+
+
+def _final_pools(book: Book, recounted: Sequence[tuple[str, ...]]) -> dict[PoolKey, Pool]:
+    again = set(recounted)
+    return {
+        key: pool
+        for key, pool in book.pools.items()
+        if (key[0] == 2 and key[1] in again) or (key[0] == 1 and key[1] not in again)
+    }
+
+
+def _alone(pools: dict[PoolKey, Pool]) -> dict[str, Pool]:
+    """Return, by line, the pool that is its alone: counts of events can be given for it."""
+    found: dict[str, Pool] = {}
+    for pool in pools.values():
+        if len(pool.lines) == 1:
+            found[pool.lines[0].line] = pool
+    return found
+
+
+def _put_line(sheet: TallySheet, line: Line, observed: Decimal, pool: Pool | None, rule_for: RuleFor) -> None:
+    deviation = Deviation(line.quantity, observed, line.price)
+    result: Result = "matched"
+    if deviation.difference:
+        rule = rule_for(line, deviation)
+        if rule is None or rule.tolerance.allows(deviation):
+            result = "within_tolerance"
+        else:
+            result = "over" if deviation.difference > 0 else "short"
+            sheet.differing.append(Differing(line, deviation, rule))
+    sheet.lines.append(
+        TallyLine(
+            line=line.line,
+            item=expected_item(line),
+            location=line.locations[0] if len(line.locations) == 1 else None,
+            expected=plain(line.quantity),
+            observed=plain(observed),
+            unit=line.unit,
+            difference=plain(deviation.difference),
+            result=result,
+            events=0 if pool is None else pool.events,
+            possible_redeliveries=None if pool is None else pool.repeats or None,
+            damaged=None if pool is None or not pool.damaged else plain(pool.damaged),
+            return_disposition=_disposition(pool, line.return_disposition),
+        )
+    )
+
+
+def _loose_line(pool: Pool, result: Result) -> TallyLine:
+    return TallyLine(
+        item=item_of(pool.item),
+        location=pool.location,
+        observed=plain(pool.observed),
+        unit=pool.unit,
+        result=result,
+        events=pool.events,
+        possible_redeliveries=pool.repeats or None,
+        damaged=plain(pool.damaged) if pool.damaged else None,
+        return_disposition=_disposition(pool, None),
+    )
+
+
+def _disposition(pool: Pool | None, expected: str | None) -> ReturnDisposition | None:
+    """Return what was decided for all of it at the station, else what the document says."""
+    said = set(pool.dispositions) if pool is not None else set()
+    chosen = said.pop() if len(said) == 1 else expected
+    known: dict[str, ReturnDisposition] = {
+        "restock": "restock",
+        "refurbish": "refurbish",
+        "vendor_return": "vendor_return",
+        "disposal": "disposal",
+    }
+    return known.get(chosen or "")

@@ -1,0 +1,255 @@
+"""What is wrong about a scan, in the same step."""
+
+import pytest
+from checks_rig import Site, codes, document, gtin, label, line
+
+from gateway.checks.policy import Policy
+from gateway.checks.rule import LocationRule, Rule, RuleBook
+
+
+@pytest.fixture
+async def site() -> Site:
+    return Site()
+
+
+async def test_eight_per_cent_under_is_one_exception_for_procurement(site: Site) -> None:
+    """250 cartons on six lines are announced, 230 arrive."""
+    announced, arrived = (50, 50, 50, 40, 40, 20), (50, 44, 50, 36, 40, 10)
+    lines = [line(number, many, price="10.00") for number, many in enumerate(announced, 1)]
+    site.expect(document("ASN-1", "asn", *lines, supplier="4012345000009", currency="EUR"))
+    assert (await site.scan("s-1", "ASN-1")).result == "stored"
+    for number, many in enumerate(arrived, 1):
+        for _ in range(many):
+            assert (await site.scan("s-1", label(number))).result == "stored"
+    verdict = await site.scan("s-1", "DL:close")
+    assert verdict.result == "stored_with_exception"
+    assert codes(verdict) == ["receiving_variance"]
+    (found,) = site.exceptions()
+    assert found["owner"] == "procurement"
+    assert found["invoice_relevant"] is True
+    assert found["disposition"] == "mismatch_quantity"
+    assert found["document"] == {"id": "ASN-1", "type": "asn"}
+    assert found["variance"] == {
+        "direction": "short", "expected": "250", "observed": "230", "difference": "-20", "unit": "EA",
+        "percent": "-8", "value": "-200", "currency": "EUR",
+    }  # fmt: skip
+    assert [(one["line"], one["difference"]) for one in found["lines"]] == [("2", "-6"), ("4", "-4"), ("6", "-10")]
+    assert found["events_total"] == len(found["events"]) == 230
+    assert set(found["events"]) == {one["id"] for one in site.events("receipt")}
+    assert found["expectation"]["version"] == "1"
+    (tally,) = site.tallies()
+    assert tally["coverage"] == "complete"
+    assert [one["result"] for one in tally["lines"]] == ["matched", "short", "matched", "short", "matched", "short"]
+    assert tally["exceptions"] == [found["exception"]]
+    assert (await site.scan("s-2", "ASN-2")).result == "stored", "the rest of the inbound flow is not held up"
+
+
+async def test_nothing_is_called_short_where_others_may_have_the_rest(site: Site) -> None:
+    site.expect(document("ASN-1", "asn", line(1, 10), scope="site"))
+    await site.scans("s-1", "ASN-1", label(1))
+    assert (await site.scan("s-1", "DL:close")).result == "stored"
+    assert site.exceptions() == []
+    assert site.tallies()[0]["coverage"] == "partial"
+    assert site.tallies()[0]["lines"][0]["observed"] == "1"
+
+
+async def test_too_much_is_said_with_the_scan_that_is_too_much(site: Site) -> None:
+    site.expect(document("ASN-1", "asn", line(1, 2)))
+    await site.scan("s-1", "ASN-1")
+    assert [one.result for one in await site.scans("s-1", label(1), label(1))] == ["stored", "stored"]
+    third, fourth = await site.scans("s-1", label(1), label(1))
+    assert codes(third) == codes(fourth) == ["receiving_variance"]
+    (found,) = site.exceptions()
+    assert found["variance"]["direction"] == "over"
+    assert found["events"] == [third.events[0]]
+    (case,) = site.checker.docket.open_cases()
+    assert case.data.events == (third.events[0], fourth.events[0]), "the same trouble is one exception"
+
+
+async def test_what_is_on_no_line_is_unexpected_at_the_dock_and_wrong_in_a_pick(site: Site) -> None:
+    site.expect(document("ASN-1", "asn", line(1, 2)))
+    site.expect(document("PL-1", "pick_list", line(1, 2)))
+    assert codes(await site.scan("hh-1", label(2), document="ASN-1", activity="receipt")) == ["unexpected_item"]
+    assert codes(await site.scan("hh-1", label(2), document="PL-1")) == ["wrong_item"]
+    assert [one["disposition"] for one in site.exceptions()] == ["mismatch_class", "mismatch_class"]
+
+
+async def test_lots_serials_and_places_are_those_of_the_line(site: Site) -> None:
+    site.expect(document("PL-1", "pick_list", line(1, 9, lots=["L1"], serials=["S1", "S2"], locations=["A-01-*"])))
+    good = await site.scan("hh-1", label(1, lot="L1", serial="S1"), document="PL-1", location="A-01-03")
+    assert good.result == "stored"
+    bad = await site.scan("hh-1", label(1, lot="L2", serial="S9"), document="PL-1", location="B-02-01")
+    assert codes(bad) == ["lot_mismatch", "serial_mismatch", "wrong_location"]
+    found = {one["code"]: one for one in site.exceptions()}
+    assert found["wrong_location"]["location"] == "B-02-01"
+    assert found["wrong_location"]["expected_locations"] == ["A-01-*"]
+    assert found["serial_mismatch"]["disposition"] == "mismatch_instance"
+    assert "L1" in found["lot_mismatch"]["message"]
+
+
+async def test_an_expired_item_is_said_whatever_the_document(site: Site) -> None:
+    assert codes(await site.scan("hh-1", label(1, lot="L1", expiry="261120"))) == ["expired"]
+    assert codes(await site.scan("hh-1", label(1, lot="L1", expiry="261121"))) == []
+    assert site.exceptions()[0]["severity"] == "critical"
+
+
+async def test_goods_need_some_days_left_where_a_rule_says_so() -> None:
+    rule = Rule("fresh", 4, "quality@site", "expired", shelf_life_days_min=10)
+    site = Site(Policy(True, RuleBook([rule])))
+    assert codes(await site.scan("hh-1", label(1, expiry="261130"))) == ["expired"]
+    assert codes(await site.scan("hh-1", label(2, expiry="261201"))) == []
+    assert site.exceptions()[0]["rule"] == {"id": "fresh", "version": 4, "author": "quality@site"}
+
+
+async def test_the_same_serial_picked_on_two_handhelds_at_once(site: Site) -> None:
+    """Two pickers in one aisle; the second one's scan is in the air while the first one's commit is."""
+    site.expect(document("PL-1", "pick_list", line(1, 5)))
+    site.expect(document("PL-2", "pick_list", line(1, 5)))
+    site.outbox.hold = True
+    import asyncio
+
+    first = asyncio.create_task(site.scan("hh-1", label(1, serial="S1"), document="PL-1"))
+    second = asyncio.create_task(site.scan("hh-2", label(1, serial="S1"), document="PL-2"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    site.outbox.commit()
+    assert (await first).result == "stored"
+    verdict = await second
+    assert (verdict.result, codes(verdict)) == ("duplicate", ["duplicate_pick"])
+    assert verdict.events, "it is stored all the same"
+    assert site.exceptions()[0]["events"] == [(await first).events[0], verdict.events[0]]
+
+
+async def test_the_same_object_twice_is_a_duplicate_and_counts_once(site: Site) -> None:
+    site.expect(document("ASN-1", "asn", line(1, 2)))
+    await site.scan("s-1", "ASN-1")
+    again = (await site.scans("s-1", label(1, serial="S1"), label(1, serial="S1")))[1]
+    assert (again.result, codes(again)) == ("duplicate", ["duplicate_scan"])
+    await site.scan("s-1", "DL:close")
+    assert site.tallies()[0]["lines"][0]["observed"] == "1"
+
+
+async def test_what_was_undone_is_not_counted(site: Site) -> None:
+    site.expect(document("ASN-1", "asn", line(1, 1)))
+    await site.scans("s-1", "ASN-1", label(1))
+    assert codes(await site.scan("s-1", label(1))) == ["receiving_variance"]
+    await site.scan("s-1", "DL:undo")
+    assert [one["state"] for one in site.exceptions()] == ["open", "resolved"]
+    assert site.checker.docket.open_cases() == []
+    assert (await site.scan("s-1", "DL:close")).result == "stored"
+    assert site.tallies()[0]["lines"][0]["result"] == "matched"
+
+
+async def test_a_short_pick_is_said_at_close(site: Site) -> None:
+    site.expect(document("PL-1", "pick_list", line(1, 3), line(2, 1)))
+    await site.scan("hh-1", label(1), document="PL-1")
+    verdict = await site.scan("hh-1", "DL:close", document="PL-1")
+    assert codes(verdict) == ["short_pick"]
+    assert [one["line"] for one in site.exceptions()[0]["lines"]] == ["1", "2"]
+
+
+async def test_a_count_beyond_tolerance_is_counted_again_by_somebody_else(site: Site) -> None:
+    site.expect(document("CS-1", "count_sheet", line(1, 10, locations=["A-01-01"]), line(2, 5, locations=["A-01-02"])))
+    await site.scans("count-1", "CS-1", "OP-1", "A-01-01", label(1, count=7), "A-01-02", label(2, count=5))
+    verdict = await site.scan("count-1", "DL:close")
+    assert codes(verdict) == ["count_variance"]
+    assert "7" not in verdict.exceptions[0].message.replace("OP-7", ""), "the recount is blind"
+    assert "10" not in verdict.exceptions[0].message
+    assert site.tallies()[0]["final"] is False
+    assert [one["result"] for one in site.tallies()[0]["lines"]] == ["recount", "matched"]
+    assert site.exceptions()[0]["final"] is False
+    await site.scans("count-1", "CS-1", "OP-1", "A-01-01")
+    assert codes(await site.scan("count-1", label(1, count=9))) == ["recount_same_person"]
+    assert codes(await site.scan("count-1", "DL:close")) == ["recount_same_person"]
+    await site.scans("count-1", "CS-1", "OP-2", "A-01-01", label(1, count=8))
+    assert codes(await site.scan("count-1", "DL:close")) == ["count_variance"]
+    tally = site.tallies()[-1]
+    assert tally["final"] is True
+    assert [(one["observed"], one["result"]) for one in tally["lines"]] == [("8", "short"), ("5", "matched")]
+    last = site.exceptions()[-1]
+    assert (last["state"], last["final"], last["lines"][0]["observed"]) == ("open", True, "8")
+    assert len({one["exception"] for one in site.exceptions()}) == 1
+
+
+async def test_a_recount_that_agrees_ends_the_exception(site: Site) -> None:
+    site.expect(document("CS-1", "count_sheet", line(1, 10)))
+    await site.scans("count-1", "CS-1", "OP-1", label(1, count=7), "DL:close")
+    await site.scans("count-1", "CS-1", "OP-2", label(1, count=10))
+    assert codes(await site.scan("count-1", "DL:close")) == []
+    assert site.exceptions()[-1]["state"] == "resolved"
+    assert site.tallies()[-1]["lines"][0]["result"] == "matched"
+
+
+async def test_a_place_that_the_document_or_its_rule_forbids_is_a_putaway_failure() -> None:
+    cold = LocationRule("cold-store", 2, "quality", ("C-*",), forbid_items=(gtin(2),))
+    site = Site(Policy(True, location_rules=[cold]))
+    site.expect(document("ASN-1", "asn", line(1, 5, locations=["B-01-*"]), line(2, 5), forbidden_locations=["D-*"]))
+    wrong = {"document": "ASN-1", "activity": "putaway"}
+    assert codes(await site.scan("hh-1", label(1), location="B-01-02", **wrong)) == []
+    assert codes(await site.scan("hh-1", label(1), location="B-02-02", **wrong)) == ["putaway_failure"]
+    assert codes(await site.scan("hh-1", label(2), location="C-01-01", **wrong)) == ["putaway_failure"]
+    assert codes(await site.scan("hh-1", label(2), location="D-01-01", **wrong)) == ["putaway_failure"]
+    assert codes(await site.scan("hh-1", label(2), location="C-01-02", activity="putaway")) == ["putaway_failure"]
+    assert site.exceptions()[1]["rule"] == {"id": "cold-store", "version": 2, "author": "quality"}
+
+
+async def test_a_damaged_return_says_what_should_become_of_it(site: Site) -> None:
+    site.expect(document("RMA-1", "rma", line(1, 2), line(2, 1, return_disposition="restock")))
+    await site.scans("ret-1", "RMA-1", "DL:damaged")
+    assert codes(await site.scan("ret-1", label(1))) == ["damaged"]
+    await site.scans("ret-1", "DL:disposal", "DL:damaged")
+    await site.scan("ret-1", label(1))
+    await site.scan("ret-1", label(2))
+    assert codes(await site.scan("ret-1", "DL:close")) == []
+    assert site.exceptions()[0]["return_disposition"] == "refurbish"
+    first, second = site.tallies()[0]["lines"]
+    assert (first["damaged"], second["return_disposition"]) == ("2", "restock")
+
+
+async def test_a_rule_can_hold_what_it_is_about() -> None:
+    site = Site(Policy(True, RuleBook([Rule("hold", 1, "qa", "lot_mismatch", hold="item")])))
+    site.expect(document("PL-1", "pick_list", line(1, 9, lots=["L1"]), line(2, 9)))
+    assert codes(await site.scan("hh-1", label(1, lot="L2"), document="PL-1")) == ["lot_mismatch"]
+    held = await site.scan("hh-1", label(1, lot="L1"), document="PL-1")
+    assert (held.result, codes(held)) == ("stored_with_exception", ["hold"])
+    assert codes(await site.scan("hh-1", label(2), document="PL-1")) == []
+
+
+async def test_a_torn_label_is_one_exception_however_often_it_is_scanned(site: Site) -> None:
+    for _ in range(3):
+        assert codes(await site.scan("s-1", "]C10109521234543214")) == ["barcode_mismatch"]
+    assert len(site.exceptions()) == 1
+    assert site.checker.docket.open_cases()[0].data.events_total == 3
+
+
+async def test_without_anything_to_compare_with_a_scan_is_what_it_was() -> None:
+    site = Site(Policy())
+    assert not site.checker.is_on
+    assert (await site.scan("hh-1", label(1, expiry="200101"), document="PL-1")).result == "stored"
+    assert not [key for key in site.outbox.rows if key.startswith(("piece/", "document/", "exception/"))]
+    site.expect(document("PL-1", "pick_list", line(1, 1)))
+    assert codes(await site.scan("hh-1", label(2), document="PL-1")) == ["wrong_item"]
+
+
+async def test_a_restart_keeps_totals_and_exceptions(site: Site) -> None:
+    site.expect(document("ASN-1", "asn", line(1, 2)))
+    await site.scans("s-1", "ASN-1", label(1), label(1))
+    site.restart()
+    assert codes(await site.scan("s-1", label(1))) == ["receiving_variance"]
+    site.restart()
+    assert codes(await site.scan("s-1", label(1))) == ["receiving_variance"]
+    assert len(site.exceptions()) == 1
+    await site.scan("s-1", "DL:close")
+    assert site.tallies()[0]["lines"][0]["observed"] == "4"
+
+
+async def test_a_bug_in_a_check_does_not_cost_a_scan(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.expect(document("ASN-1", "asn", line(1, 2)))
+    await site.scan("s-1", "ASN-1")
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("line 7")
+
+    monkeypatch.setattr(site.checker.comparer, "check", broken)
+    assert (await site.scan("s-1", label(1))).result == "stored"
+    assert site.checker.documents.open("ASN-1", "receipt").book.pools == {}, "half a check leaves nothing behind"
