@@ -6,13 +6,19 @@ who is speaking. What is configured for it is its place: the station that gives 
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from drivers.symbology import StandIn
 
 
 class HandheldSettings(BaseModel):
-    """Keys of a `[[device]]` with `driver = "handheld"` beyond `id`, `station` and `driver`: there are none."""
+    """Keys of a `[[device]]` with `driver = "handheld"` beyond the common ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    group_separator: StandIn | None = Field(
+        None, min_length=1, description="What the app sends in place of GS (0x1D) in GS1 data; absent: GS itself."
+    )
 
 
 class Handheld:

@@ -35,7 +35,7 @@ from drivers.scanner_protocols.ack_nak import AckNak
 from drivers.scanner_protocols.none import NoAnswer
 from drivers.scanner_protocols.tones import Tones
 from drivers.serial_link import Link
-from drivers.symbology import GROUP_SEPARATOR, Encoding, split_symbology
+from drivers.symbology import GROUP_SEPARATOR, Encoding, StandIn, split_symbology
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class ScannerSettings(BaseModel):
         description="The same scan this soon after its ack crossed it on the wire; it is not answered again.",
     )
     encoding: Encoding = Field("auto", description='"auto" (UTF-8 if it is, else Latin-1), "utf-8" or "latin-1".')
-    group_separator: str = Field(
+    group_separator: StandIn = Field(
         GROUP_SEPARATOR, min_length=1, description="What this scanner sends in place of GS (0x1D) in GS1 data."
     )
     answer_stored: WireText = Field("", description="Sent after a scan that counted, after the ack if there is one.")

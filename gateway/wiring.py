@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from buffer.limits import DAY_MS, Limits
 from drivers import Driver
+from drivers.handheld import HandheldSettings
 from drivers.registry import load_driver
 from drivers.rfid_reader import RfidReader, RfidReaderSettings
 from drivers.scan_message import ParsedBody
@@ -92,7 +93,15 @@ def site_map(settings: Settings) -> SiteMap:
         gateway=settings.site.gateway,
         stations=[_station(settings, station) for station in settings.stations],
         devices=[
-            DeviceEntry(device.id, device.station, device.driver, device.profile, device.enabled)
+            DeviceEntry(
+                device.id,
+                device.station,
+                device.driver,
+                device.profile,
+                device.enabled,
+                device.session,
+                device.link.group_separator if isinstance(device.link, HandheldSettings) else None,
+            )
             for device in settings.devices
         ],
         label_patterns=[

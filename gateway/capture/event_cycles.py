@@ -1,6 +1,6 @@
 """The event cycles of all readers of a site.
 
-Several readers of a station are one logical reader (`Route.session_key`), so they share a cycle.
+Several readers of a station are one logical reader (`Route.logical_reader`), so they share a cycle.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class EventCycles:
         self._cycle(route).cover(reading.tag.epc, event_id)
 
     def _cycle(self, route: Route) -> EventCycle:
-        reader = route.session_key.replace("/", ":")  # "/" ends the reader's name in the keys of state rows
+        reader = route.logical_reader.replace("/", ":")  # "/" ends the reader's name in the keys of state rows
         cycle = self._cycles.get(reader)
         if cycle is None:
             cycle = EventCycle(reader, route.station.event_cycle)

@@ -33,6 +33,7 @@ from typing import Final
 
 from buffer.entry import Draft
 from drivers.reading import Measurement, Reading, Remark, ScanContext, TagRead
+from drivers.symbology import with_separators
 from gateway.capture.captured import Captured, Moment
 from gateway.capture.command import CommandUnknown, CommandVain, obey
 from gateway.capture.decimal_text import decimal_text, is_unit
@@ -119,7 +120,11 @@ class Normaliser:
         return (context and context.activity) or session.activity or route.station.activity
 
     def _scan(self, route: Route, reading: Reading, session: Session, at: Moment, *, is_repeat: bool) -> Captured:
-        label = self._labels.read(reading.code, reading.symbology)
+        code, symbology = reading.code, reading.symbology
+        if route.group_separator is not None:
+            code, symbology = split_symbology(code, symbology)
+            code = with_separators(code, symbology, route.group_separator)
+        label = self._labels.read(code, symbology)
         if label.kind == "problem":
             remark = Remark(label.problem or "unreadable", label.text)
             return self._unrecognised(route, reading, session, at, remark, is_repeat=is_repeat)

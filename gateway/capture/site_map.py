@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from gateway.capture.event_cycle import EventCycleSpec
 from gateway.capture.label_pattern import LabelPattern
@@ -19,7 +19,9 @@ ROUTES_MAX: Final = 10_000
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """What may stand for the "*" of a pattern comes from outside: it must still make an id."""
 MOBILE_DRIVERS: Final = ("handheld",)
-"""Devices of these drivers carry their own context, so their session is their own."""
+"""Devices of these drivers carry their own context, so their session is their own unless the site says otherwise."""
+SessionOf = Literal["station", "own"]
+"""Whose session a device uses: the one all devices of its station share, or its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,10 @@ class DeviceEntry:
     driver: str
     profile: str | None = None
     enabled: bool = True
+    session: SessionOf | None = None
+    """None: its own when it is carried about, else the station's."""
+    group_separator: str | None = None
+    """What its messages have in place of GS (0x1D) between element strings, when its driver has not put GS back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,10 @@ class Route:
     profile: str | None
     enabled: bool
     session_key: str
-    """Whose context the device shares: the station's, or its own when it is carried about."""
+    """Whose context the device shares: the station's, or its own."""
+    logical_reader: str = ""
+    """Whose tag reads count as one: those of the station's readers, or of a device that is carried about."""
+    group_separator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +112,18 @@ class SiteMap:
         if entry is None:
             return None
         station = self._stations[entry.station]
-        key = f"{station.id}/{device}" if entry.driver in MOBILE_DRIVERS else station.id
-        route = Route(device, station, entry.driver, entry.profile, entry.enabled, key)
+        own, is_mobile = f"{station.id}/{device}", entry.driver in MOBILE_DRIVERS
+        session_of = entry.session or ("own" if is_mobile else "station")
+        route = Route(
+            device,
+            station,
+            entry.driver,
+            entry.profile,
+            entry.enabled,
+            own if session_of == "own" else station.id,
+            own if is_mobile else station.id,
+            entry.group_separator,
+        )
         if len(self._routes) >= ROUTES_MAX:
             self._routes.clear()
         self._routes[device] = route

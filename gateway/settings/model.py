@@ -239,6 +239,7 @@ class DeviceSettings:
     silent_after_s: float | None
     link: BaseModel
     """The settings model of the driver."""
+    session: Literal["station", "own"] | None = None
 
     @property
     def is_pattern(self) -> bool:
@@ -261,6 +262,9 @@ class DeviceCommon(Section):
     """false: configured, but not opened and refused."""
     silent_after_s: Annotated[float, Field(gt=0)] | None = None
     """After this long without a reading the device is reported silent, in seconds; absent: silence is normal."""
+    session: Literal["station", "own"] | None = None
+    """Whose document, place, person and quantity count: what was scanned with any device of the "station", or with this
+    device alone ("own"). Absent: own for a handheld, station for the others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
-from drivers.symbology import split_symbology
+from drivers.symbology import StandIn, split_symbology
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,20 @@ def test_a_stand_in_for_the_group_separator_is_repaired_in_gs1_data_only() -> No
     """A scanner that cannot send 0x1D sends "{GS}" in its place; in a URL the same characters are data."""
     assert split_symbology(b"]C110LOT{GS}21SER", group_separator="{GS}").code == "10LOT\x1d21SER"
     assert split_symbology(b"]Q110LOT{GS}21SER", group_separator="{GS}").code == "10LOT{GS}21SER"
+
+
+def test_without_an_identifier_a_whole_key_in_front_says_that_it_is_gs1_data() -> None:
+    assert split_symbology(b"010952123454321310LOT|21S", group_separator="|").code == "010952123454321310LOT\x1d21S"
+    assert split_symbology(b"SHELF|21", group_separator="|").code == "SHELF|21"
+
+
+@pytest.mark.parametrize("text", ["%", "A", "0", "#", "-"])
+def test_a_stand_in_that_may_be_data_is_refused(text: str) -> None:
+    """ "10A%21" would be a lot A%21 or a lot A and a serial number."""
+    adapter: TypeAdapter[str] = TypeAdapter(StandIn)
+    with pytest.raises(ValidationError, match="may itself stand in GS1 data"):
+        adapter.validate_python(text)
+    assert [adapter.validate_python(good) for good in ("|", "{GS}", "\u241d", "~1", "^]")]
 
 
 @given(st.binary(max_size=100))

@@ -480,3 +480,23 @@ async def test_what_was_closed_can_not_be_undone(world: World) -> None:
     (vain,) = await world.take(scan("s-1", "DL:undo"))
     assert vain.exceptions[0].code == "nothing_to_undo"
     assert voided(world) == []
+
+
+async def test_devices_share_what_was_scanned_where_the_site_says_so() -> None:
+    """A table with a fixed scanner and a handheld: the document label goes under the scanner."""
+    shared = [
+        DeviceEntry("s-1", "dock-3", "serial-scanner"),
+        DeviceEntry("hh-1", "dock-3", "handheld", session="station"),
+    ]
+    apart = [DeviceEntry("s-1", "dock-3", "serial-scanner", session="own"), DeviceEntry("hh-1", "dock-3", "handheld")]
+    for devices, documents in ((shared, ["ASN-9", "ASN-9"]), (apart, ["ASN-9", None])):
+        world = World(replace(SITE, devices=devices))
+        await world.take(scan("s-1", "ASN-9"), scan("s-1", "A"), scan("hh-1", "B", "1"))
+        assert [event["data"].get("document", {}).get("id") for event in world.events()] == documents
+
+
+async def test_one_scanner_serves_several_activities_by_command_label(world: World) -> None:
+    await world.take(scan("s-1", "A"), scan("s-1", "DL:putaway"), scan("s-1", "A"))
+    world.restart()
+    await world.take(scan("s-1", "A"), scan("s-1", "DL:receipt"), scan("s-1", "A"))
+    assert [event["data"]["activity"] for event in world.events()] == ["receipt", "putaway", "putaway", "receipt"]

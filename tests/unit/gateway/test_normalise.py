@@ -225,6 +225,17 @@ def test_a_handheld_undoes_in_the_document_it_states() -> None:
     assert found["operator"] == "op7"
 
 
+def test_a_handheld_that_replaces_the_separator_is_repaired_where_the_site_says_so() -> None:
+    handheld = replace(route("hh-7"), group_separator="\u241d")
+    for code in ("]C1010952123454321310L1\u241d21S1", "010952123454321310L1\u241d21S1"):
+        found = data(normaliser().capture(handheld, scan("hh-7", code), EMPTY, AT, is_repeat=False))
+        assert (found["item"]["lot"], found["item"]["serial"]) == ("L1", "S1")
+        assert found["evidence"]["raw"] == code.removeprefix("]C1"), "evidence is what arrived"
+        assert event(capture(scan("hh-7", code)))["type"] == "dockline.unrecognised.v1"
+    plain = data(normaliser().capture(handheld, scan("hh-7", "SKU\u241d1", "]C0"), EMPTY, AT, is_repeat=False))
+    assert plain["item"] == {"code": "SKU\u241d1"}
+
+
 def test_close_names_the_document_and_makes_no_event() -> None:
     captured = capture(scan("s-1", "DL:close"), Session(document="ASN-9"))
     assert (captured.draft, captured.closes, captured.remarks) == (None, "ASN-9", ())

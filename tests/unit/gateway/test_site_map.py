@@ -42,6 +42,17 @@ def test_a_device_that_is_carried_has_a_session_of_its_own() -> None:
     ]
 
 
+def test_the_site_says_whose_session_a_device_uses() -> None:
+    """A handheld that helps at a packing table, and two scanners of one dock that serve two lorries."""
+    site = built(
+        DeviceEntry("hh-1", "dock-3", "handheld", session="station"),
+        DeviceEntry("s-1", "dock-3", "serial-scanner", session="own"),
+    )
+    routes = [route for device in ("hh-1", "s-1") if (route := site.route(device))]
+    assert [route.session_key for route in routes] == ["dock-3", "dock-3/s-1"]
+    assert [route.logical_reader for route in routes] == ["dock-3/hh-1", "dock-3"], "tags are told apart as ever"
+
+
 def test_a_station_that_does_not_exist_is_an_error() -> None:
     with pytest.raises(ValueError, match="dock-9"):
         built(DeviceEntry("s-1", "dock-9", "serial-scanner"))
