@@ -15,6 +15,7 @@ COMMANDS = (
     ("run", "gateway.cli.run"),
     ("check", "gateway.cli.check"),
     ("status", "gateway.cli.status"),
+    ("doctor", "gateway.cli.doctor"),
     ("replay", "gateway.cli.replay"),
     ("backup", "gateway.cli.backup"),
     ("restore", "gateway.cli.backup"),

@@ -62,6 +62,7 @@ gateway = "dock-pc-1"
 [storage]
 path = "/replaced"
 reserve_bytes = 0
+spare_bytes = 0
 [[labels.patterns]]
 kind = "document"
 expression = "ASN-[0-9]+"

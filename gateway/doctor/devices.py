@@ -1,0 +1,107 @@
+"""Devices: is the port there, who holds it, when was the last byte, and who knocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gateway.cli.show import age
+from gateway.doctor.check import Check, Patient
+from gateway.settings import DeviceSettings
+
+SERIAL_SCHEMES = ("serial", "modbus-rtu")
+WELL = ("up", "heard", "opening")
+
+
+def check_configuration(patient: Patient) -> Iterator[Check]:
+    """Can the file be used, and does the daemon use it?"""
+    if patient.settings is None:
+        more = f" (and {len(patient.problems) - 1} more)" if len(patient.problems) > 1 else ""
+        yield Check(
+            "configuration",
+            "file",
+            "failed",
+            f"{patient.problems[0]}{more}",
+            f"dockline check --config {patient.config}",
+        )
+        return
+    settings = patient.settings
+    counts = f"{len(settings.devices)} devices, {len(settings.stations)} stations, {len(settings.upstreams)} upstreams"
+    text = f"{patient.config}: {counts}"
+    alarms = patient.status["alarms"] if patient.status else []
+    refused = next((one for one in alarms if one["code"] == "configuration_refused"), None)
+    if refused is not None:
+        yield Check("configuration", "file", "failed", refused["message"], "systemctl reload dockline")
+    else:
+        yield Check("configuration", "file", "ok", text)
+    for notice in settings.notices:
+        yield Check("configuration", "notice", "notice", notice)
+
+
+def check_devices(patient: Patient) -> Iterator[Check]:
+    """Every configured device, and why it is or is not heard."""
+    if patient.settings is None:
+        return
+    told = {one["id"]: one for one in patient.status["devices"]} if patient.status else {}
+    links = {one["device"]: one for one in patient.status["links"]} if patient.status else {}
+    for device in patient.settings.devices:
+        if device.enabled:
+            yield _device(device, told.get(device.id), links.get(device.id))
+    for knock in patient.status["knocking"] if patient.status else ():
+        evidence = f"{knock['readings']} readings refused: it is not in the configuration"
+        yield Check("device", knock["device"], "warning", evidence, "dockline status shows the lines that admit it")
+
+
+def _device(device: DeviceSettings, told: dict[str, Any] | None, link: dict[str, Any] | None) -> Check:
+    port = serial_port(device)
+    if port is not None and not port.exists():
+        present = ", ".join(sorted(path.name for path in Path("/dev/serial/by-id").glob("*"))) or "nothing"
+        evidence = f"{port} is not there; plugged in by id: {present}"
+        return Check("device", device.id, "failed", evidence, "plug it in, or set the url to one that is there")
+    holders = holders_of(port) if port is not None else []
+    strangers = [name for name in holders if "dockline" not in name]
+    if strangers:
+        evidence = f"{port} is held by {', '.join(strangers)}"
+        return Check("device", device.id, "failed", evidence, "stop that program: two readers steal each other's bytes")
+    held = f", port held by {', '.join(holders)}" if holders else ""
+    if link is not None and link["state"] not in WELL:
+        evidence = f"the link is {link['state']}: {link['last_error'] or 'no reason given'}{held}"
+        return Check("device", device.id, "failed", evidence, link["hint"] or "look at its power and cable")
+    if told is None:
+        evidence = f"not asked: no daemon answers{held}"
+        return Check("device", device.id, "unknown", evidence)
+    if told["last_reading_age_s"] is None:
+        evidence = f"{told['state']}, nothing was read since the start{held}"
+        return Check("device", device.id, "notice", evidence, None if device.is_pattern else "scan something with it")
+    return Check(
+        "device", device.id, "ok", f"{told['state']}, last reading {age(told['last_reading_age_s'])} ago{held}"
+    )
+
+
+def serial_port(device: DeviceSettings) -> Path | None:
+    """Return the port of a device on a serial line; None for another one."""
+    scheme, _, rest = str(getattr(device.link, "url", "")).partition("://")
+    return Path(rest.partition("?")[0]) if scheme in SERIAL_SCHEMES else None
+
+
+def holders_of(port: Path) -> list[str]:
+    """Return who has a port open, as far as we may look: "name (pid)"."""
+    wanted, found = str(port.resolve()), []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            is_holder = any(_target(fd) == wanted for fd in (process / "fd").iterdir())
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+        except OSError:
+            continue
+        if is_holder:
+            name = "dockline" if "gateway" in command or "dockline" in command else command.partition(" ")[0]
+            found.append(f"{name} (pid {process.name})")
+    return found
+
+
+def _target(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except OSError:  # closed since it was listed
+        return ""
