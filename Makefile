@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 MISSPELT := listner,reciept,recipt,seriel,nmae,adress,flor
 
 .DEFAULT_GOAL := help
-.PHONY: damage faults fault-matrix voyages help demo test check long format lock bench wheel clean system-packages
+.PHONY: crash-points damage faults fault-matrix voyages help demo test check long format lock bench wheel clean system-packages
 
 help:  ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -61,6 +61,10 @@ faults: $(VENV)/.test system-packages  ## Cause every fault of docs/fault-matrix
 
 fault-matrix: $(VENV)/.test  ## Make docs/fault-matrix.md from the results that are there.
 	@$(PY) tests/support/fault_matrix.py
+
+crash-points: $(VENV)/.test system-packages  ## Cut the power at every write of the recorded daemon (SCENARIO=a,b COUNT=n SEED=n KEEP=folder JSON=file).
+	@$(PY) tests/simulation/crash_points.py $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(COUNT),--count $(COUNT)) \
+		--seed $(or $(SEED),0) $(if $(JOBS),--jobs $(JOBS)) $(if $(KEEP),--keep $(KEEP)) $(if $(JSON),--json $(JSON))
 
 bench: $(VENV)/.test  ## Print the speed table of the README, as ratios measured in one run.
 	$(PY) -m gateway bench $(ARGS)
