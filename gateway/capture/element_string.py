@@ -33,7 +33,8 @@ SEPARATOR: Final = "\x1d"
 
 # GS1 AI encodable character set 82, the "#" of set 39 (AI 8010) and the separator.
 _ALLOWED: Final = re.compile(r"[\x1d!-#%-?A-Z_a-z]*")
-_SPELLED_OUT: Final = re.compile(r"<GS>|<FNC1>|\(GS\)|\(FNC1\)", re.IGNORECASE)
+_SPELLED_OUT: Final = re.compile(r"<GS>|<FNC1>|<0x1D>|<29>|\(GS\)|\(FNC1\)|%1D|_x001D_", re.IGNORECASE)
+_SPELLED_WITH: Final = ("<", "(", "%", "_")
 _KEYS: Final[Mapping[str, str]] = {
     "00": "SSCC", "01": "GTIN", "02": "GTIN", "03": "GTIN", "253": "GDTI", "255": "GCN", "402": "GSIN", "8003": "GRAI",
     "8006": "ITIP", "8017": "GSRN", "8018": "GSRN", "8026": "ITIP",
@@ -83,8 +84,9 @@ def checked_elements(elements: Iterable[tuple[Identifier, str]], year: int, gtin
     values = {} if gtin is None else {"01": gtin}
     for identifier, value in elements:
         ai = identifier.ai
-        if values.setdefault(ai, value) != value:
-            raise ElementProblem(f"AI {ai} says {values[ai]} and {value}", is_mismatch=True)
+        if ai in values:
+            _check_again(ai, values[ai], value)
+        values[ai] = value
         if not identifier.shape.fullmatch(value):
             raise ElementProblem(f"AI {ai}: {_misshapen(identifier, value)}")
         if identifier.checks:
@@ -97,6 +99,14 @@ def checked_elements(elements: Iterable[tuple[Identifier, str]], year: int, gtin
     return values
 
 
+def _check_again(ai: str, first: str, second: str) -> None:
+    """The same field twice with one value is harmless, but what is handled is named once on a label."""
+    if first != second:
+        raise ElementProblem(f"AI {ai} says {first} and {second}", is_mismatch=True)
+    if ai in ("00", "01", "02"):
+        raise ElementProblem(f"{first} arrived twice in one scan", is_mismatch=True)
+
+
 def gtin_problem(digits: str) -> str | None:
     """Return what is wrong with the GTIN, or None."""
     if not digits.strip("0"):
@@ -107,13 +117,15 @@ def gtin_problem(digits: str) -> str | None:
 def _check_characters(data: str) -> None:
     if not data:
         raise ElementProblem("no data behind the symbology identifier")
+    if data[0] == "(":
+        raise ElementProblem("the printed brackets are part of the data: the label is no GS1 element string")
     allowed = _ALLOWED.match(data)
     end = allowed.end() if allowed else 0
     if end < len(data):
         raise ElementProblem(
             f"{data[end]!a} cannot stand in an element string; does the scanner replace the separator by it?"
         )
-    if ("<" in data or "(" in data) and (spelled := _SPELLED_OUT.search(data)):
+    if any(mark in data for mark in _SPELLED_WITH) and (spelled := _SPELLED_OUT.search(data)):
         raise ElementProblem(f'the separator arrives as the text "{spelled[0]}"; set the scanner to send GS (0x1D)')
 
 

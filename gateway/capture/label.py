@@ -3,7 +3,7 @@
 Theory of operation. The AIM symbology identifier (ISO/IEC 15424) decides how the text is read, because the text alone
 does not say: `7032069804988` is a GTIN-13 and also a valid element string (AI 7032).
 
-    ]C1 ]e0 ]e1 ]d2 ]Q3 ]J1     element strings (a Digital Link in ]d2 and ]Q3 as well)
+    ]C1 ]e0 ]e1 ]d2 ]d8 ]Q3 ]J1 element strings (a Digital Link in the last four as well)
     ]E0 ]E3 ]E4                 GTIN, ]E3 with an add-on behind it
     ]I0 ]I1 ]I3                 GTIN when it has 14 digits (ITF-14), else plain text
     any other                   Digital Link when it is one, else plain text
@@ -49,7 +49,7 @@ LabelKind = Literal["item", "document", "location", "operator", "quantity", "com
 ProblemCode = Literal["unreadable", "barcode_mismatch"]
 
 _SYMBOLOGY: Final = re.compile(r"\][A-Za-z][0-9A-Za-z]")
-_ELEMENT_STRINGS: Final = frozenset({"]C1", "]e0", "]e1", "]d2", "]Q3", "]J1"})
+_ELEMENT_STRINGS: Final = frozenset({"]C1", "]e0", "]e1", "]d2", "]d8", "]Q3", "]J1"})
 _EAN: Final = frozenset({"]E0", "]E1", "]E2", "]E3", "]E4"})
 _GS1: Final = _ELEMENT_STRINGS | _EAN
 _GTIN_LENGTHS: Final = (8, 12, 13, 14)
@@ -66,6 +66,7 @@ _CONTROL: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
 _FORMATTED: Final = "[)>\x1e"
 """How a message in formats begins (ISO/IEC 15434); separators are part of it."""
 _DOUBLED_LENGTHS: Final = (8, 12, 13, 14, 18, 20)
+_JOINED_LENGTHS: Final = (12, 13, 14, 18)
 
 
 class LabelItem(NamedTuple):
@@ -180,8 +181,8 @@ def _read_gs1(text: str, plain: str, symbology: str, year: int) -> Label:
     if symbology in text:
         return _problem("two scans arrived as one: a symbology identifier stands in the data", "barcode_mismatch")
     if symbology in _ELEMENT_STRINGS:
-        _check_not_doubled(text)
-        return _from_elements(read_message(text, year), year)
+        _check_not_doubled(plain)
+        return _from_elements(read_message(plain, year), year)
     if symbology[1] == "I" and len(plain) != 14:
         _check_not_doubled(plain)
         return _read_plain(plain)
@@ -223,6 +224,7 @@ def _read_bare(text: str, year: int) -> Label:
             return _gtin(text)
         if len(text) == 18:
             return _sscc(text)
+        _check_not_joined(text)
     if (text[0] == "0" and _WHOLE_KEY.match(text)) or SEPARATOR in text:
         _check_not_doubled(text)
         return _from_elements(read_message(text, year), year)
@@ -267,17 +269,31 @@ def _sscc(digits: str) -> Label:
     return Label("item", digits, LabelItem(sscc=digits))
 
 
+def _check_not_joined(digits: str) -> None:
+    """Two keys run together, different ones, when a frame lost its end. Both halves are closed by their check digits:
+    one number in a hundred is so by chance, and nobody prints one of that length."""
+    half = len(digits) // 2
+    first, second = digits[:half], digits[half:]
+    if _WHOLE_KEY.match(digits):
+        return  # element strings
+    if half in _JOINED_LENGTHS and len(first) == len(second) and is_closed(first) and is_closed(second):
+        raise ElementProblem(f"two scans arrived as one: {first} and {second}", is_mismatch=True)
+
+
 def _check_not_doubled(text: str) -> None:
-    """A wedge may deliver one scan twice without a terminator between. Digits of known length give it away; so does a
-    GS1 message that is its own repetition, which no label is."""
-    half, odd = divmod(len(text), 2)
-    if odd or not half or text[:half] != text[half:]:
+    """A wedge may deliver one scan twice, or more often, without a terminator between. Digits of known length give it
+    away; so does a GS1 message that is its own repetition, which no label is."""
+    length = len(text)
+    if length % 2 == 0 and text[: length // 2] == text[length // 2 :] and _WHOLE_KEY.match(text):
+        raise ElementProblem(f"{text[: length // 2]} arrived twice in one scan", is_mismatch=True)
+    if not text.isdigit():
         return
-    first = text[:half]
-    if half in _DOUBLED_LENGTHS and first.isdigit() and not check_digit_problem("", first):
-        raise ElementProblem(f"{first} arrived twice in one scan", is_mismatch=True)
-    if _WHOLE_KEY.match(first):
-        raise ElementProblem(f"{first} arrived twice in one scan", is_mismatch=True)
+    for once in _DOUBLED_LENGTHS:
+        times, rest = divmod(length, once)
+        if times > 1 and not rest and text == text[:once] * times and is_closed(text[:once]):
+            raise ElementProblem(
+                f"{text[:once]} arrived {'twice' if times == 2 else f'{times} times'} in one scan", is_mismatch=True
+            )
 
 
 def _read_link(text: str, year: int) -> Label:

@@ -22,6 +22,7 @@ def closed(digits: str) -> str:
 
 GTIN13 = closed("952123454321")
 GTIN14 = closed("1952123454321")
+CASE = closed("2952123454321")
 GTIN12 = closed("61414100003")
 GTIN8 = closed("9638507")
 SSCC = closed("09521234000000001")
@@ -45,7 +46,7 @@ def problem(label: Label) -> tuple[str | None, str]:
     return label.problem, label.text
 
 
-@pytest.mark.parametrize("symbology", ["]C1", "]e0", "]e1", "]d2", "]Q3", "]J1"])
+@pytest.mark.parametrize("symbology", ["]C1", "]e0", "]e1", "]d2", "]d8", "]Q3", "]J1"])
 def test_element_strings_are_read_behind_every_gs1_symbology(symbology: str) -> None:
     label = parse_label(f"01{PADDED}10LOT-1{GS}17271231{GS}21S/9{GS}310300125015280600", symbology, year=2026)
     assert item(label) == LabelItem(
@@ -202,7 +203,9 @@ def test_separators_at_the_ends_and_doubled_are_harmless(edge: str) -> None:
     assert item(label) == LabelItem(gtin=PADDED, lot="A", expiry="2027-12-31")
 
 
-@pytest.mark.parametrize("text", ["<GS>", "<gs>", "(GS)", "<FNC1>", "{GS}", "^]", "\\x1d", "~1", " ", "\x1e", "↔"])
+@pytest.mark.parametrize(
+    "text", ["<GS>", "<gs>", "(GS)", "<FNC1>", "{GS}", "^]", "\\x1d", "~1", " ", "\x1e", "↔", "%1D", "_x001D_", "<29>"]
+)
 def test_a_separator_that_became_something_else_is_named(text: str) -> None:
     message = problem(parse_label(f"01{PADDED}10A{text}21S", "]C1"))[1]
     assert "separator" in message
@@ -344,12 +347,32 @@ def test_thirteen_digits_under_a_symbology_of_their_own_are_plain_text() -> None
         (f"01{PADDED}10A" * 2, "]C1"),
         (f"01{PADDED}]C101{PADDED}", "]C1"),
         (f"00{SSCC}" * 2, None),
+        (GTIN13 * 3, None),
+        (GTIN8 * 4, None),
+        (f"01{PADDED}10A{GS}01{PADDED}10A", "]C1"),
+        (f"01{PADDED}10A{GS}01{PADDED}10A{GS}01{PADDED}10A", "]d2"),
         (f"https://id.gs1.org/01/{PADDED}" * 2, "]Q1"),
     ],
 )
 def test_one_scan_delivered_twice_in_a_row_is_found(code: str, symbology: str | None) -> None:
     """DataWedge sends a scan by intent and by keystroke, and the two run together."""
     assert problem(parse_label(code, symbology))[0] == "barcode_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(GTIN13, "7032069804988"), (SSCC, closed("37610425002123457")), (GTIN14, CASE)]
+)
+def test_two_different_keys_that_ran_together_are_found(first: str, second: str) -> None:
+    """A frame lost its end; each of the two is closed by its own check digit."""
+    kind, message = problem(parse_label(first + second))
+    assert (kind, message) == ("barcode_mismatch", f"two scans arrived as one: {first} and {second}")
+    assert item(parse_label(first + second, "]C0")).code == first + second, "one symbol, says the identifier"
+    assert item(parse_label(first + wrong(second))).code == first + wrong(second)
+
+
+@pytest.mark.parametrize("suffix", ["\r", "\r\n", "\t", " "])
+def test_what_a_device_puts_behind_every_scan_is_not_part_of_it(suffix: str) -> None:
+    assert item(parse_label(f"01{PADDED}10A{suffix}", "]C1")).lot == "A"
 
 
 @pytest.mark.parametrize(
