@@ -57,14 +57,16 @@ class MqttSubscriber:
         client_id: str,
         readers: Mapping[str, tuple[str, Parse]] | None = None,
         executor: Executor | None = None,
+        stats: SubscriberStats | None = None,
     ) -> None:
         """`client_id` names our session unless the settings do: stable over restarts, different on every installation.
 
         `readers`: topic filter -> (device id, parser) for devices with payloads of their own. `executor` reads small
-        files; None takes the loop's default threads.
+        files; None takes the loop's default threads. `stats` are what earlier drivers of this link have counted: after
+        every loss a new one is made, and only who knows of the last connection can tell that its session is gone.
         """
         self.device = device
-        self.stats = SubscriberStats()
+        self.stats = stats if stats is not None else SubscriberStats()
         self.subscribed = asyncio.Event()
         """Set while the broker delivers to us."""
         self.client_id = settings.client_id or client_id
@@ -72,7 +74,6 @@ class MqttSubscriber:
         self.session = ClientSession(packet_bytes_max=settings.packet_bytes_max)
         self._settings = settings
         self._executor = executor
-        self._had_session = False
 
     async def run(self, emit: Emit) -> None:
         """Take messages until the broker is lost. Raises LinkLost or DeviceFault."""
@@ -143,7 +144,7 @@ class MqttSubscriber:
         if connack.reason_code is not ConnAck.SUCCESS:
             raise _refusal(connack.reason_code)
         self.stats.connects += 1
-        if self._had_session and not connack.session_present:
+        if self.stats.connects > 1 and not connack.session_present:
             self.stats.sessions_lost += 1
             _log.warning(
                 "broker_session_lost url=%s client_id=%s hint=%r",
@@ -151,7 +152,6 @@ class MqttSubscriber:
                 self.client_id,
                 "messages sent while we were away are gone from the broker; is its persistence on?",
             )
-        self._had_session = True
         granted_s = connack.session_expiry_interval
         if granted_s is not None and granted_s < self._settings.session_expiry_s:
             _log.warning(

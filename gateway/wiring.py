@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from buffer.limits import DAY_MS, Limits
 from drivers import Driver
 from drivers.handheld import HandheldSettings
+from drivers.mqtt_broker_link import SubscriberStats
 from drivers.registry import load_driver
 from drivers.rfid_reader import RfidReader, RfidReaderSettings
 from drivers.scan_message import ParsedBody
@@ -215,6 +216,7 @@ def links(settings: Settings, world: World, recall: Recall, readers: Readers) ->
         (BROKER, "mqtt-subscriber", settings.mqtt.broker),
     ):
         if shared is not None:
+            offered["stats"] = SubscriberStats()
             yield _wanted(name, driver, shared, settings, offered=offered, key=(shared, topics))
 
 

@@ -14,6 +14,7 @@ from mqtt5 import DisconnectReasonCode as Reason
 from mqtt_peer import BOUND_S, SITE, Peer, Shelf, ack_topic, publish, scan_body, scan_topic
 
 from drivers import DeviceFault, LinkLost, StorageUnavailable, Verdict
+from drivers.mqtt_broker_link import SubscriberStats
 from drivers.mqtt_subscriber import BrokerSettings, MqttSubscriber
 
 ACCEPTED = mqtt5.ConnAckPacket().write()
@@ -59,9 +60,9 @@ async def broker() -> AsyncIterator[ScriptedBroker]:
 
 def subscriber(broker: ScriptedBroker, readers: Any = None, **settings: Any) -> MqttSubscriber:
     url = settings.pop("url", f"mqtt://127.0.0.1:{broker.port}")
-    return MqttSubscriber(
-        "mqtt-broker", BrokerSettings(url=url, **settings), site=SITE, client_id="dockline-dc07-pc1", readers=readers
-    )
+    stats = settings.pop("stats", None)
+    made, name = BrokerSettings(url=url, **settings), "dockline-dc07-pc1"
+    return MqttSubscriber("mqtt-broker", made, site=SITE, client_id=name, readers=readers, stats=stats)
 
 
 @contextlib.asynccontextmanager
@@ -311,8 +312,10 @@ async def test_nobody_there_is_link_lost_with_a_hint(broker: ScriptedBroker) -> 
 
 
 async def test_a_forgotten_session_is_counted(broker: ScriptedBroker) -> None:
-    driver = subscriber(broker)
+    """By another driver than the one that had it: after every loss a new one is made."""
+    stats = SubscriberStats()
     for present, lost in ((False, 0), (True, 0), (False, 1)):
+        driver = subscriber(broker, stats=stats)
         async with running(driver, Shelf()) as task:
             peer, *_ = await broker.subscribed(session_present=present)
             await asyncio.wait_for(driver.subscribed.wait(), BOUND_S)
