@@ -1,6 +1,6 @@
 """The devices: bytes to readings. Knows no other package of the program."""
 
-from drivers.contract import DeviceFault, Driver, DriverError, Emit, LinkLost, StorageUnavailable
+from drivers.contract import Complains, DeviceFault, Driver, DriverError, Emit, LinkLost, StorageUnavailable
 from drivers.reading import (
     Measurement,
     Reading,
@@ -11,6 +11,7 @@ from drivers.reading import (
 )
 
 __all__ = [
+    "Complains",
     "DeviceFault",
     "Driver",
     "DriverError",

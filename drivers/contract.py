@@ -20,7 +20,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from drivers.reading import Reading, Verdict
 
@@ -59,6 +59,14 @@ class Driver(Protocol):
 
     async def run(self, emit: Emit) -> None:
         """Read until the link is lost. Never returns normally."""
+
+
+@runtime_checkable
+class Complains(Protocol):
+    """Can say what is wrong although its link is up: one of several slaves does not answer."""
+
+    def complaints(self) -> Sequence[str]:
+        """Return what lasts, a line each, for a person; nothing when all is well."""
 
 
 class Probes(Protocol):

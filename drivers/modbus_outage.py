@@ -25,6 +25,8 @@ REST_MAX_S = 60.0
 """A slave that was switched on again is noticed within a minute."""
 GAP_OPEN_S = 10.0
 GAP_INTERVAL_S = 60.0
+LASTING_POLLS = 3
+"""Polls in a row without a value that make a silence worth telling a person about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Outage:
         self.unit_id = unit_id
         self._reason = ""
         self._polls = 0
+        self._missed_in_a_row = 0
+        self._last_reason = ""
         self._since: float | None = None
         self._until: float | None = None
         self._is_open_on_disk = False
@@ -97,6 +101,13 @@ class Outage:
         """Whether there is a gap that is not yet recorded as over."""
         return self._since is not None
 
+    @property
+    def complaint(self) -> str | None:
+        """What lasts: why the last polls brought no value. None when they did, or only one or two did not."""
+        if self._missed_in_a_row < LASTING_POLLS:
+            return None
+        return f"unit {self.unit_id}: {self._last_reason}"
+
     def rests(self, now: float) -> bool:
         """Whether the unit is to be left alone for now."""
         return self._rests_until is not None and now < self._rests_until
@@ -107,6 +118,8 @@ class Outage:
             self._since, self._reason, self._polls = begun, reason, 0
         self._until = None
         self._polls += 1
+        self._missed_in_a_row += 1
+        self._last_reason = reason or self._last_reason
 
     def struck(self, now: float, cost_s: float) -> None:
         """The unit did not answer at all and that took `cost_s`; from the second time in a row on it rests."""
@@ -126,6 +139,7 @@ class Outage:
     def answered(self, now: float) -> None:
         """A poll brought every value."""
         self.spoke()
+        self._missed_in_a_row = 0
         if self.is_silent:
             self._until = now
 

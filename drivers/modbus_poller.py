@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -27,6 +28,8 @@ from drivers.modbus_outage import Outage
 from drivers.modbus_settings import ModbusPollerSettings
 from drivers.modbus_track import Said, Track, Unknown
 from drivers.reading import Reading, Verdict
+
+_log = logging.getLogger(__name__)
 
 Recall = Callable[[str], bytes | None]
 """The committed row of a key, or None. Called only while no emit of this driver is under way."""
@@ -158,9 +161,10 @@ class ModbusPoller:
 
     async def _visit(self, unit: _Unit, link: ModbusLink, emit: Emit) -> bool:
         """Read what a unit has to say and hand it on; return whether every value arrived."""
-        begun = self._monotonic()
+        begun, before = self._monotonic(), unit.outage.complaint
         if unit.outage.rests(begun):
             unit.outage.missed(begun, "")
+            self._log_change(before, unit.outage.complaint)
             await self._commit([], unit, emit)
             return False
         said: list[Said] = []
@@ -178,11 +182,22 @@ class ModbusPoller:
             unit.outage.answered(self._monotonic())
         else:
             unit.outage.missed(begun, problem)
+        self._log_change(before, unit.outage.complaint)
         if unit.fault is not None and len(self._units) > 1:
             unit.outage.rest(self._monotonic(), REFUSED_REST_S)
         if said or unit.outage.is_pending:
             await self._commit(said, unit, emit)
         return problem is None
+
+    def complaints(self) -> Sequence[str]:
+        """Return the units that have brought no value for several polls, and why."""
+        return [complaint for unit in self._units if (complaint := unit.outage.complaint) is not None]
+
+    def _log_change(self, before: str | None, now: str | None) -> None:
+        if before is None and now is not None:
+            _log.warning("unit_troubled device_id=%s reason=%r", self._device, now)
+        elif before is not None and now is None:
+            _log.info("unit_recovered device_id=%s was=%r", self._device, before)
 
     async def _read(self, unit: _Unit, block: Block, link: ModbusLink) -> Answer | Silence:
         """One block, and what its failure means for the unit."""

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from buffer import Outbox
-from drivers import Reading, Verdict
+from drivers import Complains, Reading, Verdict
 from drivers.scan_message import ParsedBody
 from gateway.checks_service import ChecksService
 from gateway.deliveries import Deliveries
@@ -18,6 +18,7 @@ from gateway.replays import Replays
 from gateway.settings.model import StorageSettings
 from gateway.status import (
     AlarmStatus,
+    LinkStatus,
     Status,
     alarms_of,
     checks_alarms,
@@ -159,10 +160,23 @@ class Report:
                 *checks_alarms(checks),
                 *incident_alarms(incidents),
                 *alarms_of(storage, tuple(upstreams), pumps, links),
+                *self._complaint_alarms(links),
                 *self._own_alarms(),
             ),
             notices=notices_of(settings.notices, devices, clock),
         )
+
+    def _complaint_alarms(self, links: Sequence[LinkStatus]) -> list[AlarmStatus]:
+        """Return what drivers complain of while their link is up; one that is not has an alarm already."""
+        hint = (
+            "its values are missing, and recorded as a gap; look at its power, its cable, its unit id and its display"
+        )
+        found: list[AlarmStatus] = []
+        for link in links:
+            driver = self._daemon.supervisor.driver(link.device)
+            if link.state == "up" and isinstance(driver, Complains) and (said := driver.complaints()):
+                found.append(AlarmStatus("device_gap", link.device, "; ".join(said), hint))
+        return found
 
     def _own_alarms(self) -> list[AlarmStatus]:
         """Return the troubles that are the daemon's own."""

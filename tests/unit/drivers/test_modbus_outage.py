@@ -149,3 +149,16 @@ def test_a_row_that_cannot_be_understood_is_no_gap(row: bytes | None) -> None:
     outage = Outage(1)
     outage.resume(row, 0, 0)
     assert not outage.is_silent
+
+
+def test_a_silence_is_complained_of_from_the_third_poll_on_and_until_an_answer() -> None:
+    outage = Outage(3)
+    complaints = []
+    for number in range(4):
+        outage.missed(float(number), "no answer" if number < 3 else "")
+        complaints.append(outage.complaint)
+    assert complaints == [None, None, "unit 3: no answer", "unit 3: no answer"]
+    outage.answered(5.0)
+    assert outage.complaint is None
+    outage.missed(6.0, "exception code 6 (device busy) to holding 0-1")
+    assert outage.complaint is None, "two polls and one are not three in a row"

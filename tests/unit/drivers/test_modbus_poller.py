@@ -468,3 +468,30 @@ def test_the_registry_knows_it() -> None:
     kind = load_driver("modbus-poller")
     assert kind.settings_model is ModbusPollerSettings
     assert kind.factory is ModbusPoller
+
+
+@pytest.mark.fault(41)
+@pytest.mark.parametrize("fault", ["silent", "busy"])
+async def test_one_slave_of_two_that_brings_nothing_is_complained_of_while_it_lasts(site: Site, fault: str) -> None:
+    """The link is up and the other slave is well; without a complaint nobody would look."""
+    other = {"name": "other", "address": 0, "type": "uint16", "unit_id": 2}
+    poller = site.poller(GOOD, other, timeout_s=0.1)
+    task = asyncio.ensure_future(poller.run(site.disk.emit))
+    await site.polled(4)
+    assert poller.complaints() == []
+    if fault == "silent":
+        site.plc.faults.silent_units = {2}
+    else:
+        site.plc.faults.exceptions = {2: 6}
+    async with asyncio.timeout(15):
+        while not poller.complaints():
+            await site.polled(1)
+    (complaint,) = poller.complaints()
+    assert complaint.startswith("unit 2: ")
+    assert ("busy" in complaint) == (fault == "busy")
+    site.plc.faults.silent_units, site.plc.faults.exceptions = set(), {}
+    async with asyncio.timeout(15):
+        while poller.complaints():
+            await site.polled(1)
+    task.cancel()
+    await asyncio.wait({task})
