@@ -183,6 +183,7 @@ class Voyage:
         """Scan at a dock -> the document whose label was scanned, and acknowledged, last before it."""
         self.refuse_next_label_s = 0.0
         """For how long the disk refuses commits from the moment the next delivery note is scanned."""
+        self.part_interval_s = 0.9
         self._reloaded: str = "same"
         self._background: list[asyncio.Task[Any]] = []
 
@@ -323,7 +324,8 @@ class Voyage:
             await scanner.start()
         await self.plc.start_tcp(port=PLC_PORT)
         world.start_life()
-        machine = work(self.counter, rng=world.rng("machine"), sleep=asyncio.sleep, interval_s=0.9, parts_max=4)
+        machine = work(self.counter, rng=world.rng("machine"), sleep=asyncio.sleep, interval_s=self.part_interval_s,
+                       parts_max=4)  # fmt: skip
         self.background(machine)
         for handheld in self.handhelds:
             handheld.start()
@@ -429,7 +431,14 @@ def _vary(settings: Settings, scanners: int, draw: Random) -> Settings:
     return replace(settings, upstreams=(upstream,), devices=devices)
 
 
-def sail(seed: int, plan: VoyagePlan | None = None, *, folder: Path | None = None, keep_trace: bool = False) -> Logbook:
+def sail(
+    seed: int,
+    plan: VoyagePlan | None = None,
+    *,
+    folder: Path | None = None,
+    keep_trace: bool = False,
+    kind: type[Voyage] = Voyage,
+) -> Logbook:
     """Make the voyage of a seed and return its logbook."""
     parent = folder or (Path("/dev/shm") if Path("/dev/shm").is_dir() else None)
     home = Path(tempfile.mkdtemp(prefix="voyage-", dir=parent))
@@ -438,7 +447,7 @@ def sail(seed: int, plan: VoyagePlan | None = None, *, folder: Path | None = Non
     logging.disable(logging.CRITICAL)
 
     async def course(loop: VirtualLoop) -> Logbook:
-        return await Voyage(seed, loop, home, plan or VoyagePlan(), keep_trace=keep_trace).sail()
+        return await kind(seed, loop, home, plan or VoyagePlan(), keep_trace=keep_trace).sail()
 
     try:
         return voyage_loop.run(course)

@@ -32,6 +32,8 @@ class Uplink:
         self.black_hole_until = 0.0
         self.latency_s = (0.005, 0.05)
         self.requests = 0
+        self.turned_away = 0
+        """Attempts that found no road to the centre."""
         self.refused: set[str] = set()
         """Ids of events that the centre ever said no to: it may get them late, and owes that to itself."""
 
@@ -45,6 +47,7 @@ class Uplink:
         if life.is_dead or now < self.black_hole_until:
             await loop.create_future()
         if now < self.refused_until:
+            self.turned_away += 1
             raise httpx2.ConnectError("no route")
         await asyncio.sleep(self.rng.uniform(*self.latency_s))
         if life.is_dead:
