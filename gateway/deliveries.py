@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from buffer import Outbox
 from buffer.errors import OutboxClosed, OutboxError, OutboxFull
 from gateway.log import event
-from sync import HttpEventsSettings, Pump, PumpState, Upstream
+from sync import Pump, PumpState, Upstream, UpstreamSettings
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +26,12 @@ RESTART_S = 10.0
 CLOSE_S = 5.0
 """How long an upstream may take to close its connections."""
 
-OpenUpstream = Callable[[HttpEventsSettings], Upstream]
+OpenUpstream = Callable[[UpstreamSettings], Upstream]
 
 
 @dataclass
 class _Delivery:
-    settings: HttpEventsSettings
+    settings: UpstreamSettings
     upstream: Upstream
     pump: Pump
     task: asyncio.Task[None] = field(init=False)
@@ -71,7 +71,7 @@ class Deliveries:
         self._changing = asyncio.Lock()
         """Held while deliveries are begun and ended: a reload must not begin one that a rewind is holding."""
 
-    async def apply(self, wanted: tuple[HttpEventsSettings, ...]) -> None:
+    async def apply(self, wanted: tuple[UpstreamSettings, ...]) -> None:
         """Return when exactly the wanted upstreams are delivered to; unchanged ones are not touched.
 
         A position belongs to a name: it is made once, kept when the upstream is taken out, and found when it returns.
@@ -134,7 +134,7 @@ class Deliveries:
             if name is None or delivery.settings.name == name:
                 delivery.pump.nudge()
 
-    def states(self) -> list[tuple[HttpEventsSettings, PumpState]]:
+    def states(self) -> list[tuple[UpstreamSettings, PumpState]]:
         """Return each upstream and how it is, in the order of the configuration."""
         return [(delivery.settings, delivery.pump.state) for delivery in self._running.values()]
 
@@ -155,7 +155,7 @@ class Deliveries:
         for name in list(self._running):
             await self._stop(name)
 
-    async def _register(self, settings: HttpEventsSettings) -> str | None:
+    async def _register(self, settings: UpstreamSettings) -> str | None:
         """Give the upstream its position, or return why that has to wait: the disk is full."""
         try:
             await self._outbox.register(settings.name, required=settings.required, start=settings.start)
@@ -164,7 +164,7 @@ class Deliveries:
             return str(error)
         return None
 
-    def _start(self, settings: HttpEventsSettings, *, waits_because: str | None) -> None:
+    def _start(self, settings: UpstreamSettings, *, waits_because: str | None) -> None:
         upstream = self._open_upstream(settings)
         delivery: _Delivery
 

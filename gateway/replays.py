@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from buffer import EntryFilter, Outbox, OutboxError, StateRow
 from gateway.deliveries import Deliveries, OpenUpstream
 from gateway.log import event
-from sync import HttpEventsSettings, Replay, ReplayOrder, ReplayState, Upstream
+from sync import Replay, ReplayOrder, ReplayState, Upstream, UpstreamSettings
 from sync.backoff import Backoff
 from sync.replay import KEY_PREFIX
 
@@ -134,10 +134,10 @@ class Replays:
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_S)
 
-    def _settings(self, upstream: str) -> HttpEventsSettings | None:
+    def _settings(self, upstream: str) -> UpstreamSettings | None:
         return next((settings for settings, _ in self._deliveries.states() if settings.name == upstream), None)
 
-    def _begin(self, settings: HttpEventsSettings, state: ReplayState) -> None:
+    def _begin(self, settings: UpstreamSettings, state: ReplayState) -> None:
         upstream = self._open_upstream(settings)
         replay = Replay(
             self._outbox,

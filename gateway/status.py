@@ -16,7 +16,7 @@ from gateway.capture.knocking import Knock
 from gateway.checks.summary import ChecksStatus
 from gateway.health import LinkHealth, Sighting
 from gateway.settings import DeviceSettings
-from sync import HttpEventsSettings, PumpState
+from sync import PumpState, UpstreamSettings
 
 IMBALANCE_HINT = "call for help and keep the storage folder: events are missing from the books, or there twice"
 UNNUMBERED_NOTICE = (
@@ -167,7 +167,7 @@ class Status:
         return asdict(self)
 
 
-def upstream_status(settings: HttpEventsSettings, state: PumpState, census: Census, now: float) -> UpstreamStatus:
+def upstream_status(settings: UpstreamSettings, state: PumpState, census: Census, now: float) -> UpstreamStatus:
     """Return one upstream's line; `now` is the monotonic clock."""
     return UpstreamStatus(
         name=settings.name,
@@ -326,7 +326,7 @@ def incident_alarms(incidents: list[Incident]) -> tuple[AlarmStatus, ...]:
 def alarms_of(
     storage: StorageStatus,
     upstreams: tuple[UpstreamStatus, ...],
-    pumps: list[tuple[HttpEventsSettings, PumpState]],
+    pumps: list[tuple[UpstreamSettings, PumpState]],
     links: tuple[LinkStatus, ...],
 ) -> tuple[AlarmStatus, ...]:
     """Return every trouble that lasts, the gravest first."""

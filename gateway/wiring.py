@@ -13,10 +13,12 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 from pydantic import BaseModel
 
+from buffer import OutboxReader
 from buffer.limits import DAY_MS, Limits
 from drivers import Driver
 from drivers.handheld import HandheldSettings
@@ -27,9 +29,13 @@ from drivers.scan_message import ParsedBody
 from gateway.capture.event_cycle import EventCycleSpec
 from gateway.capture.label_pattern import LabelPattern
 from gateway.capture.site_map import DeviceEntry, SiteMap, Station
+from gateway.epcis_encoder import EpcisEncoder
 from gateway.health import Hysteresis
 from gateway.settings import DeviceSettings, Problem, Settings, SettingsError, StationSettings
 from gateway.supervisor import Link
+from gateway.web.event_json import as_event
+from sync import EpcisCaptureSettings
+from sync.epcis_capture import EpcisCapture
 
 LISTENER = "mqtt-listener"
 BROKER = "mqtt-broker"
@@ -132,6 +138,30 @@ def _event_cycle(settings: Settings, station: str) -> EventCycleSpec:
         if device.station == station and isinstance(link, RfidReaderSettings):
             return EventCycleSpec(link.depart_after_s, link.tags_max, link.reads_min, link.rssi_min_dbm)
     return EventCycleSpec()
+
+
+def epcis_capture(
+    settings: EpcisCaptureSettings, world: World, storage: Path, *, credentials: Path | None
+) -> EpcisCapture:
+    """Return an EPCIS upstream that finds voided events in the outbox of `storage`."""
+
+    async def find(event_id: str) -> dict[str, Any] | None:
+        return await asyncio.get_running_loop().run_in_executor(world.reader, _find_event, storage, event_id)
+
+    encoder = EpcisEncoder(find, hash_ids=settings.event_ids == "hash", wall=world.wall, sleep=world.sleep)
+    return EpcisCapture(
+        settings, encoder, wall=world.wall, monotonic=world.monotonic, sleep=world.sleep, credentials=credentials
+    )
+
+
+def _find_event(storage: Path, event_id: str) -> dict[str, Any] | None:
+    reader = OutboxReader.open(storage)
+    try:
+        entry = reader.entry(event_id)
+    finally:
+        reader.close()
+    found: dict[str, Any] | None = as_event(entry).get("event") if entry is not None else None
+    return found
 
 
 class Readers:

@@ -1,7 +1,8 @@
 """A simulated centre: takes CloudEvents batches, keeps a strict ledger, and misbehaves on request.
 
 It answers as a good consumer should: it dedupes by event id, names what it took, rejects what it never will take, and
-says how far it is at `/v1/position` (with `?wait_for=N` not before it has N events). `Policy` is what it insists on
+says how far it is at `/v1/position` (with `?wait_for=N` not before it has N events). At `/capture` it is an EPCIS 2.0
+repository with the same ledger. `Policy` is what it insists on
 (token, size, signature, poison), `Script` what it does wrong. With `fast` it only reads first and last sequence of a
 batch, for benchmarks in which the centre must not be what is measured.
 """
@@ -20,11 +21,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from simulators.centre_http import HttpServer, Reply, Request
 from simulators.centre_ledger import CentreLedger
+from simulators.centre_policy import Attempt, Policy, Tally
 from simulators.centre_script import Act, Script
+from simulators.epcis_endpoint import CAPTURE_PATH, CapturePolicy, EpcisEndpoint
+
+__all__ = ["Attempt", "Centre", "Policy", "Tally"]
 
 EVENTS_PATH = "/v1/events"
 POSITION_PATH = "/v1/position"
@@ -33,56 +38,10 @@ _READ_BYTES_MAX = 128 * 1024 * 1024
 _SIGNATURE_AGE_S = 300
 _FAST_MARK = b'{"sequence":"'
 _JSON = {"Content-Type": "application/json"}
+_UNREAD = frozenset({"status", "redirect", "request_lost", "hang", "portal", "empty", "nonsense", "huge", "deep"})
+"""Acts that need no events."""
+_AFTER = frozenset({"applied_status", "answer_lost", "applied_hang", "half_answer"})
 _PORTAL = b"<!doctype html><title>Welcome</title><p>Please accept the terms to use this network.</p>"
-
-
-@dataclass(slots=True)
-class Policy:
-    """What the centre insists on. May be changed while it runs."""
-
-    token: str | None = None
-    secret: str | None = None
-    """Standard Webhooks secret; with it every batch must be signed."""
-    body_bytes_max: int = 16_000_000
-    takes_gzip: bool = True
-    says_gzip: bool = False
-    """Announce gzip in `Accept-Encoding`."""
-    poison: tuple[str, ...] = ()
-    """Texts that make an event unacceptable when they occur in it."""
-    poison_answer: Literal["named", "400", "422"] = "named"
-    knows_gaps: bool = True
-    answers: Literal["both", "through", "ids", "plain"] = "both"
-    """How it acknowledges; plain is a webhook's 200 without content."""
-    instance: str = "centre-1"
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One request to the events path."""
-
-    number: int
-    at: float
-    """Monotonic clock, seconds."""
-    headers: dict[str, str]
-    body: bytes
-    """Content coding taken off; empty when it was refused before it was read."""
-    ids: tuple[str, ...]
-    act: Act | None
-    status: int | None
-    """None when nothing was answered."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What the fast mode counts."""
-
-    events: int = 0
-    requests: int = 0
-    through: int = 0
-    gaps: int = 0
-    """Sequences that were jumped over."""
-    repeats: int = 0
-    """Sequences that came again."""
 
 
 @dataclass(slots=True)
@@ -99,12 +58,15 @@ class Centre:
     wall: Callable[[], float] = time.time
     attempts: list[Attempt] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+    capture_policy: CapturePolicy = field(default_factory=CapturePolicy)
     ledger: CentreLedger = field(init=False)
+    epcis: EpcisEndpoint = field(init=False)
     _server: HttpServer | None = field(default=None, init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def __post_init__(self) -> None:
         self.ledger = CentreLedger(self.ledger_file)
+        self.epcis = EpcisEndpoint(self.ledger, self.capture_policy)
 
     @property
     def url(self) -> str:
@@ -157,6 +119,10 @@ class Centre:
             if "wait_for" in request.query:
                 await self.holds(int(request.query["wait_for"]))
             return self._answer_position(request)
+        if request.path.startswith(CAPTURE_PATH):
+            reply = self._answer_capture(request)
+            self._changed.set()
+            return reply
         if request.path != EVENTS_PATH:
             return Reply(404)
         if request.method != "POST":
@@ -170,6 +136,50 @@ class Centre:
             return Reply(401)
         through = self.tally.through if self.fast else self.ledger.through(request.query.get("source", ""))
         return _json_reply(200, {"accepted_through": through, "centre_instance": self.policy.instance})
+
+    def _answer_capture(self, request: Request) -> Reply:
+        if not self._is_known(request):
+            return Reply(401, headers={"WWW-Authenticate": "Bearer"})
+        match request.method:
+            case "OPTIONS":
+                return self.epcis.describe()
+            case "GET":
+                return self.epcis.job(request.path)
+            case "POST":
+                return self._capture(request)
+            case _:
+                return Reply(405, headers={"Allow": "GET, OPTIONS, POST"})
+
+    def _capture(self, request: Request) -> Reply:
+        number = len(self.attempts) + 1
+        act = self.script.act_for(number)
+        name = act.act if act else None
+        taken = len(self.ledger.events)
+        try:
+            # What goes wrong before the document is read, or after it was taken, is the same as for a batch.
+            reply = (
+                self._spoil(act, []) if act and name in _UNREAD else self.epcis.capture(request, self._is_poison, name)
+            )
+            if act and name in _AFTER and reply.status == 202:
+                reply = self._after(act, reply)
+        except (ValueError, TypeError, KeyError) as error:
+            reply = Reply(400, f"no EPCIS document: {error}".encode())
+        ids = tuple(event.id for event in self.ledger.events[taken:])
+        status = None if reply.silent or reply.hang else reply.status
+        self.ledger.attempted(n=number, act=name, status=status, events=len(ids))
+        self.attempts.append(Attempt(number, time.monotonic(), dict(request.headers), request.body, ids, act, status))
+        return reply
+
+    def _after(self, act: Act, reply: Reply) -> Reply:
+        match act.act:
+            case "applied_status":
+                return Reply(act.status, headers={"Retry-After": act.retry_after} if act.retry_after else {})
+            case "answer_lost":
+                return Reply(silent=True)
+            case "applied_hang":
+                return Reply(hang=True)
+            case _:
+                return Reply(**{**_fields(reply), "is_cut": True})
 
     def _count(self, request: Request) -> Reply:
         body, tally = request.body, self.tally

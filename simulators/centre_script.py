@@ -40,6 +40,10 @@ ActName = Literal[
     "reject_all",
     "reject_first",
     "duplicate_409",
+    "job_fails",
+    "job_lost",
+    "job_runs",
+    "job_broken",
 ]
 """status: answer `status` and take nothing. applied_status: take, then answer `status`. answer_lost: take, then close.
 request_lost: close and take nothing. hang: never answer. applied_hang: take, never answer. half_answer: take, and break
@@ -47,7 +51,8 @@ off in the middle of the answer. portal: 200 with a log-in page. empty: 200 with
 is no acknowledgement. wrong_ids: 200 that names strangers. huge: 200 with megabytes. deep: 200 with JSON nested past
 reason. redirect: `status` (307 unless it is a 3xx) to `location`. partial: take and name a share of the batch.
 through_beyond: take, and claim a far higher sequence. reject_all, reject_first: name all, or the first `count`, as
-rejected. duplicate_409: take nothing, answer 409 that names what was known."""
+rejected. duplicate_409: take nothing, answer 409 that names what was known. job_fails, job_lost, job_runs,
+job_broken: of a capture job (`simulators.epcis_endpoint`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from sync.outbox_port import ChainHead, OutboxPort
 from sync.pump import Pump
 from sync.pump_state import Alarm, Health, PumpState
 from sync.replay import Replay, ReplayOrder, ReplayState
-from sync.settings import HttpEventsSettings, PumpSettings
+from sync.settings import EpcisCaptureSettings, HttpEventsSettings, PumpSettings, UpstreamSettings
 from sync.upstream import Position, Upstream
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "BatchRefused",
     "BatchTooLarge",
     "ChainHead",
+    "EpcisCaptureSettings",
     "Health",
     "HttpEventsSettings",
     "NotAnAnswer",
@@ -39,6 +40,7 @@ __all__ = [
     "SyncError",
     "Upstream",
     "UpstreamHolds",
+    "UpstreamSettings",
     "UpstreamUnavailable",
     "join_batch",
 ]

@@ -98,7 +98,7 @@ class HttpEvents:
         if url is None:
             return None
         asked = f"{url}{'&' if '?' in url else '?'}source={quote(source, safe='')}"
-        answer = await self._ask("GET", asked, self._credential_headers(), b"")
+        answer = await self.ask("GET", asked, self.credential_headers(), b"")
         if answer.status >= 500 or answer.status == 429:
             raise UpstreamUnavailable(f"{self._host} answered {answer.status} when asked for its position")
         if 300 <= answer.status < 500:
@@ -107,7 +107,7 @@ class HttpEvents:
 
     async def get(self, url: str, headers: dict[str, str], *, bytes_max: int) -> Answer:
         """GET an address of the upstream with our credential. Raises UpstreamUnavailable, UpstreamHolds."""
-        return await self._ask("GET", url, {**self._credential_headers(), **headers}, b"", bytes_max=bytes_max)
+        return await self.ask("GET", url, {**self.credential_headers(), **headers}, b"", bytes_max=bytes_max)
 
     def refreshed(self) -> bool:
         """Return whether a token, secret or TLS file changed since it was last used."""
@@ -127,7 +127,7 @@ class HttpEvents:
             "Content-Type": "application/cloudevents-batch+json",
             "Accept": "application/json",
             "Idempotency-Key": _structured_string(key),
-            **self._credential_headers(),
+            **self.credential_headers(),
         }
         if batch.chain:
             headers["Dockline-Chain"] = _structured_string(batch.chain)
@@ -136,9 +136,10 @@ class HttpEvents:
         if coded:
             headers["Content-Encoding"] = "gzip"
         body = gzip.compress(batch.body, 1, mtime=0) if coded else batch.body
-        return await self._ask("POST", self._settings.url, headers, body)
+        return await self.ask("POST", self._settings.url, headers, body)
 
-    def _credential_headers(self) -> dict[str, str]:
+    def credential_headers(self) -> dict[str, str]:
+        """Return the header that says who we are; none without a token. Raises UpstreamHolds."""
         if self._token is None:
             return {}
         return {"Authorization": f"Bearer {self._token.value()}"}
@@ -159,7 +160,7 @@ class HttpEvents:
             "webhook-signature": sign(keys, message_id, timestamp_s, body),
         }
 
-    async def _ask(
+    async def ask(
         self, method: str, url: str, headers: dict[str, str], body: bytes, *, bytes_max: int | None = None
     ) -> Answer:
         """Exchange one request for one answer. Raises UpstreamUnavailable when none comes in time."""

@@ -1,13 +1,14 @@
 """What an operator may say about an upstream: one `[[upstream]]` table of the configuration.
 
-`PumpSettings` is what every kind of upstream has, `HttpEventsSettings` what `kind = "http-events"` adds. Keys, bounds
-and descriptions live here and nowhere else; `gateway.settings` nests the models and `dockline check` explains them.
+`PumpSettings` is what every kind of upstream has, `HttpSettings` what those over HTTP add, and one class a kind the
+rest. Keys, bounds and descriptions live here and nowhere else; `gateway.settings` nests the models and `dockline
+check` explains them.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -100,40 +101,18 @@ class PumpSettings(BaseModel):
     )
 
 
-class HttpEventsSettings(PumpSettings):
-    """CloudEvents batches over HTTP: `kind = "http-events"`."""
+class HttpSettings(PumpSettings):
+    """Whom to reach over HTTP, and as whom."""
 
-    kind: Literal["http-events"] = Field(default="http-events", description="Protocol of the upstream.")
     url: HttpUrl = Field(description="Address batches are POSTed to, e.g. https://wms.example/v1/events.")
-    acknowledge: Literal["named", "status"] = Field(
-        default="named",
-        description=(
-            '"named": only events that the answer names count as delivered. "status": any 2xx takes the whole batch, '
-            "for plain webhooks; a captive portal's 200 then counts too."
-        ),
-    )
-    position_url: HttpUrl | None = Field(
-        default=None, description="Address that says how far the upstream is; asked when a connection is new."
-    )
     token_file: Path | None = Field(default=None, description="File with the bearer token; read again when it changes.")
     token_credential: str | None = Field(
         default=None,
         pattern=_CREDENTIAL,
         description="systemd credential with the bearer token, not token_file.",
     )
-    signing_secret_file: Path | None = Field(
-        default=None,
-        description="File with the Standard Webhooks secret (whsec_...); several, separated by blanks, while rotating.",
-    )
-    signing_secret_credential: str | None = Field(
-        default=None, pattern=_CREDENTIAL, description="systemd credential with that secret, instead of the file."
-    )
     timeout_s: float = Field(
         default=20.0, gt=0, le=300, description="Time for one request from connecting to the last byte of the answer."
-    )
-    compression: Literal["none", "gzip", "auto"] = Field(
-        default="none",
-        description=""""gzip" compresses every body, "auto" once the upstream's `Accept-Encoding` offers it.""",
     )
     answer_bytes_max: int = Field(
         default=1_000_000,
@@ -151,11 +130,9 @@ class HttpEventsSettings(PumpSettings):
     )
 
     @model_validator(mode="after")
-    def _check_pairs(self) -> HttpEventsSettings:
+    def _check_pairs(self) -> Self:
         if self.token_file is not None and self.token_credential is not None:
             raise ValueError("token_file and token_credential exclude each other")
-        if self.signing_secret_file is not None and self.signing_secret_credential is not None:
-            raise ValueError("signing_secret_file and signing_secret_credential exclude each other")
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key belong together")
         if not self.url.startswith("https:") and (self.ca_file or self.certificate or self.server_name):
@@ -166,9 +143,77 @@ class HttpEventsSettings(PumpSettings):
         """Return the file of the token, credentials being resolved in the folder systemd made for us."""
         return _secret_path(self.token_file, self.token_credential, credentials)
 
+
+class HttpEventsSettings(HttpSettings):
+    """CloudEvents batches over HTTP: `kind = "http-events"`."""
+
+    kind: Literal["http-events"] = Field(default="http-events", description="Protocol of the upstream.")
+    acknowledge: Literal["named", "status"] = Field(
+        default="named",
+        description=(
+            '"named": only events that the answer names count as delivered. "status": any 2xx takes the whole batch, '
+            "for plain webhooks; a captive portal's 200 then counts too."
+        ),
+    )
+    position_url: HttpUrl | None = Field(
+        default=None, description="Address that says how far the upstream is; asked when a connection is new."
+    )
+    signing_secret_file: Path | None = Field(
+        default=None,
+        description="File with the Standard Webhooks secret (whsec_...); several, separated by blanks, while rotating.",
+    )
+    signing_secret_credential: str | None = Field(
+        default=None, pattern=_CREDENTIAL, description="systemd credential with that secret, instead of the file."
+    )
+    compression: Literal["none", "gzip", "auto"] = Field(
+        default="none",
+        description=""""gzip" compresses every body, "auto" once the upstream's `Accept-Encoding` offers it.""",
+    )
+
+    @model_validator(mode="after")
+    def _check_secret(self) -> Self:
+        if self.signing_secret_file is not None and self.signing_secret_credential is not None:
+            raise ValueError("signing_secret_file and signing_secret_credential exclude each other")
+        return self
+
     def signing_secret_path(self, credentials: Path | None) -> Path | None:
         """Return the file of the signing secret, as `token_path`."""
         return _secret_path(self.signing_secret_file, self.signing_secret_credential, credentials)
+
+
+class EpcisCaptureSettings(HttpSettings):
+    """EPCIS 2.0 documents to the capture interface of an event repository: `kind = "epcis-capture"`."""
+
+    kind: Literal["epcis-capture"] = Field(default="epcis-capture", description="Protocol of the upstream.")
+    batch_events_max: int = Field(default=200, ge=1, le=10_000, description="Events in one request, at most.")
+    event_ids: Literal["uuid", "hash"] = Field(
+        default="uuid",
+        description=(
+            'eventID of the EPCIS events: "uuid" is the id the event has everywhere else, "hash" the event hash id of '
+            "CBV 2.0."
+        ),
+    )
+    job_poll_s: float = Field(
+        default=0.2,
+        gt=0,
+        le=60,
+        description="First wait before the capture job is asked for; it doubles up to 25 times this.",
+    )
+    job_timeout_s: float = Field(
+        default=300.0,
+        gt=0,
+        le=86_400,
+        description="A capture job that runs for longer is given up and its events are captured again, same ids.",
+    )
+
+    def exchange(self) -> HttpEventsSettings:
+        """Return what one request and its answer need to know."""
+        shared = {name: getattr(self, name) for name in HttpSettings.model_fields}
+        return HttpEventsSettings(**shared)
+
+
+UpstreamSettings = HttpEventsSettings | EpcisCaptureSettings
+"""One upstream, of whatever kind."""
 
 
 def _secret_path(file: Path | None, credential: str | None, credentials: Path | None) -> Path | None:

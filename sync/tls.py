@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sync.errors import UpstreamHolds, UpstreamUnavailable
-from sync.settings import HttpEventsSettings
+from sync.settings import HttpSettings
 
 # OpenSSL x509_vfy.h
 _NOT_YET_VALID = 9
@@ -21,7 +21,7 @@ _NAME_MISMATCH = frozenset({62, 64})
 _UNTRUSTED = frozenset({18, 19, 20, 21})
 
 
-def tls_context(settings: HttpEventsSettings) -> ssl.SSLContext:
+def tls_context(settings: HttpSettings) -> ssl.SSLContext:
     """Return a context for the settings. Raises UpstreamHolds when a file cannot be used."""
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
@@ -39,7 +39,7 @@ def tls_context(settings: HttpEventsSettings) -> ssl.SSLContext:
     return context
 
 
-def tls_files(settings: HttpEventsSettings) -> tuple[Path, ...]:
+def tls_files(settings: HttpSettings) -> tuple[Path, ...]:
     """Return the files the context is made from."""
     return tuple(path for path in (settings.ca_file, settings.certificate, settings.key) if path is not None)
 

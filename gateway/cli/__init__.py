@@ -30,7 +30,7 @@ COMMANDS = (
 """Command and the module that has a function of that name."""
 
 GROUPS = (
-    ("events", "gateway.cli.events", "Events in the outbox: list, show, tail."),
+    ("events", "gateway.cli.events", "Events in the outbox: list, show, tail, export."),
     ("quarantine", "gateway.cli.quarantine", "Events an upstream would not take: list, show, retry, discard."),
     ("upstream", "gateway.cli.upstream", "Positions of upstreams: list, rewind, rename, remove."),
     ("expectations", "gateway.cli.expectations", "Expected documents: list, show, import, remove, switch."),

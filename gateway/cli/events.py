@@ -6,18 +6,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.errors import EXIT_USAGE, Failure
-from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LimitOption, TokenOption
+from gateway.cli.errors import Failure
+from gateway.cli.export import export_events
+from gateway.cli.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    DeviceOption,
+    JsonOption,
+    LimitOption,
+    StationOption,
+    TokenOption,
+    TypeOption,
+    check_type,
+)
 
 if TYPE_CHECKING:
     from gateway.cli.client import Site
 
 app = typer.Typer()
+app.command("export")(export_events)
 WHAT_CHARACTERS_MAX = 100
-
-TypeOption = Annotated[str | None, typer.Option("--type", help="receipt, pick, observation, ...")]
-StationOption = Annotated[str | None, typer.Option(help="Only of this station.")]
-DeviceOption = Annotated[str | None, typer.Option(help="Only of this device.")]
 
 
 @app.command("list")
@@ -35,7 +43,7 @@ def list_events(
     from gateway.cli.client import NoDaemon, Site
     from gateway.cli.show import print_json, print_table
 
-    _check_type(event_type)
+    check_type(event_type)
     site = Site(config, token_file)
     try:
         found = site.get("/v1/events", type=event_type, station=station, device=device, limit=limit)["events"]
@@ -45,18 +53,6 @@ def list_events(
         print_json(found)
         return
     print_table("Events", _HEADS, [_row(one) for one in found])
-
-
-def _check_type(wanted: str | None) -> None:
-    """A mistyped type would find nothing, which looks like an answer."""
-    if wanted is None:
-        return
-    from gateway.events.catalogue import DATA
-    from gateway.settings.problem import did_you_mean
-
-    if wanted.removeprefix("dockline.").removesuffix(".v1") not in DATA:
-        hint = did_you_mean(wanted, DATA) or f"one of {', '.join(DATA)}"
-        raise Failure(f'There is no event type "{wanted}".', hint=hint, code=EXIT_USAGE)
 
 
 def _events_offline(site: Site, kind: str | None, station: str | None, device: str | None, limit: int) -> list[Any]:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.errors import EXIT_USAGE, Failure
+
 DEFAULT_CONFIG = Path("/etc/dockline/gateway.toml")
 
 ConfigOption = Annotated[
@@ -17,3 +19,18 @@ TokenOption = Annotated[
     Path | None, typer.Option("--token-file", help="File with a token, when you are not the service's user.")
 ]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="At most so many.")]
+TypeOption = Annotated[str | None, typer.Option("--type", help="receipt, pick, observation, ...")]
+StationOption = Annotated[str | None, typer.Option(help="Only of this station.")]
+DeviceOption = Annotated[str | None, typer.Option(help="Only of this device.")]
+
+
+def check_type(wanted: str | None) -> None:
+    """Raise Failure when there is no such event type: a mistyped one would find nothing, which looks like an answer."""
+    if wanted is None:
+        return
+    from gateway.events.catalogue import DATA
+    from gateway.settings.problem import did_you_mean
+
+    if wanted.removeprefix("dockline.").removesuffix(".v1") not in DATA:
+        hint = did_you_mean(wanted, DATA) or f"one of {', '.join(DATA)}"
+        raise Failure(f'There is no event type "{wanted}".', hint=hint, code=EXIT_USAGE)

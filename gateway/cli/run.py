@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
     from gateway.settings.checks import ExpectationsSettings
     from gateway.wiring import World
-    from sync import HttpEventsSettings, Upstream
+    from sync import Upstream, UpstreamSettings
 
 
 def run(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
@@ -85,11 +85,12 @@ async def _live(settings: Settings, config: Path, log: LogWriter) -> int:
     def load() -> Settings:
         return load_settings(config, must_run=True)
 
+    world = real_world()
     daemon = Daemon(
         settings,
-        real_world(),
+        world,
         load=load,
-        open_upstream=upstream_opener(),
+        open_upstream=upstream_opener(world, settings.storage.path),
         open_get=getter_opener(),
         notifier=Notifier(os.environ, pid=os.getpid()),
     )
@@ -121,17 +122,21 @@ def real_world() -> World:
     )
 
 
-def upstream_opener() -> Callable[[HttpEventsSettings], Upstream]:
+def upstream_opener(world: World, storage: Path) -> Callable[[UpstreamSettings], Upstream]:
     """Return what makes an upstream of its settings; it connects to nothing yet."""
-    from gateway.clock import wall_ms
     from gateway.credentials import credentials_folder
+    from sync import EpcisCaptureSettings
 
     folder = credentials_folder(os.environ)
 
-    def open_upstream(settings: HttpEventsSettings) -> Upstream:
+    def open_upstream(settings: UpstreamSettings) -> Upstream:
+        if isinstance(settings, EpcisCaptureSettings):
+            from gateway.wiring import epcis_capture
+
+            return epcis_capture(settings, world, storage, credentials=folder)
         from sync.http_events import HttpEvents
 
-        return HttpEvents(settings, wall=wall_ms, credentials=folder)
+        return HttpEvents(settings, wall=world.wall, credentials=folder)
 
     return open_upstream
 

@@ -12,7 +12,7 @@ from gateway.credentials import CredentialError, check_secret_file, check_secret
 from gateway.doctor.certificate import WARN_DAYS, CertificateUnreadable, first_to_end
 from gateway.doctor.check import Check, Patient, State
 from gateway.doctor.reach import Reached, reach
-from sync import HttpEventsSettings
+from sync import HttpEventsSettings, UpstreamSettings
 from sync.errors import UpstreamHolds
 from sync.tls import tls_context, tls_failure
 
@@ -36,7 +36,7 @@ def check_upstreams(patient: Patient) -> Iterator[Check]:
             yield Check("upstream", name, "warning", evidence, action)
 
 
-def _reachable(settings: HttpEventsSettings, patient: Patient) -> Check:
+def _reachable(settings: UpstreamSettings, patient: Patient) -> Check:
     url = urlsplit(settings.url)
     host = url.hostname or ""
     port = url.port or (443 if url.scheme == "https" else 80)
@@ -119,7 +119,7 @@ def secret_files(patient: Patient) -> Iterator[tuple[str, Path]]:
     for one in settings.upstreams:
         if (token := one.token_path(folder)) is not None:
             yield f"token of {one.name}", token
-        if (secret := one.signing_secret_path(folder)) is not None:
+        if isinstance(one, HttpEventsSettings) and (secret := one.signing_secret_path(folder)) is not None:
             yield f"signing secret of {one.name}", secret
         if one.key is not None:
             yield f"key for {one.name}", one.key

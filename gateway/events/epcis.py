@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.events.epcis_extension import NAMESPACE, PREFIX, difference, merged, prefixed, unprefixed
@@ -70,7 +71,7 @@ def decode(encoded: Json) -> Json:
     return merged({**from_words(encoded, kind), **_implied(envelope)}, {**envelope, "data": data}, absent)
 
 
-def document(events: list[bytes], created: str) -> bytes:
+def document(events: Sequence[bytes], created: str) -> bytes:
     """Return the EPCISDocument that holds the encoded events. `created` is RFC 3339."""
     head = {"@context": CONTEXT, "type": "EPCISDocument", "schemaVersion": "2.0", "creationDate": created}
     return json.dumps(head)[:-1].encode() + b',"epcisBody":{"eventList":[' + b",".join(events) + b"]}}"

@@ -11,9 +11,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from drivers.registry import DRIVERS, load_driver
-from gateway.settings.load import REQUIRED_SECTIONS, SHARED_LINKS
+from gateway.settings.load import DEFAULT_UPSTREAM_KIND, REQUIRED_SECTIONS, SHARED_LINKS, UPSTREAM_KINDS
 from gateway.settings.model import SECTIONS, DeviceCommon, StationSettings
-from sync.settings import HttpEventsSettings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -22,7 +21,7 @@ def config_schema() -> dict[str, Any]:
     """Return the schema of `gateway.toml`."""
     definitions: dict[str, Any] = {}
     properties: dict[str, Any] = {name: _table(model, definitions) for name, model in SECTIONS.items()}
-    properties["upstream"] = _several(_table(HttpEventsSettings, definitions))
+    properties["upstream"] = _several({"oneOf": [_upstream(kind, definitions) for kind in UPSTREAM_KINDS]})
     properties["station"] = _several(_table(StationSettings, definitions))
     properties["device"] = _several({"oneOf": [_device(name, definitions) for name in _device_drivers()]})
     properties["mqtt"] = {
@@ -45,6 +44,13 @@ def config_schema() -> dict[str, Any]:
 
 def _device_drivers() -> list[str]:
     return [name for name in DRIVERS if name not in SHARED_LINKS.values()]
+
+
+def _upstream(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    schema = _table(UPSTREAM_KINDS[kind], definitions)
+    if kind != DEFAULT_UPSTREAM_KIND:
+        schema["required"] = [*schema["required"], "kind"]
+    return schema
 
 
 def _device(driver: str, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -28,11 +28,15 @@ from gateway.settings.problem import Problem, SettingsError, did_you_mean, one_o
 from gateway.settings.profiles import find_profile, profile_folders, profile_names
 from gateway.settings.rules import check_rules
 from gateway.settings.section import Section
-from sync.settings import HttpEventsSettings
+from sync.settings import EpcisCaptureSettings, HttpEventsSettings, UpstreamSettings
 
 SHARED_LINKS = {"listener": "mqtt-listener", "broker": "mqtt-subscriber"}
 """`[mqtt.<key>]` and the driver behind it; these serve many devices and are not named by a `[[device]]`."""
-UPSTREAM_KINDS = {"http-events": HttpEventsSettings}
+UPSTREAM_KINDS: dict[str, type[UpstreamSettings]] = {
+    "http-events": HttpEventsSettings,
+    "epcis-capture": EpcisCaptureSettings,
+}
+DEFAULT_UPSTREAM_KIND = "http-events"
 TABLES = (*SECTIONS, "upstream", "station", "device", "mqtt")
 ABOUT_A_PROFILE = ("driver", "product", "notes", "device")
 """Keys of a profile file that are not keys of the device; those may also stand in a table `[device]` of their own."""
@@ -62,7 +66,7 @@ class Draft:
         self.file = file
         self.sections: dict[str, Section] = {}
         self.links: dict[str, BaseModel] = {}
-        self.upstreams: list[tuple[int, HttpEventsSettings]] = []
+        self.upstreams: list[tuple[int, UpstreamSettings]] = []
         self.stations: list[tuple[int, StationSettings]] = []
         self.devices: list[tuple[int, DeviceSettings]] = []
 
@@ -138,7 +142,7 @@ class _Loader:
 
     def _load_upstream(self, index: int, table: Table) -> None:
         base = ("upstream", index)
-        kind = table.get("kind", "http-events")
+        kind = table.get("kind", DEFAULT_UPSTREAM_KIND)
         if not isinstance(kind, str) or kind not in UPSTREAM_KINDS:
             what = f"must be {one_of(UPSTREAM_KINDS)}, not {kind!r}".replace("'", '"')
             self._document.complain((*base, "kind"), what, did_you_mean(str(kind), UPSTREAM_KINDS))

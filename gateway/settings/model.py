@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainVal
 
 from gateway.settings.checks import ChecksSettings, ExpectationsSettings
 from gateway.settings.section import FilePath, Section, Texts
-from sync.settings import HttpEventsSettings
+from sync.settings import UpstreamSettings
 
 ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
 _ID = re.compile(ID_PATTERN)
@@ -289,7 +289,7 @@ class Settings:
     checks: ChecksSettings
     expectations: ExpectationsSettings
     mqtt: MqttSettings
-    upstreams: tuple[HttpEventsSettings, ...]
+    upstreams: tuple[UpstreamSettings, ...]
     stations: tuple[StationSettings, ...]
     devices: tuple[DeviceSettings, ...]
     notices: tuple[str, ...] = ()

@@ -4,16 +4,24 @@ A further kind of upstream joins the contract by one class here: how to build th
 to misbehave. What a kind cannot do by its nature it says in `names`.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from upstream_events import entry
+
+from gateway.epcis_encoder import EpcisEncoder
 from simulators.centre import Centre, Policy
 from simulators.centre_script import Act, Script
 from simulators.network import Network
-from sync import HttpEventsSettings, Upstream
+from sync import EpcisCaptureSettings, HttpEventsSettings, Upstream
+from sync.batch import ENTRY_OVERHEAD_BYTES
+from sync.epcis_capture import EpcisCapture
 from sync.http_events import HttpEvents
+
+WALL_MS = 1_795_248_000_000
 
 
 class FarEnd(Protocol):
@@ -22,6 +30,8 @@ class FarEnd(Protocol):
     upstream: Upstream
     names: bool
     """The acknowledgement names events, so that a part of a batch can be left open."""
+    believes_any_2xx: bool
+    """By its settings any 2xx counts as an acknowledgement."""
 
     def ids(self) -> list[str]:
         """Ids it has, in the order of first arrival."""
@@ -75,6 +85,10 @@ class HttpFarEnd:
     upstream: Upstream
     names: bool
 
+    @property
+    def believes_any_2xx(self) -> bool:
+        return not self.names
+
     def ids(self) -> list[str]:
         return list(self.centre.ledger.by_id)
 
@@ -116,7 +130,7 @@ async def http_events(acknowledge: str, **settings: object) -> AsyncIterator[Htt
                     **settings,
                 }
             ),
-            wall=lambda: 1_795_248_000_000,
+            wall=lambda: WALL_MS,
         )
         try:
             yield HttpFarEnd(centre, network, upstream, names)
@@ -124,7 +138,47 @@ async def http_events(acknowledge: str, **settings: object) -> AsyncIterator[Htt
             await upstream.aclose()
 
 
+@dataclass
+class CaptureFarEnd(HttpFarEnd):
+    """The capture interface. A document is another size than the batch it is made of, and no part of one is named."""
+
+    @property
+    def believes_any_2xx(self) -> bool:
+        return False
+
+    def wants_at_most(self, body_bytes: int) -> None:
+        count = round(body_bytes / (len(entry(1).payload) + ENTRY_OVERHEAD_BYTES))
+        self.centre.capture_policy.events_max = count
+        self.centre.capture_policy.announces = False
+
+
+@contextlib.asynccontextmanager
+async def epcis_capture(event_ids: str) -> AsyncIterator[CaptureFarEnd]:
+    async with Centre(Policy(), Script()) as centre, Network(centre.host, centre.port) as network:
+        settings = EpcisCaptureSettings.model_validate(
+            {"name": "centre", "url": f"http://127.0.0.1:{network.port}/capture", "timeout_s": 2, "job_poll_s": 0.001}
+        )
+        encoder = EpcisEncoder(nothing_found, hash_ids=event_ids == "hash", wall=lambda: WALL_MS, sleep=asyncio.sleep)
+        upstream = EpcisCapture(
+            settings,
+            encoder,
+            wall=lambda: WALL_MS,
+            monotonic=asyncio.get_running_loop().time,
+            sleep=asyncio.sleep,
+        )
+        try:
+            yield CaptureFarEnd(centre, network, upstream, names=False)
+        finally:
+            await upstream.aclose()
+
+
+async def nothing_found(event_id: str) -> None:
+    """No voided event is in the outbox of a contract test."""
+    del event_id
+
+
 FAR_ENDS: dict[str, Callable[[], contextlib.AbstractAsyncContextManager[FarEnd]]] = {
     "http-events, named": lambda: http_events("named"),
     "http-events, status": lambda: http_events("status"),
+    "epcis-capture, uuid": lambda: epcis_capture("uuid"),
 }

@@ -20,9 +20,8 @@ from gateway.events.json_schema import schema_text
 from gateway.settings import Bind, Settings, SettingsError, load_settings
 from gateway.settings.checks import PlaceSettings, RouteSettings, RuleSettings
 from gateway.settings.json_schema import config_schema
-from gateway.settings.load import SHARED_LINKS
+from gateway.settings.load import SHARED_LINKS, UPSTREAM_KINDS
 from gateway.settings.model import SECTIONS, DeviceCommon, LabelPatternSettings, StationSettings
-from sync.settings import HttpEventsSettings
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "config" / "gateway.toml"
@@ -152,7 +151,8 @@ def switched_on(text: str) -> dict[str, Any]:
 
 def models() -> Iterator[tuple[str, type[BaseModel]]]:
     yield from SECTIONS.items()
-    yield "upstream", HttpEventsSettings
+    for kind, upstream in UPSTREAM_KINDS.items():
+        yield f"upstream {kind}", upstream
     yield "station", StationSettings
     for key, driver in SHARED_LINKS.items():
         yield f"mqtt.{key}", load_driver(driver).settings_model
@@ -164,7 +164,7 @@ def models() -> Iterator[tuple[str, type[BaseModel]]]:
 def keys_of_the_models() -> set[str]:
     found = {f"device.{key}" for key in DeviceCommon.model_fields}
     for table, model in models():
-        name = "device" if table.startswith("device ") else table
+        name = table.partition(" ")[0]
         found |= {f"{name}.{key}" for key in model.model_fields}
     nested = {
         "device.points": Point,
@@ -220,7 +220,11 @@ def test_a_key_that_is_switched_off_shows_its_default() -> None:
     active = tomllib.loads(SHIPPED.read_text())
     wrong = []
     for table, model in models():
-        if table.startswith("device "):
+        if table.startswith("upstream "):
+            kind = table.removeprefix("upstream ")
+            written = next(one for one in data["upstream"] if one["kind"] == kind)
+            live = next((one for one in active["upstream"] if one["kind"] == kind), {})
+        elif table.startswith("device "):
             found = [one for one in data["device"] if one["driver"] == table.removeprefix("device ")]
             written, live = found[0], next((one for one in active["device"] if one["id"] == found[0]["id"]), {})
         else:

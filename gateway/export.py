@@ -1,0 +1,92 @@
+"""Events as a file for others: EPCIS documents, one CloudEvent a line, or a table.
+
+Everything here is bytes in the order of the sequence, produced as it is read, so an export of a million events takes no
+more memory than one of ten. What cannot be told as itself because its row is damaged stands in its place as a gap
+record, the same that a centre would be sent: an export has no silent holes either.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Literal
+
+from buffer import Entry
+from gateway.epcis_encoder import as_json
+from gateway.events.epcis import document, encode
+from gateway.events.epcis_words import kind_of
+from sync.batch import gap_payload
+
+Format = Literal["epcis", "ndjson", "csv"]
+Json = dict[str, Any]
+
+COLUMNS: Final = (
+    "sequence", "source", "id", "type", "time", "captured_at", "clock", "station", "device", "activity", "operator",
+    "document", "document_type", "gtin", "sscc", "sku", "epc", "lot", "serial", "expiry", "code", "quantity", "unit",
+    "from_location", "to_location", "business_location", "biz_step", "disposition", "reason", "data",
+)  # fmt: skip
+"""Columns of the table. `data` is everything the event tells, as JSON."""
+_MARK: Final = b"\0"
+"""Stands in an empty document where its events go; JSON text never holds it."""
+
+
+def delivered(entry: Entry, source_of: Callable[[int], str], *, is_whole: Callable[[Entry], bool]) -> Json:
+    """Return an entry as a centre is sent it; a damaged one as the gap record that announces it."""
+    payload = entry.payload
+    if not is_whole(entry) or not payload.startswith(b"{"):
+        payload = gap_payload(source_of(entry.seq), entry._replace(gap_reason="damaged in the outbox"))
+    found: Json = {"sequence": f"{entry.seq:020d}", **json.loads(payload)}
+    return found
+
+
+def as_ndjson(events: Iterable[Json]) -> Iterator[bytes]:
+    """Yield one CloudEvent a line."""
+    for event in events:
+        yield json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+
+
+def as_csv(events: Iterable[Json]) -> Iterator[bytes]:
+    """Yield a table with a head (RFC 4180)."""
+    yield _row(COLUMNS)
+    for event in events:
+        data = event["data"]
+        item, quantity, document_ = (data.get(name) or {} for name in ("item", "quantity", "document"))
+        known = {
+            **{name: item.get(name) for name in ("gtin", "sscc", "sku", "epc", "lot", "serial", "expiry", "code")},
+            **{name: event.get(name) for name in ("sequence", "source", "id", "type", "time")},
+            "device": (data.get("device") or {}).get("id"),
+            "document": document_.get("id"),
+            "document_type": document_.get("type"),
+            "quantity": quantity.get("value"),
+            "unit": quantity.get("unit"),
+            "data": json.dumps(data, ensure_ascii=False),
+        }
+        yield _row([_cell(known[name] if name in known else data.get(name)) for name in COLUMNS])
+
+
+def as_epcis(
+    events: Iterable[Json], *, find: Callable[[str], Json | None], hash_ids: bool, created: str
+) -> Iterator[bytes]:
+    """Yield one EPCISDocument. `find` returns an event by its id, for voids; `created` is RFC 3339."""
+    head, _, tail = document([_MARK], created).partition(_MARK)
+    yield head
+    comma = b"\n"
+    for event in events:
+        voided = find(str(event["data"].get("voids", ""))) if kind_of(event) == "void" else None
+        yield comma + as_json(encode(event, voided=voided, hash_ids=hash_ids))
+        comma = b",\n"
+    yield tail + b"\n"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _row(cells: Iterable[str]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerow(cells)
+    return text.getvalue().encode("utf-8", "replace")
