@@ -12,6 +12,7 @@ Under systemd each line begins with its syslog priority (`<4>`, sd-daemon(3)) an
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import logging
@@ -31,6 +32,9 @@ _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _NEEDS_QUOTES = re.compile(r"[\s\"=\\]|^$")
 _EVENT_NAME = re.compile(r"[A-Za-z_][\w.-]*")
+
+codecs.lookup("unicode_escape")
+"""Found now: Python reads it from a file at its first use, and a process without file descriptors could not say so."""
 
 _secrets: set[str] = set()
 
@@ -149,7 +153,7 @@ class LogWriter(logging.Handler):
     """The running log.
 
     Formats in the caller, so that later changes to an argument are not logged; writes in a thread of its own. A line
-    that cannot be written is lost, and nobody else notices.
+    that cannot be written is lost and counted; the count is written as soon as something can be again.
     """
 
     def __init__(self, stream: IO[str], formatter: logging.Formatter) -> None:
@@ -158,7 +162,9 @@ class LogWriter(logging.Handler):
         self._stream = stream
         self._lines: queue.Queue[str | None] = queue.Queue(QUEUE_LINES_MAX)
         self.dropped = 0
-        """Lines lost because they could not be written fast enough."""
+        """Lines lost because they could not be written, or not fast enough."""
+        self._told = 0
+        """Of these, how many the log itself tells of."""
         # A daemon thread: one that hangs in a dead journal must not keep the process from ending.
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
@@ -185,14 +191,28 @@ class LogWriter(logging.Handler):
 
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:
-            try:
-                self._stream.write(line + "\n")
-                if self._lines.empty():
-                    self._stream.flush()
-            except (OSError, ValueError):
-                self.dropped += 1
+            lost = self.dropped - self._told
+            # Only behind a line that could be written: on a full disk the words about it would not fit either.
+            if self._put(line) and lost and self._put(self._words_for(lost)):
+                self._told += lost
         with contextlib.suppress(OSError, ValueError):
             self._stream.flush()
+
+    def _put(self, line: str) -> bool:
+        """Write a line; return whether that was possible."""
+        try:
+            self._stream.write(line + "\n")
+            if self._lines.empty():
+                self._stream.flush()
+        except (OSError, ValueError):
+            self.dropped += 1
+            return False
+        return True
+
+    def _words_for(self, lost: int) -> str:
+        text = event("log_lines_lost", count=lost, hint="what stands before this line is not all that happened")
+        fields = {"msg": "%s", "args": (text,), "levelno": logging.WARNING, "levelname": "WARNING"}
+        return self.format(logging.makeLogRecord(fields))
 
 
 def start_log(

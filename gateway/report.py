@@ -181,7 +181,7 @@ class Report:
     def _own_alarms(self) -> list[AlarmStatus]:
         """Return the troubles that are the daemon's own."""
         daemon = self._daemon
-        found: list[AlarmStatus] = []
+        found = daemon.world.troubles()
         if daemon.refused_reload is not None:
             text = f"the changed configuration was refused: {daemon.refused_reload}"
             found.append(AlarmStatus("configuration_refused", "config", text, "dockline check"))

@@ -32,6 +32,7 @@ from gateway.capture.site_map import DeviceEntry, SiteMap, Station
 from gateway.epcis_encoder import EpcisEncoder
 from gateway.health import Hysteresis
 from gateway.settings import DeviceSettings, Problem, Settings, SettingsError, StationSettings
+from gateway.status import AlarmStatus
 from gateway.supervisor import Link
 from gateway.web.event_json import as_event
 from sync import EpcisCaptureSettings
@@ -61,6 +62,8 @@ class World:
     sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep)
     machine: str = ""
     """Differs between two machines, also when their disks were cloned."""
+    troubles: Callable[[], list[AlarmStatus]] = field(default=list)
+    """What the process itself runs short of, which only its edge can see."""
 
 
 def new_epoch(world: World) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.log import LogWriter
     from gateway.settings import Settings
     from gateway.settings.checks import ExpectationsSettings
+    from gateway.status import AlarmStatus
     from gateway.wiring import World
     from sync import Upstream, UpstreamSettings
 
@@ -78,14 +79,21 @@ def _tune_interpreter() -> None:
 
 
 async def _live(settings: Settings, config: Path, log: LogWriter) -> int:
+    import asyncio
+
+    from gateway.clock import monotonic_s
     from gateway.daemon import Daemon
     from gateway.notify import Notifier
     from gateway.settings import load_settings
+    from gateway.shortages import Shortages
+
+    shortages = Shortages(monotonic_s, lambda: log.dropped)
+    asyncio.get_running_loop().set_exception_handler(shortages.on_loop_error)
 
     def load() -> Settings:
         return load_settings(config, must_run=True)
 
-    world = real_world()
+    world = real_world(shortages.alarms)
     daemon = Daemon(
         settings,
         world,
@@ -103,8 +111,8 @@ async def _live(settings: Settings, config: Path, log: LogWriter) -> int:
     return code
 
 
-def real_world() -> World:
-    """Return the clocks, the chance and the threads of this computer."""
+def real_world(troubles: Callable[[], list[AlarmStatus]] = list) -> World:
+    """Return the clocks, the chance and the threads of this computer; `troubles` are those of this process."""
     from concurrent.futures import ThreadPoolExecutor
     from random import SystemRandom
 
@@ -119,6 +127,7 @@ def real_world() -> World:
         reader=ThreadPoolExecutor(2, "outbox-reader"),
         is_synchronised=is_synchronised,
         machine=_machine_id(),
+        troubles=troubles,
     )
 
 

@@ -1,10 +1,11 @@
 """Nothing a device says forges a line, no secret is written, and no flood fills the disk."""
 
+import errno
 import io
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -214,3 +215,42 @@ def test_a_log_that_hangs_says_so_when_closed(monkeypatch: pytest.MonkeyPatch) -
     stream.let_go.set()
     writer.close()
     assert not writer.is_stuck
+
+
+class FullDisk(io.StringIO):
+    """Takes nothing while it is full."""
+
+    is_full = False
+
+    def write(self, text: str) -> int:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_lines_that_did_not_fit_are_counted_and_told_once_when_there_is_room(root: logging.Logger) -> None:
+    stream = FullDisk()
+    writer = open_log(stream)
+    logging.warning("before")
+    wait_for(lambda: "before" in stream.getvalue())
+    stream.is_full = True
+    for _ in range(3):
+        logging.warning("lost")
+    wait_for(lambda: writer.dropped == 3)
+    stream.is_full = False
+    logging.warning("after")
+    logging.warning("later")
+    writer.close()
+    lines = [line.split(maxsplit=2)[2] for line in stream.getvalue().splitlines()]
+    assert lines[:2] == ["before", "after"]
+    assert lines[2].startswith("log_lines_lost count=3")
+    assert lines[3:] == ["later"]
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    """Return when the thread of the log has come so far."""
+    for _ in range(100_000):
+        if is_so():
+            return
+        threading.Event().wait(0.0001)
+    raise AssertionError("the log stands still")

@@ -1,0 +1,67 @@
+"""What the process itself runs short of: file descriptors, and a place for its log.
+
+Neither belongs to a device or an upstream, and neither stops a scan: connections that stand go on, lines that do not
+fit are lost. Somebody has to know all the same, so each is an alarm while it lasts and a moment longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from gateway.log import event
+from gateway.status import AlarmStatus
+
+log = logging.getLogger(__name__)
+
+LASTS_S: Final = 60.0
+"""How long after it was last met a shortage counts as lasting."""
+_NO_MORE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""Why the kernel hands out no further connection: ours are used up, everybody's are, no memory for it."""
+_NO_CONNECTION_HINT = "ss -tnp shows who holds connections open; LimitNOFILE= of the unit is how many there may be"
+_NO_LINE_HINT = "is the disk of the journal full, or does the journal hang?"
+
+
+class Shortages:
+    """Notes what ran out, and tells it as alarms."""
+
+    def __init__(self, monotonic: Callable[[], float], lines_lost: Callable[[], int]) -> None:
+        """`lines_lost` is how many lines of the log could not be written so far."""
+        self._monotonic = monotonic
+        self._lines_lost = lines_lost
+        self._lines_seen = 0
+        self._lines_at = float("-inf")
+        self._refused_at = float("-inf")
+        self._refused = ""
+
+    def on_loop_error(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        """Take an error nobody handled, as the event loop reports it (`set_exception_handler`).
+
+        A door that may not open further is no fault of the program: the loop tries again after a second. Everything
+        else is logged as asyncio does.
+        """
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in _NO_MORE:
+            loop.default_exception_handler(dict(context))
+            return
+        now = self._monotonic()
+        if now - self._refused_at > LASTS_S:
+            log.error("%s", event("connections_refused", reason=error.strerror, hint=_NO_CONNECTION_HINT))
+        self._refused_at, self._refused = now, error.strerror or str(error)
+
+    def alarms(self) -> list[AlarmStatus]:
+        """Return what is short now."""
+        found, now = [], self._monotonic()
+        if now - self._refused_at <= LASTS_S:
+            text = f"no further connection can be taken: {self._refused}; those that stand go on"
+            found.append(AlarmStatus("connections_refused", "gateway", text, _NO_CONNECTION_HINT))
+        lost = self._lines_lost()
+        if lost > self._lines_seen:
+            self._lines_seen, self._lines_at = lost, now
+        if now - self._lines_at <= LASTS_S:
+            text = f"{lost} {'line' if lost == 1 else 'lines'} of the log could not be written"
+            found.append(AlarmStatus("log_lines_lost", "log", text, _NO_LINE_HINT))
+        return found
