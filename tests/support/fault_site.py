@@ -91,9 +91,10 @@ class FaultSite:
         centre: Centre | None = None,
         is_centre_up: bool = True,
         unanswered_max: int = UNANSWERED_MAX,
+        log: Path | None = None,
         seed: int = 1,
     ) -> None:
-        """`storage` is the state folder; `planted` a bug of planted_gateway.py; `more` further TOML."""
+        """`storage` and `log` are folders; `planted` is a bug of planted_gateway.py; `more` further TOML."""
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.storage = storage or folder / "state"
@@ -106,6 +107,7 @@ class FaultSite:
         self.configure()
         program = (sys.executable, str(PLANTED), planted) if planted else (sys.executable, "-m", "gateway")
         self.manager = ServiceManager(self.config, folder, program=program, environ=environ, watchdog_s=watchdog_s)
+        self.manager.log_file = (log or folder) / "gateway.log"
         self.progress = Progress()
         self._unanswered_max = unanswered_max
         self.handhelds = [

@@ -6,13 +6,16 @@ python planted_gateway.py BUG run --config FILE
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from buffer import Outbox
+from buffer.writer import Writer
 
 COMMIT_AFTER_S = 0.2
 
@@ -47,8 +50,44 @@ def forget_redeliveries() -> None:
     Outbox.redeliveries = lambda self, keys: {}  # type: ignore[method-assign]
 
 
+def hang_loop() -> None:
+    """The event loop stands still at the next append once the file named in the environment is there; once."""
+    really_append = Outbox.append
+
+    def append(self: Outbox, *drafts: Any, **rows: Any) -> asyncio.Future[None]:
+        hang_if_asked()
+        return really_append(self, *drafts, **rows)
+
+    Outbox.append = append  # type: ignore[method-assign]
+
+
+def hang_writer() -> None:
+    """The same for the thread that writes, in the middle of its work."""
+    really_commit = Writer.commit
+
+    def commit(self: Writer, *items: Any) -> Any:
+        hang_if_asked()
+        return really_commit(self, *items)
+
+    Writer.commit = commit  # type: ignore[method-assign]
+
+
+def hang_if_asked() -> None:
+    trigger = Path(os.environ["DOCKLINE_TEST_HANG"])
+    if trigger.exists():
+        trigger.unlink()
+        time.sleep(3600)
+
+
+BUGS = {
+    "acknowledge-first": acknowledge_first,
+    "forget-redeliveries": forget_redeliveries,
+    "hang-loop": hang_loop,
+    "hang-writer": hang_writer,
+}
+
 if __name__ == "__main__":
-    {"acknowledge-first": acknowledge_first, "forget-redeliveries": forget_redeliveries}[sys.argv.pop(1)]()
+    BUGS[sys.argv.pop(1)]()
     from gateway.__main__ import main
 
     main()

@@ -122,6 +122,13 @@ class ServiceManager:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, how)
 
+    async def start_anew(self) -> None:
+        """`systemctl start` after it gave up; returns when the gateway is ready."""
+        assert self._running is not None
+        await self._running
+        self._running = asyncio.create_task(self._run(), name="service manager")
+        await self.ready(len(self.lives) + 1)
+
     async def stop(self) -> int:
         """`systemctl stop`: return the exit code of the last life."""
         self._is_over = True

@@ -17,7 +17,7 @@ def run(*command: str) -> None:
     program = shutil.which(command[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     assert program is not None, f"{command[0]} is missing: install what tests/support/system_packages.sh names"
     done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()} (this test mounts: run it as root)"
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()} (is this test run as root?)"
 
 
 class SmallDisk:
