@@ -11,6 +11,10 @@ import ctypes
 import time
 from pathlib import Path
 
+EARLIEST_S = 1_763_683_200
+"""2025-11-21: this program did not exist before. A computer whose clock battery is empty believes in 1970 or in the day
+its firmware was made, whatever a time service thinks of the rate at which that clock goes."""
+
 _TIMESYNC_FLAG = Path("/run/systemd/timesync/synchronized")
 _STA_UNSYNC = 0x0040
 _TIME_ERROR = 5
@@ -30,7 +34,11 @@ def monotonic_s() -> float:
 
 
 def is_synchronised() -> bool:
-    """Return True when the system's time service vouches for the wall clock."""
+    """Return True when the system's time service vouches for the wall clock, and the clock can be right at all."""
+    return time.time() >= EARLIEST_S and _is_vouched_for()
+
+
+def _is_vouched_for() -> bool:
     buffer = ctypes.create_string_buffer(_TIMEX_BYTES)
     try:
         state = int(ctypes.CDLL(None, use_errno=True).adjtimex(buffer))

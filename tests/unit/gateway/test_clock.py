@@ -1,0 +1,31 @@
+"""Whether the wall clock may be believed."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from gateway import clock
+
+
+@pytest.mark.parametrize(
+    ("now_s", "is_vouched_for", "believed"),
+    [
+        (clock.EARLIEST_S, True, True),
+        (clock.EARLIEST_S, False, False),
+        (clock.EARLIEST_S - 1, True, False),
+        (0, True, False),
+    ],
+)
+def test_a_clock_from_before_this_program_existed_is_not_believed(
+    now_s: int, is_vouched_for: bool, believed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time service may be content with a clock that goes evenly, from 1970 on."""
+    monkeypatch.setattr(time, "time", lambda: float(now_s))
+    monkeypatch.setattr(clock, "_is_vouched_for", lambda: is_vouched_for)
+    assert clock.is_synchronised() is believed
+
+
+def test_the_kernel_is_asked_without_any_privilege() -> None:
+    assert clock.is_synchronised() in (True, False)
