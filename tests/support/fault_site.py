@@ -63,6 +63,7 @@ url = "{upstream}"
 timeout_s = 5.0
 backoff_base_s = 0.05
 backoff_max_s = 0.2
+{upstream_keys}
 
 [[station]]
 id = "floor"
@@ -84,6 +85,7 @@ class FaultSite:
         handhelds: int = 4,
         storage: Path | None = None,
         storage_keys: str = "reserve_bytes = 0",
+        upstream_keys: str = "",
         more: str = "",
         planted: str | None = None,
         environ: Mapping[str, str] | None = None,
@@ -102,7 +104,7 @@ class FaultSite:
         self.centre = centre or Centre(script=Script(rng=random.Random(seed)))
         self.centre.port = self.centre.port or free_port()
         self._is_centre_up = is_centre_up
-        self._storage_keys, self._more = storage_keys, more
+        self._storage_keys, self._upstream_keys, self._more = storage_keys, upstream_keys, more
         self.config = folder / "gateway.toml"
         self.configure()
         program = (sys.executable, str(PLANTED), planted) if planted else (sys.executable, "-m", "gateway")
@@ -136,6 +138,7 @@ class FaultSite:
             listener=self.listener,
             api=self.api,
             upstream=self.centre.url,
+            upstream_keys=self._upstream_keys,
         )
         self.config.write_text(text + self._more)
 
