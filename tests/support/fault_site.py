@@ -36,7 +36,7 @@ from simulators.handheld import Handheld, HandheldPlan
 from simulators.ledger import Ledger, reconcile
 from simulators.token import Token, find_tokens
 
-BOUND_S = 60.0
+BOUND_S = 120.0
 UNANSWERED_MAX = 24
 _CONFIG = """\
 [site]

@@ -21,7 +21,7 @@ from typing import Self
 GIVES_UP = (64, 78)
 """RestartPreventExitStatus= of the unit."""
 LIVES_MAX = 2000
-BOUND_S = 60.0
+BOUND_S = 120.0
 PROGRAM = (sys.executable, "-m", "gateway")
 
 
