@@ -54,6 +54,45 @@ def test_keys_of_the_other_schemes(epc: str, uri: str, field: str, key: str) -> 
     assert (tag.epc, getattr(tag, field), tag.filter) == (uri, key, 3)
 
 
+def text_bits(text: str, bits: int) -> str:
+    """TDS 1.13, 14.4.2: seven bits a character of ISO 646, zeros behind the last."""
+    return "".join(f"{ord(character):07b}" for character in text).ljust(bits, "0")
+
+
+@pytest.mark.parametrize(
+    ("header", "layout", "uri", "field", "key"),
+    [
+        # TDS 1.13, 14.5.1 to 14.5.8, laid out by hand: header, filter 3, partition 5, 24 bits of company prefix, the
+        # reference, and a serial number in letters. The identities are those of the examples of E.3.
+        (0x36, f"{712345:020b}" + text_bits("32a/b", 140), "sgtin:0614141.712345.32a%2Fb", "gtin", "70614141123451"),
+        (0x39, f"{12345:017b}" + text_bits("32a/b", 140), "sgln:0614141.12345.32a%2Fb", "gln", "0614141123452"),
+        (0x37, f"{12345:020b}" + text_bits("32a/b", 112), "grai:0614141.12345.32a%2Fb", "grai", "061414112345232a/b"),
+        (0x38, text_bits("32a/b", 168), "giai:0614141.32a%2Fb", "giai", "061414132a/b"),
+        (
+            0x3E,
+            f"{12345:017b}" + text_bits("ABCDefgh012345678", 119),
+            "gdti:0614141.12345.ABCDefgh012345678",
+            "gln",
+            None,
+        ),
+        (0x2D, f"{1234567890:034b}" + "0" * 24, "gsrn:0614141.1234567890", "gtin", None),
+        (0x2C, f"{12345:017b}" + f"{5678:041b}", "gdti:0614141.12345.5678", "gtin", None),
+    ],
+)
+def test_long_forms_and_the_other_keys(header: int, layout: str, uri: str, field: str, key: str | None) -> None:
+    bits = f"{header:08b}" + "011" + "101" + f"{614141:024b}" + layout
+    bits = bits.ljust(-(-len(bits) // 16) * 16, "0")  # memory comes in words
+    tag = decode_tag(int(bits, 2).to_bytes(len(bits) // 8))
+    assert (tag.epc, getattr(tag, field), tag.filter) == (f"urn:epc:id:{uri}", key, 3), tag.reason
+
+
+def test_a_general_identifier_has_no_key() -> None:
+    """TDS 1.13, 14.5.10: header 0x35, 28 bits of manager, 24 of class, 36 of serial number."""
+    bits = f"{0x35:08b}{31415:028b}{271828:024b}{1414:036b}"
+    tag = decode_tag(int(bits, 2).to_bytes(12))
+    assert (tag.epc, tag.gtin, tag.filter) == ("urn:epc:id:gid:31415.271828.1414", None, None)
+
+
 def test_a_location_tag_gives_its_uri() -> None:
     tag = decode_tag(bytes.fromhex("3274257BF46072000000162E"))
     assert tag.sgln == tag.epc == "urn:epc:id:sgln:0614141.12345.5678"
