@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from gateway.capture.application_identifiers import DIGITS, IDENTIFIERS, Identifier
@@ -34,7 +35,9 @@ SEPARATOR: Final = "\x1d"
 # GS1 AI encodable character set 82, the "#" of set 39 (AI 8010) and the separator.
 _ALLOWED: Final = re.compile(r"[\x1d!-#%-?A-Z_a-z]*")
 _SPELLED_OUT: Final = re.compile(r"<GS>|<FNC1>|<0x1D>|<29>|\(GS\)|\(FNC1\)|%1D|_x001D_", re.IGNORECASE)
-_SPELLED_WITH: Final = ("<", "(", "%", "_")
+_SPELLED_WITH: Final = frozenset("<(%_")
+"""One of these is in each of them: looking for that first costs a tenth."""
+GTINS_CACHED_MAX: Final = 8_192
 _KEYS: Final[Mapping[str, str]] = {
     "00": "SSCC", "01": "GTIN", "02": "GTIN", "03": "GTIN", "253": "GDTI", "255": "GCN", "402": "GSIN", "8003": "GRAI",
     "8006": "ITIP", "8017": "GSRN", "8018": "GSRN", "8026": "ITIP",
@@ -107,6 +110,7 @@ def _check_again(ai: str, first: str, second: str) -> None:
         raise ElementProblem(f"{first} arrived twice in one scan", is_mismatch=True)
 
 
+@lru_cache(maxsize=GTINS_CACHED_MAX)
 def gtin_problem(digits: str) -> str | None:
     """Return what is wrong with the GTIN, or None."""
     if not digits.strip("0"):
@@ -125,7 +129,7 @@ def _check_characters(data: str) -> None:
         raise ElementProblem(
             f"{data[end]!a} cannot stand in an element string; does the scanner replace the separator by it?"
         )
-    if any(mark in data for mark in _SPELLED_WITH) and (spelled := _SPELLED_OUT.search(data)):
+    if not _SPELLED_WITH.isdisjoint(data) and (spelled := _SPELLED_OUT.search(data)):
         raise ElementProblem(f'the separator arrives as the text "{spelled[0]}"; set the scanner to send GS (0x1D)')
 
 

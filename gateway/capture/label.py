@@ -341,7 +341,7 @@ def _date(values: dict[str, str], ai: str, year: int) -> str | None:
 
 def _net_weight(values: dict[str, str]) -> str | None:
     for ai, value in values.items():
-        if ai.startswith("310") and len(ai) == 4:
+        if ai[:3] == "310":
             decimals = int(ai[3])
             return decimal_text(f"{value[:-decimals]}.{value[-decimals:]}" if decimals else value)
     return None

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from gateway.capture.label import Label
@@ -70,6 +71,8 @@ class Session:
 
 
 EMPTY: Final = Session()
+TRAILS_CACHED_MAX: Final = 1_024
+_WITHOUT_TRAIL: Final = tuple(name for name in Session.__dataclass_fields__ if name != "trail")
 
 
 def told(session: Session, label: Label) -> Session:
@@ -125,8 +128,17 @@ def without_document(session: Session) -> Session:
 def encode_session(session: Session, used_at_ms: int | None) -> bytes:
     """Return the session as the value of its row; `used_at_ms` is the wall clock, for `decode_session` alone; None
     while nobody vouches for it."""
-    fields = {key: value for key in Session.__dataclass_fields__ if (value := getattr(session, key))}
-    return json.dumps({**fields, "used_at": used_at_ms}, separators=(",", ":")).encode()
+    fields = {key: value for key in _WITHOUT_TRAIL if (value := getattr(session, key))}
+    text = json.dumps({**fields, "used_at": used_at_ms}, separators=(",", ":"))
+    if session.trail:
+        # Each is the same in a dozen rows, of which one is written a scan.
+        text = f'{text[:-1]},"trail":[{",".join(map(_done_text, session.trail))}]}}'
+    return text.encode()
+
+
+@lru_cache(maxsize=TRAILS_CACHED_MAX)
+def _done_text(done: Done) -> str:
+    return json.dumps(done, separators=(",", ":"))
 
 
 def decode_session(value: bytes, wall_ms: int | None, idle_s: float) -> Session:
@@ -144,5 +156,8 @@ def decode_session(value: bytes, wall_ms: int | None, idle_s: float) -> Session:
         return EMPTY
     known = {key: fields[key] for key in Session.__dataclass_fields__ if key in fields}
     if "trail" in known:
-        known["trail"] = tuple(Done(*done) for done in known["trail"])
+        try:
+            known["trail"] = tuple(Done(*done) for done in known["trail"])
+        except TypeError as error:
+            raise ValueError("a trail is a list of devices and events") from error
     return Session(**known)

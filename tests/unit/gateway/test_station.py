@@ -93,7 +93,7 @@ def test_over_a_restart_a_session_idle_too_long_is_empty_and_a_clock_set_back_fo
     assert holds or session == EMPTY
 
 
-@pytest.mark.parametrize("row", [b"", b"[]", b"{", b"\xff"])
+@pytest.mark.parametrize("row", [b"", b"[]", b"{", b"\xff", b'{"trail":5}', b'{"trail":[["a"]]}', b'{"trail":[5]}'])
 def test_a_row_of_another_form_is_an_error_of_value(row: bytes) -> None:
     with pytest.raises(ValueError):
         decode_session(row, 0, 900)
