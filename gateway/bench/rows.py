@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.bench.baseline import fdatasync_p50_ms, raw_rows_per_s
+from gateway.bench.checks import checks
 from gateway.bench.rig import Rig, rig
 from simulators.load import LoadPlan, body
 
@@ -162,4 +163,4 @@ async def first_scan_s(bench: Rig) -> float:
     return accepting - started + result.ack_p50_ms / 1000
 
 
-ROWS = ((("1",), end_to_end), (("4", "5"), steady), (("8", "10"), drain), (("10", "12"), start))
+ROWS = ((("1",), end_to_end), (("4", "5"), steady), (("8", "10"), drain), (("10", "12"), start), (("13",), checks))

@@ -17,7 +17,7 @@ from gateway.checks.docket import GATEWAY_ACTOR, Docket
 from gateway.checks.documents import Documents, OpenDocument
 from gateway.checks.found import Found
 from gateway.checks.piece import NOT_COUNTED
-from gateway.checks.scene import scene_of
+from gateway.checks.scene import Scene
 from gateway.checks.shelf import Header, Shelf
 
 BY_PIECE: Final = frozenset(
@@ -81,7 +81,7 @@ class Arrival:
             added = one.book.add(piece)
             if piece.round != NOT_COUNTED:
                 raised = self._comparer.compare(
-                    scene_of(piece, one.activity, one), added, found, is_twin=added.twin is not None
+                    Scene(piece, one.activity, one), added, found, is_twin=added.twin is not None
                 )
                 confirmed |= {case.id for case in raised}
         found.remarks.clear()  # nobody is there to hear them

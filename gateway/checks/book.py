@@ -33,16 +33,13 @@ class Pool:
     item: LabelItem
     unit: str
     location: str | None = None
+    expected: Decimal = ZERO
+    """How many are expected; 0 for what is on no line."""
     observed: Decimal = ZERO
     damaged: Decimal = ZERO
     events: int = 0
     repeats: int = 0
     dispositions: dict[str, Decimal] = field(default_factory=dict)
-
-    @property
-    def expected(self) -> Decimal:
-        """How many are expected; 0 for what is on no line."""
-        return sum((line.quantity for line in self.lines), ZERO)
 
     def count(self, piece: Piece, sign: int) -> None:
         """Add the quantity of a piece, or take it out."""
@@ -132,15 +129,19 @@ class Book:
         pool = self.pools.get(key)
         if pool is None or not pool.lines:
             return None
+        if pool.observed <= pool.expected and self._is_alone(key):
+            return None  # nearly every scan
         pools = self._neighbours(key)
-        if len(pools) == 1 and pool.observed <= pool.expected:
-            return None
         shared = share(pools)
         for line in pool.lines:
             has = shared.get(line.line, ZERO)
             if has > line.quantity:
                 return line, has
         return None
+
+    def _is_alone(self, key: PoolKey) -> bool:
+        round_, names = key
+        return all(len(self._by_line[round_, name]) == 1 for name in names)
 
     def _neighbours(self, key: PoolKey) -> list[Pool]:
         """Return the pools that share lines with a pool, itself too."""
@@ -160,7 +161,10 @@ class Book:
     def _pool(self, piece: Piece, found: Match | None) -> tuple[PoolKey, Pool]:
         lines = found.lines if found is not None else ()
         if lines:
-            key: PoolKey = (piece.round, tuple(line.line for line in lines))
+            key: PoolKey = (piece.round, tuple([line.line for line in lines]))
+            pool = self.pools.get(key)
+            if pool is not None:
+                return key, pool
             location = lines[0].locations[0] if len(lines) == 1 and len(lines[0].locations) == 1 else None
             unit = lines[0].unit
         else:
@@ -170,7 +174,8 @@ class Book:
             key = (piece.round, ("", name, piece.item.lot or "", location or "", unit))
         pool = self.pools.get(key)
         if pool is None:
-            pool = self.pools[key] = Pool(lines, piece.item, unit, location)
+            expected = sum([line.quantity for line in lines], ZERO)
+            pool = self.pools[key] = Pool(lines, piece.item, unit, location, expected)
             for line in lines:
                 self._by_line.setdefault((piece.round, line.line), set()).add(key)
         return key, pool

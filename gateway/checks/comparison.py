@@ -16,7 +16,7 @@ from gateway.checks.picks import Picks
 from gateway.checks.piece import NOT_COUNTED, Piece
 from gateway.checks.policy import Policy
 from gateway.checks.rule import Deviation, Rule, Subject
-from gateway.checks.scene import Scene, scene_of
+from gateway.checks.scene import Scene
 from gateway.checks.shelf import Line
 from gateway.checks.wording import document_of, item_of, plain, reference_of, shown, variance_of
 from gateway.events.finding import ExceptionCode
@@ -34,9 +34,10 @@ class Comparer:
 
     def check(self, piece: Piece, activity: str, one: OpenDocument | None, added: Added | None, found: Found) -> None:
         """Check a piece. `added` is what became of it in the book of its document, None when there is none."""
-        scene = scene_of(piece, activity, one)
-        for trouble, rule in inspect_piece(scene, self._policy, found.at.ms):
-            self._raise(trouble, rule, scene, found)
+        scene = Scene(piece, activity, one)
+        if piece.item.expiry is not None or piece.damaged or activity == "putaway":
+            for trouble, rule in inspect_piece(scene, self._policy, found.at.ms):
+                self._raise(trouble, rule, scene, found)
         if piece.round != NOT_COUNTED:
             twin = added.twin if added is not None else None
             unique = piece.unique
@@ -47,17 +48,17 @@ class Comparer:
                 self._duplicate(scene, twin, found)
             if added is not None and added.match is not None:
                 self.compare(scene, added, found, is_twin=twin is not None)
-        self._hold(scene, found)
+        if self._docket.has_holds:
+            self._hold(scene, found)
 
     def compare(self, scene: Scene, added: Added, found: Found, *, is_twin: bool) -> list[Case]:
         """Check a piece against the lines of its document, which is known; return the exceptions that say so."""
         header, piece = scene.header, scene.piece
         assert header is not None
         assert added.match is not None
-        item = piece.item
-        about = "|".join(part for part in (scene.identity, item.lot, item.serial, piece.location) if part)
         raised: list[Case | None] = []
         for code in added.match.problems:
+            about = _about(scene)
             places = sorted({place for line in added.match.lines for place in line.locations})
             fields: dict[str, Any] = {}
             if code in ("wrong_location", "putaway_failure"):
@@ -66,7 +67,8 @@ class Comparer:
             raised.append(self._checked(Trouble(code, about, said, fields), scene, found))
         if not added.match.lines and not added.match.problems:
             code = "wrong_item" if scene.activity in OUTBOUND else "unexpected_item"
-            raised.append(self._checked(Trouble(code, about, f"{shown(piece)} is not on {header.id}"), scene, found))
+            said = f"{shown(piece)} is not on {header.id}"
+            raised.append(self._checked(Trouble(code, _about(scene), said), scene, found))
         elif not is_twin and scene.activity != "count" and scene.activity in COMPARED[header.type]:
             raised.append(self._too_much(scene, added, found))
         return [case for case in raised if case is not None]
@@ -170,6 +172,11 @@ class _Right(NamedTuple):
 
     def __str__(self) -> str:
         return ", ".join(self.names[:3]) + (", ..." if len(self.names) > 3 else "")
+
+
+def _about(scene: Scene) -> str:
+    item = scene.piece.item
+    return "|".join([part for part in (scene.identity, item.lot, item.serial, scene.piece.location) if part])
 
 
 def _over(line: str) -> str:

@@ -120,6 +120,13 @@ class Docket:
         found = self._by_key.get(f"{code}|{about}")
         return None if found is None else cases[found]
 
+    @property
+    def has_holds(self) -> bool:
+        """True while an open exception holds anything."""
+        if self._cases is None:
+            self._loaded()
+        return bool(self._holds)
+
     def held(self, keys: Iterable[str]) -> Case | None:
         """Return an open exception that holds one of the keys; None when none does."""
         self._loaded()

@@ -144,11 +144,19 @@ class Documents:
     def add(self, one: OpenDocument, piece: Piece, found: Found) -> None:
         """Note a piece that was added to the book."""
         one.pieces[piece.event] = piece
+        one.flying += 1
         found.state[piece_key(one.id, one.activity, piece.event)] = encode_piece(piece)
-        found.changed(lambda: one.pieces.pop(piece.event, None))
-        found.changed(lambda: one.book.remove(piece))
-        self._touch(one, found)
-        found.on_disk(lambda: one.pieces.pop(piece.event, None))
+
+        def landed() -> None:
+            one.flying -= 1
+            one.pieces.pop(piece.event, None)
+
+        def undo() -> None:
+            landed()
+            one.book.remove(piece)
+
+        found.changed(undo)
+        found.on_disk(landed)
 
     def remove(self, one: OpenDocument, event: str, found: Found) -> Piece | None:
         """Take a piece out of the book; return it, or None when there is none of that event."""

@@ -12,6 +12,8 @@ import json
 from decimal import Decimal
 from typing import Final, NamedTuple
 
+from pydantic_core import to_json
+
 from gateway.capture.label import LabelItem
 
 PREFIX: Final = "piece/"
@@ -74,7 +76,7 @@ def encode_piece(piece: Piece) -> bytes:
         piece.round,
         piece.return_disposition,
     ]
-    return json.dumps(fields, separators=(",", ":")).encode()
+    return to_json(fields)
 
 
 def decode_piece(event: str, value: bytes) -> Piece:

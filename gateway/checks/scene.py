@@ -19,7 +19,11 @@ class Scene(NamedTuple):
     activity: str
     one: OpenDocument | None
     """None: the work is for no document."""
-    subject: Subject
+
+    @property
+    def subject(self) -> Subject:
+        """What rules are asked about."""
+        return subject_of(self.activity, self.one, self.piece.item)
 
     @property
     def header(self) -> Header | None:
@@ -35,11 +39,6 @@ class Scene(NamedTuple):
     def identity(self) -> str:
         """What the item is found by first."""
         return next(iter(identities(self.piece.item)), "")
-
-
-def scene_of(piece: Piece, activity: str, one: OpenDocument | None) -> Scene:
-    """Return the scene of a piece."""
-    return Scene(piece, activity, one, subject_of(activity, one, piece.item))
 
 
 def subject_of(activity: str, one: OpenDocument | None, item: LabelItem) -> Subject:

@@ -1,7 +1,7 @@
 """The shelf: expected documents as rows of the outbox's annex.
 
-Theory of operation. A document is a header, a row a line, and a row for each identification that points to its lines,
-so that a scan finds its lines with two lookups whatever the size of the document. Lines are written under the number of
+Theory of operation. A document is a header, a row a line, and a row for each identification with its lines, so that a
+scan finds its lines with one lookup whatever the size of the document. Lines are written under the number of
 their copy before the header names that copy: a document that was half written is not there. A document in progress
 keeps the copy it began with (the ledger of documents holds its number), so an old copy is removed only when nobody
 works by it.
@@ -9,16 +9,17 @@ works by it.
     expectation         <document>                            the header, of the newest copy
     expectation-copy    <document> US <copy>                  the header of each copy
     expectation-line    <document> US <copy> US <line>        one line
-    expectation-item    <document> US <copy> US <identity>    numbers of the lines, in the order of the document
+    expectation-item    <document> US <copy> US <identity>    its lines, in the order of the document
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, Protocol
+from zlib import crc32
 
 from buffer import AnnexRow
 from gateway.checks.expectation import Expectation, ExpectedLine, identities
@@ -134,25 +135,24 @@ class Shelf:
         """Look everything up anew."""
         self._found.clear()
 
-    def _look_up(self, header: Header, identity: str) -> Iterator[Line]:
-        prefix = f"{header.id}{US}{header.copy:08d}{US}"
-        numbers = self._annex.annex(ITEM, prefix + identity)
-        for number in numbers.decode().split(US) if numbers else ():
-            value = self._annex.annex(LINE, prefix + number)
-            if value is not None:
-                yield decode_line(value)
+    def _look_up(self, header: Header, identity: str) -> list[Line]:
+        value = self._annex.annex(ITEM, f"{header.id}{US}{header.copy:08d}{US}{identity}")
+        return [] if value is None else [_line(fields) for fields in json.loads(_checked(value))]
 
 
 def rows_of(expectation: Expectation, copy: int, origin: str) -> tuple[list[AnnexRow], list[AnnexRow]]:
     """Return the rows of lines, to be written first, and the header rows that make them count."""
     prefix = f"{expectation.id}{US}{copy:08d}{US}"
     rows: list[AnnexRow] = []
-    index: dict[str, list[str]] = {}
+    index: dict[str, list[bytes]] = {}
     for order, line in enumerate(expectation.lines):
-        rows.append(AnnexRow(LINE, prefix + line.line, encode_line(order, line)))
+        encoded = encode_line(order, line)
+        rows.append(AnnexRow(LINE, prefix + line.line, _sealed(encoded)))
         for identity in dict.fromkeys(identities(line.item)):
-            index.setdefault(identity, []).append(line.line)
-    rows += [AnnexRow(ITEM, prefix + identity, US.join(numbers).encode()) for identity, numbers in index.items()]
+            index.setdefault(identity, []).append(encoded)
+    rows += [
+        AnnexRow(ITEM, prefix + identity, _sealed(b"[" + b",".join(lines) + b"]")) for identity, lines in index.items()
+    ]
     digest = expectation.digest
     header = Header(
         id=expectation.id,
@@ -172,7 +172,7 @@ def rows_of(expectation: Expectation, copy: int, origin: str) -> tuple[list[Anne
 
 
 def encode_line(order: int, line: ExpectedLine) -> bytes:
-    """Return a line as the value of its row."""
+    """Return a line as JSON."""
     item = line.item.model_dump(exclude_none=True)
     fields = [
         order,
@@ -190,8 +190,23 @@ def encode_line(order: int, line: ExpectedLine) -> bytes:
 
 
 def decode_line(value: bytes) -> Line:
-    """Return the line of a row."""
-    order, line, item, quantity, unit, lots, serials, locations, price, disposition = json.loads(value)
+    """Return the line of a row. Raises ValueError when the row is damaged."""
+    return _line(json.loads(_checked(value)))
+
+
+def _sealed(value: bytes) -> bytes:
+    """Return a value with its CRC-32 before it: a flipped bit in a quantity is still a quantity."""
+    return crc32(value).to_bytes(4, "big") + value
+
+
+def _checked(value: bytes) -> bytes:
+    if crc32(value[4:]).to_bytes(4, "big") != value[:4]:
+        raise ValueError("a line of an expected document is damaged; send the document again")
+    return value[4:]
+
+
+def _line(fields: list[Any]) -> Line:
+    order, line, item, quantity, unit, lots, serials, locations, price, disposition = fields
     return Line(
         order,
         line,
@@ -210,6 +225,3 @@ def chunked(rows: Sequence[AnnexRow], size: int = ROWS_MAX) -> Iterator[Sequence
     """Yield rows in commits of a size that lets scans in between."""
     for at in range(0, len(rows), size):
         yield rows[at : at + size]
-
-
-Look = Callable[[str], Header | None]

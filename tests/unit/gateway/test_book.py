@@ -1,0 +1,164 @@
+"""Running totals: a function of the set of pieces, whatever their order, repeats and undone events."""
+
+import random
+from decimal import Decimal
+from typing import Any
+
+from checks_rig import document, gtin, line
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from outbox_fake import OutboxFake
+
+from gateway.capture.label import LabelItem
+from gateway.checks.book import Book, share
+from gateway.checks.expectation import read_expectation
+from gateway.checks.piece import Piece, decode_piece, encode_piece, piece_key, unique_of
+from gateway.checks.rule import Rule
+from gateway.checks.shelf import Header, Shelf, rows_of
+from gateway.checks.tally import take_tally
+
+LINES = [
+    line(1, 5),
+    {**line(2, 4, lots=["L1"]), "line": "2a"},
+    {**line(2, 3, lots=["L2"]), "line": "2b"},
+    {**line(2, 2), "line": "2c"},
+    line(3, 6, locations=["A-01-01"]),
+    {**line(3, 6, locations=["A-01-02"]), "line": "3b"},
+]
+
+
+def shelf_of(*lines: dict[str, Any], kind: str = "pick_list") -> tuple[Shelf, Header]:
+    outbox = OutboxFake()
+    rows, header = rows_of(read_expectation(document("D-1", kind, *lines)), 1, "test")
+    outbox.put_annex(rows)
+    outbox.put_annex(header)
+    shelf = Shelf(outbox)
+    found = shelf.newest("D-1")
+    assert found is not None
+    return shelf, found
+
+
+SHELF, HEADER = shelf_of(*LINES)
+LABELS = [
+    LabelItem(gtin=gtin(number), lot=lot, serial=serial)
+    for number in (1, 2, 3, 4)
+    for lot in (None, "L1", "L9")
+    for serial in (None, "S1")
+]
+PLACES = (None, "A-01-01", "A-01-02", "B-01-01")
+
+
+def piece(event: int, drawn: int) -> Piece:
+    """Return one of many pieces: a number is drawn a hundred times as quickly as a piece of parts."""
+    drawn, label = divmod(drawn, len(LABELS))
+    drawn, place = divmod(drawn, len(PLACES))
+    drawn, quantity = divmod(drawn, 5)
+    return Piece(f"{event:04d}", LABELS[label], Decimal(quantity), location=PLACES[place], damaged=bool(drawn % 2))
+
+
+sets = st.lists(st.integers(0, len(LABELS) * len(PLACES) * 10 - 1), max_size=12).map(
+    lambda drawn: [piece(event, number) for event, number in enumerate(drawn)]
+)
+quick = settings(max_examples=60, deadline=None, database=None)
+
+
+def figures(book: Book) -> object:
+    """Everything a book says, in an order of its own."""
+    return sorted(
+        (key, pool.observed, pool.damaged, pool.events, pool.repeats)
+        for key, pool in book.pools.items()
+    ), sorted(book.observed().items())  # fmt: skip
+
+
+def book_of(found: list[Piece], *, is_known: bool = True) -> Book:
+    book = Book("pick", HEADER if is_known else None, SHELF)
+    book.fill(found)
+    return book
+
+
+@quick
+@given(sets, st.randoms(use_true_random=False), st.booleans())
+def test_the_order_of_scans_does_not_matter(found: list[Piece], rng: random.Random, is_known: bool) -> None:
+    shuffled = found.copy()
+    rng.shuffle(shuffled)
+    assert figures(book_of(shuffled, is_known=is_known)) == figures(book_of(found, is_known=is_known))
+
+
+@quick
+@given(sets, st.sets(st.integers(0, 11)), st.randoms(use_true_random=False))
+def test_what_was_undone_leaves_nothing_behind(found: list[Piece], undone: set[int], rng: random.Random) -> None:
+    book = book_of(found)
+    gone = [piece for place, piece in enumerate(found) if place in undone]
+    rng.shuffle(gone)
+    for piece in gone:
+        book.remove(piece)
+    left = [piece for place, piece in enumerate(found) if place not in undone]
+    assert figures(book) == figures(book_of(left))
+    for piece in gone:
+        book.add(piece)
+    assert figures(book) == figures(book_of(found)), "an undo that was taken back leaves nothing behind either"
+
+
+@quick
+@given(sets)
+def test_a_book_is_made_again_from_its_rows(found: list[Piece]) -> None:
+    rows = {piece_key("D-1", "pick", piece.event): encode_piece(piece) for piece in found}
+    prefix = piece_key("D-1", "pick")
+    read = [decode_piece(key.removeprefix(prefix), value) for key, value in rows.items()]
+    assert figures(book_of(read)) == figures(book_of(found))
+
+
+@quick
+@given(sets)
+def test_what_is_shared_out_is_what_was_observed(found: list[Piece]) -> None:
+    """Nothing appears or vanishes between pools and lines."""
+    book = book_of(found)
+    on_lines = sum((pool.observed for pool in book.pools.values() if pool.lines), Decimal(0))
+    assert sum(book.observed().values(), Decimal(0)) == on_lines
+    sheet = take_tally(book, SHELF.lines(HEADER), lambda _line, _deviation: Rule("r", 1, "a", "short_pick"))
+    told = sum((Decimal(line.observed) for line in sheet.lines), Decimal(0))
+    assert told == sheet.observed == sum((pool.observed for pool in book.pools.values()), Decimal(0))
+
+
+@quick
+@given(sets)
+def test_a_line_is_called_over_exactly_when_its_share_is(found: list[Piece]) -> None:
+    book = book_of(found)
+    shares = share(pool for pool in book.pools.values() if pool.lines)
+    expected = {line.line: line.quantity for line in SHELF.lines(HEADER)}
+    over = {name for name, has in shares.items() if has > expected[name]}
+    called = {excess[0].line for key in list(book.pools) if (excess := book.excess(key)) is not None}
+    assert called <= over
+    assert bool(called) == bool(over)
+
+
+def test_a_lot_goes_to_its_line_and_a_label_without_one_fills_what_is_left() -> None:
+    found = [
+        Piece("1", LabelItem(gtin=gtin(2), lot="L1"), Decimal(4)),
+        Piece("2", LabelItem(gtin=gtin(2)), Decimal(3)),
+    ]
+    assert book_of(found).observed() == {"2a": Decimal(4), "2b": Decimal(3), "2c": Decimal(0)}
+
+
+def test_of_one_object_the_earliest_counts_and_its_twin_steps_in() -> None:
+    first = Piece("1", LabelItem(gtin=gtin(1), serial="S"), Decimal(1))
+    second = first._replace(event="2", quantity=Decimal(3))
+    book = book_of([second, first])
+    assert book.observed() == {"1": Decimal(1)}
+    book.remove(first)
+    assert book.observed() == {"1": Decimal(3)}
+
+
+def test_what_names_one_object_and_what_only_its_kind() -> None:
+    assert unique_of(LabelItem(sscc="095212340000000018")) == "sscc:095212340000000018"
+    assert unique_of(LabelItem(gtin=gtin(1), lot="L")) is None
+    assert unique_of(LabelItem(serial="S")) is None
+    assert unique_of(LabelItem(epc="urn:epc:raw:96.x30")) is None
+
+
+def test_another_unit_is_not_added_up() -> None:
+    shelf, header = shelf_of(line(1, 5, unit="CS"))
+    book = Book("pick", header, shelf)
+    assert book.add(Piece("1", LabelItem(gtin=gtin(1)), Decimal(1))).match is not None
+    assert book.add(Piece("2", LabelItem(gtin=gtin(1)), Decimal(1), "KGM")).pool.lines == ()
+    assert book.observed() == {"1": Decimal(1)}
