@@ -150,7 +150,7 @@ class Closer:
         assert header is not None
         net = sum((each.deviation.difference for each in sheet.differing), Decimal(0))
         code = _code(one.activity, is_short=net <= 0)
-        whole = Deviation(sheet.expected, sheet.observed)
+        whole = Deviation(sheet.expected, sheet.on_lines)
         value = _value(sheet.differing)
         measured = whole._replace(worth=value)
         events = [piece.event for piece in self._documents.all_pieces(one)]
@@ -241,5 +241,5 @@ def _said(one: OpenDocument, sheet: TallySheet, *, final: bool) -> str:
     if over:
         much = sum((each.deviation.difference for each in over), Decimal(0))
         parts.append(f"{plain(much)} too many on {len(over)} of {len(sheet.lines)} lines")
-    whole = f"{one.id}: {plain(sheet.observed)} of {plain(sheet.expected)}, " + ", ".join(parts)
+    whole = f"{one.id}: {plain(sheet.on_lines)} of {plain(sheet.expected)}, " + ", ".join(parts)
     return whole if final else f"{whole}; to be counted again by somebody else"

@@ -37,6 +37,8 @@ class TallySheet:
     differing: list[Differing] = field(default_factory=list)
     expected: Decimal = ZERO
     observed: Decimal = ZERO
+    """On lines and on none."""
+    on_lines: Decimal = ZERO
     events: int = 0
 
     def listed(self) -> tuple[TallyLine, ...]:
@@ -64,6 +66,7 @@ def take_tally(
     about = _alone(pools)
     for line in lines:
         sheet.expected += line.quantity
+        sheet.on_lines += shared.get(line.line, ZERO)
         _put_line(sheet, line, shared.get(line.line, ZERO), about.get(line.line), rule_for)
     result: Result = "unchecked" if book.header is None else "unexpected"
     for _, pool in sorted(pools.items(), key=lambda one: one[0]):
