@@ -51,6 +51,8 @@ ProblemCode = Literal["unreadable", "barcode_mismatch"]
 _SYMBOLOGY: Final = re.compile(r"\][A-Za-z][0-9A-Za-z]")
 _ELEMENT_STRINGS: Final = frozenset({"]C1", "]e0", "]e1", "]d2", "]d8", "]Q3", "]J1"})
 _EAN: Final = frozenset({"]E0", "]E1", "]E2", "]E3", "]E4"})
+_ISO_15434: Final = "[)>\x1e"
+"""How a message of several formats begins, in which GS separates fields that are not GS1's: plain text here."""
 _GS1: Final = _ELEMENT_STRINGS | _EAN
 _GTIN_LENGTHS: Final = (8, 12, 13, 14)
 _WHOLE_KEY: Final = re.compile(r"00[0-9]{18}|0[12][0-9]{14}")
@@ -178,7 +180,8 @@ def _read(text: str, symbology: str | None, patterns: Sequence[LabelPattern], pr
 
 
 def _read_gs1(text: str, plain: str, symbology: str, year: int) -> Label:
-    if symbology in text:
+    composite = _COMPOSITE.fullmatch(plain) if symbology in ("]E0", "]E4") else None
+    if composite is None and _SYMBOLOGY.search(text):
         return _problem("two scans arrived as one: a symbology identifier stands in the data", "barcode_mismatch")
     if symbology in _ELEMENT_STRINGS:
         _check_not_doubled(plain)
@@ -186,7 +189,7 @@ def _read_gs1(text: str, plain: str, symbology: str, year: int) -> Label:
     if symbology[1] == "I" and len(plain) != 14:
         _check_not_doubled(plain)
         return _read_plain(plain)
-    if symbology in ("]E0", "]E4") and (composite := _COMPOSITE.fullmatch(plain)):
+    if composite is not None:
         linear = _read_ean(composite["linear"], symbology)
         if linear.item is None or linear.item.gtin is None:
             return linear
@@ -225,7 +228,7 @@ def _read_bare(text: str, year: int) -> Label:
         if len(text) == 18:
             return _sscc(text)
         _check_not_joined(text)
-    if (text[0] == "0" and _WHOLE_KEY.match(text)) or SEPARATOR in text:
+    if (text[0] == "0" and _WHOLE_KEY.match(text)) or (SEPARATOR in text and not text.startswith(_ISO_15434)):
         _check_not_doubled(text)
         return _from_elements(read_message(text, year), year)
     if text[0] in "hH" and _HTTP.match(text):

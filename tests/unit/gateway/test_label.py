@@ -330,6 +330,13 @@ def test_control_characters_are_noise_unless_a_symbology_vouches_for_them(code: 
     assert item(parse_label(code, "]C0")).code == code
 
 
+@pytest.mark.parametrize("symbology", ["]d1", None])
+def test_a_message_of_another_standard_is_plain_text(symbology: str | None) -> None:
+    """ISO/IEC 15434: data identifiers between separators, on labels of the electronics and motor industries."""
+    text = "[)>\x1e06\x1dP1234\x1dQ5\x1dS99\x1e\x04"
+    assert item(parse_label(text, symbology)).code == text
+
+
 def test_thirteen_digits_under_a_symbology_of_their_own_are_plain_text() -> None:
     assert item(parse_label(wrong(GTIN13), "]C0")).code == wrong(GTIN13)
 
@@ -346,6 +353,10 @@ def test_thirteen_digits_under_a_symbology_of_their_own_are_plain_text() -> None
         (f"01{PADDED}" * 2, "]C1"),
         (f"01{PADDED}10A" * 2, "]C1"),
         (f"01{PADDED}]C101{PADDED}", "]C1"),
+        (f"01{PADDED}]E0{GTIN13}", "]C1"),
+        (f"{GTIN13}]E0{GTIN13}", "]E0"),
+        (f"{GTIN13}]C101{PADDED}", "]E0"),
+        (f"{GTIN14}]I1{GTIN14}", "]I1"),
         (f"00{SSCC}" * 2, None),
         (GTIN13 * 3, None),
         (GTIN8 * 4, None),
