@@ -132,11 +132,12 @@ def render(results: Results) -> str:
 
 
 def _summary(by_row: dict[int, list[tuple[str, Result]]]) -> str:
-    shown = [row for row, ran in by_row.items() if all(result["outcome"] == "passed" for _, result in ran)]
-    failed = sorted(set(by_row) - set(shown))
-    missing = sorted(set(range(1, ROWS_MAX + 1)) - set(by_row))
-    tests = len({nodeid for ran in by_row.values() for nodeid, _ in ran})
-    text = f"{len(shown)} of {ROWS_MAX} rows hold, by {tests} tests."
+    outcomes = {row: {result["outcome"] for _, result in ran} for row, ran in by_row.items()}
+    holding = [row for row, found in outcomes.items() if "passed" in found and "failed" not in found]
+    failed = sorted(row for row, found in outcomes.items() if "failed" in found)
+    missing = sorted(set(range(1, ROWS_MAX + 1)) - set(holding) - set(failed))
+    passed = {nodeid for ran in by_row.values() for nodeid, result in ran if result["outcome"] == "passed"}
+    text = f"{len(holding)} of {ROWS_MAX} rows hold, by {len(passed)} tests."
     if failed:
         text += f" These fail: {', '.join(map(str, failed))}."
     if missing:
@@ -151,15 +152,17 @@ def _line(row: Row, ran: list[tuple[str, Result]]) -> str:
 
 
 def _latest(ran: list[tuple[str, Result]]) -> str:
-    if not ran:
+    done = [result for _, result in ran if result["outcome"] != "not run"]
+    if not done:
         return "not run yet"
-    outcomes = [result["outcome"] for _, result in ran]
-    failed = outcomes.count("failed")
-    parts = [f"**{failed} of {len(ran)} tests fail**" if failed else f"{len(ran)} test{'s' * (len(ran) > 1)} passed"]
-    parts += [figures for _, result in ran if (figures := _figures(result))]
-    newest = max(result["date"] for _, result in ran)
-    commits = sorted({result["commit"] for _, result in ran})
-    return "<br>".join([*parts, f"{newest}, {', '.join(commits)}, {sum(r['seconds'] for _, r in ran):.0f} s"])
+    failed = sum(result["outcome"] == "failed" for result in done)
+    parts = [f"**{failed} of {len(done)} tests fail**" if failed else f"{len(done)} test{'s' * (len(done) > 1)} passed"]
+    if len(ran) > len(done):
+        parts.append(f"{len(ran) - len(done)} not run yet")
+    parts += [figures for result in done if (figures := _figures(result))]
+    newest = max(result["date"] for result in done)
+    commits = sorted({result["commit"] for result in done})
+    return "<br>".join([*parts, f"{newest}, {', '.join(commits)}, {sum(r['seconds'] for r in done):.0f} s"])
 
 
 def _figures(result: Result) -> str:
@@ -173,8 +176,11 @@ def _tests(by_row: dict[int, list[tuple[str, Result]]]) -> list[str]:
         ran = by_row[row["number"]]
         cases = Counter(nodeid.partition("[")[0] for nodeid, _ in ran)
         long = {nodeid.partition("[")[0] for nodeid, result in ran if result["is_long"]}
+        waits = {nodeid.partition("[")[0] for nodeid, result in ran if result["outcome"] == "not run"}
         names = [
-            f"`{test}`{f' ({count} cases)' * (count > 1)}{' (long)' * (test in long)}" for test, count in cases.items()
+            f"`{test}`{f' ({count} cases)' * (count > 1)}{' (long)' * (test in long)}"
+            f"{' (not run yet, or not all of it)' * (test in waits)}"
+            for test, count in cases.items()
         ]
         lines.append(f"{row['number']}. {'; '.join(names) or 'not run yet'}")
     return lines

@@ -7,8 +7,8 @@
         figure("wrong events delivered", 0)
 
 `pytest -m fault --fault-results FILE` writes outcome, figures and duration of each such test to FILE, in which results
-of tests that were not run this time stay; `--fault-row 13` runs one row. A marked test that skips itself has failed: a
-row that was not tried must not look like one that holds.
+of tests that were not run this time stay, and tests that never were are listed as such; `--fault-row 13` runs one row.
+A marked test that skips itself has failed: a row that was not tried must not look like one that holds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Runs:
         self.file = file
         self.row = row
         self.commit = commit() if file else ""
-        self.collected: set[str] = set()
+        self.collected: Results = {}
+        """Every marked test there is, as one that was not run."""
         self.results: Results = {}
 
 
@@ -69,10 +70,15 @@ def rows_of(item: pytest.Item) -> list[int]:
     return sorted(rows)
 
 
+def not_run(item: pytest.Item, rows: list[int]) -> Result:
+    is_long = item.get_closest_marker("long") is not None
+    return Result(rows=rows, outcome="not run", is_long=is_long, seconds=0.0, figures={}, date="", commit="")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     runs = config.stash[RUNS]
-    runs.collected = {item.nodeid for item in items if rows_of(item)}
+    runs.collected = {item.nodeid: not_run(item, rows) for item in items if (rows := rows_of(item))}
     if runs.row is not None:
         others = [item for item in items if runs.row not in rows_of(item)]
         config.hook.pytest_deselected(items=others)
@@ -125,4 +131,4 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         for nodeid, result in read_results(runs.file).items()
         if name_of(nodeid) in marked and (nodeid in runs.collected or nodeid.partition("[")[0] not in collected)
     }
-    write_results(runs.file, kept | runs.results)
+    write_results(runs.file, runs.collected | kept | runs.results)

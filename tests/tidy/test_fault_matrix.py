@@ -1,6 +1,11 @@
 """The fault matrix tells what was run: every row has a test, and nobody wrote into the page."""
 
-from fault_matrix import PAGE, ROWS_MAX, marked_tests, name_of, read_results, read_rows, render
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from fault_matrix import PAGE, ROOT, ROWS_MAX, marked_tests, name_of, read_results, read_rows, render
 
 OPEN = set(range(1, ROWS_MAX + 1))
 """Rows that no test shows yet. Nothing may be added here."""
@@ -36,3 +41,48 @@ def test_a_row_that_failed_or_was_not_run_does_not_look_like_one_that_holds() ->
     assert "These fail: 13." in failed
     assert "**1 of 1 tests fail**" in failed
     assert passed.count("| not run yet |") == ROWS_MAX - 1
+
+
+MARKED = """
+import pytest
+
+@pytest.mark.fault(7)
+def test_that_holds(figure):
+    figure("flips", 12345)
+
+@pytest.mark.fault(8, 9)
+def test_that_fails(figure):
+    figure("tried", 1)
+    assert False
+
+@pytest.mark.fault(10)
+def test_that_does_not_try():
+    pytest.{way}("no tool")
+
+@pytest.mark.fault(11)
+def test_that_is_not_chosen():
+    pass
+"""
+
+
+def test_a_run_writes_down_what_happened_and_a_skip_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "test_marked.py").write_text(MARKED.format(way="skip"))
+    chosen = "that and not chosen"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "fault_plugin", "--rootdir", str(tmp_path), "-k", chosen,
+         "--fault-results", str(tmp_path / "results.json"), str(tmp_path / "test_marked.py")],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support")}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout
+    found = {name_of(nodeid): result for nodeid, result in read_results(tmp_path / "results.json").items()}
+    assert {name: result["outcome"] for name, result in found.items()} == {
+        "test_that_holds": "passed",
+        "test_that_fails": "failed",
+        "test_that_does_not_try": "failed",
+        "test_that_is_not_chosen": "not run",
+    }
+    assert found["test_that_holds"]["figures"] == {"flips": "12,345"}
+    assert found["test_that_fails"]["rows"] == [8, 9]
+    page = render(read_results(tmp_path / "results.json"))
+    assert "1 of 46 rows hold, by 1 tests. These fail: 8, 9, 10." in page
