@@ -33,6 +33,7 @@ from gateway.events.cloudevents import EventIds
 from gateway.front_door import FrontDoor
 from gateway.health import DeviceChange
 from gateway.log import event, set_level
+from gateway.measures_service import MeasuresService
 from gateway.notify import Notifier
 from gateway.replays import Replays
 from gateway.settings import Problem, Settings, SettingsError
@@ -169,6 +170,7 @@ class Daemon:
     async def _start(self) -> None:
         world, settings = self.world, self.settings
         ids = EventIds(world.wall, world.rng)
+        self.measures = MeasuresService(world, self.outbox)
         self.checks = ChecksService(
             settings, world, self.outbox, ids=ids, clock_quality=self.clock_quality, open_get=self._open_get
         )
@@ -181,6 +183,7 @@ class Daemon:
             clock_quality=self.clock_quality,
             knocking=KnockingRegister(settings.limits.knocking_max),
             checks=self.checks.checker,
+            on_commit=self.measures.measures.accept,
         )
         self.deliveries = Deliveries(
             self.outbox, self._open_upstream, rng=world.rng, monotonic=world.monotonic, sleep=world.sleep
@@ -206,6 +209,7 @@ class Daemon:
         )
         self.replays.resume()
         await self.checks.start(self.intake, self.deliveries)
+        self.measures.start(self.intake)
         await self._apply_links(settings)
         if self._serve_api:
             self.front_door = FrontDoor(self)
@@ -244,6 +248,8 @@ class Daemon:
             log.error("%s", event("stop_overrun", part="drivers", hint="unanswered devices send again"))
         if hasattr(self, "checks"):
             self.checks.stop()
+        if hasattr(self, "measures"):
+            await self.measures.stop()
         if hasattr(self, "replays"):
             await self.replays.stop_all()
         if hasattr(self, "deliveries"):

@@ -133,8 +133,7 @@ class Report:
         devices = device_statuses(settings.devices, links, daemon.supervisor.sightings.all(), now)
         incidents = await outbox.incidents(unacknowledged_only=True)
         clock, counts = daemon.clock_quality(), daemon.intake.counts()
-        reason = self.not_ready_because()
-        checks = daemon.checks.status()
+        reason, checks = self.not_ready_because(), daemon.checks.status()
         return Status(
             version=program_version(),
             site=settings.site.id,
@@ -154,12 +153,14 @@ class Report:
             intake=counts,
             readers=daemon.readers.health(),
             shared_links=self._shared_links(),
+            measures=daemon.measures.status(),
             incidents=tuple(incident_status(one) for one in incidents),
             checks=checks,
             alarms=(
                 *checks_alarms(checks),
                 *incident_alarms(incidents),
                 *alarms_of(storage, tuple(upstreams), pumps, links),
+                *daemon.measures.alarms(),
                 *self._complaint_alarms(links),
                 *self._own_alarms(),
             ),

@@ -15,6 +15,7 @@ from gateway.capture.intake_counts import IntakeCounts
 from gateway.capture.knocking import Knock
 from gateway.checks.summary import ChecksStatus
 from gateway.health import LinkHealth, Sighting
+from gateway.measures.status import MeasuresStatus
 from gateway.settings import DeviceSettings
 from sync import PumpState, UpstreamSettings
 
@@ -156,6 +157,7 @@ class Status:
     """What RFID readers last said about themselves."""
     shared_links: dict[str, dict[str, int]]
     """Counters of the listener and of the broker link."""
+    measures: MeasuresStatus
     incidents: tuple[IncidentStatus, ...]
     """Damage that was met and that nobody has acknowledged."""
     checks: ChecksStatus

@@ -68,10 +68,12 @@ class Intake:
         clock_quality: Callable[[], ClockQuality],
         knocking: KnockingRegister | None = None,
         checks: Checks | None = None,
+        on_commit: Callable[[Sequence[Draft]], None] = lambda _drafts: None,
     ) -> None:
         """`wall` gives milliseconds since 1970 UTC, `monotonic` seconds. Loads the committed state; raises
         OutboxError when that cannot be read."""
         self._checks = checks
+        self._on_commit = on_commit
         self._outbox = outbox
         self._wall = wall
         self._monotonic = monotonic
@@ -334,6 +336,7 @@ class Intake:
         for cycle, seal in step.seals:
             cycle.commit(seal.number)
         self._tally.accept(step.drafts)
+        self._on_commit(step.drafts)
         if step.judged and self._checks is not None:
             self._checks.settle(step.judged)
 

@@ -89,6 +89,7 @@ def _print_status(found: dict[str, Any]) -> None:
         [(one["name"], one["health"], *(one[key] for key in _BOOKS[1:])) for one in found["upstreams"]],
     )
     _print_exceptions(found)
+    _print_measures(found["measures"])
     _print_knocking(found)
     for notice in found["notices"]:
         print_line(f"note: {notice}", "yellow")
@@ -101,6 +102,28 @@ def _print_exceptions(found: dict[str, Any]) -> None:
     if checks["is_on"]:
         rows = [(one["code"], one["open"], one["overdue"], age(one["oldest_age_s"])) for one in checks["exceptions"]]
         print_table("Exceptions", ("code", "open", "overdue", "oldest"), rows)
+
+
+def _print_measures(measures: dict[str, Any]) -> None:
+    """How the work goes; nothing before there was any."""
+    from gateway.cli.show import age, clock, print_line, print_table
+
+    said = []
+    for name, key in (("dock to stock", "dock_to_stock"), ("pick cycle", "pick_cycle")):
+        if measures[key]["count"]:
+            said.append(f"{name} {age(measures[key]['mean_s'])} on average of {measures[key]['count']}")
+    if said:
+        print_line(f"Since {clock(measures['since_ms'])}: {'; '.join(said)}")
+    scans = [(one["station"], one["last_hour"], one["this_hour"]) for one in measures["scans"]]
+    if scans:
+        print_table("Scans", ("station", "last hour", "this hour"), scans)
+    columns = ("device", "readings", "unreadable", "last_group", "limit")
+    read = [
+        (*(one[name] for name in columns), "degraded" if one["is_degraded"] else "well")
+        for one in measures["readability"]
+    ]
+    if read:
+        print_table("Readability", ("device", "readings", "unreadable", "of the last 50", "limit", "it is"), read)
 
 
 def _span(hours: float) -> str:

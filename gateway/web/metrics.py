@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from gateway.health import LATENCY_BOUNDS_S, Latency
 from gateway.status import Status
+from gateway.web.measure_metrics import measure_metrics
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 BOOK_TERMS = ("accepted", "delivered", "pending", "quarantined", "discarded", "skipped", "lost")
@@ -39,6 +40,7 @@ class _Once(Collector):
         yield from self._upstreams()
         yield from self._links()
         yield from self._checks()
+        yield from measure_metrics(self._status.measures)
 
     def _gateway(self) -> Iterator[Metric]:
         status = self._status

@@ -1,0 +1,177 @@
+"""The measures of one gateway: what is counted of each committed event, and what it comes to.
+
+Fed with the drafts of every commit, by the columns alone where they suffice, since this stands on the way of a scan: a
+look into the payload costs as much as everything else, so only receipts and putaways are looked into, and only for the
+text of their item.
+
+    dock to stock     from the receipt of an item to its putaway: the same item text, the oldest receipt first. Items
+                      that are never put away, or not through this gateway, leave after `STOCK_MAX_MS`.
+    pick cycle        from one pick of a device to its next; a pause of more than `PAUSE_MS` is none.
+    scans an hour     events with goods by station, in the last whole and in this hour of the wall clock
+    unreadable        readings of a device that could not be understood, with a control limit (`chart`)
+    exceptions        opened, by code
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from buffer.entry import Draft
+from gateway.measures.chart import ControlChart
+from gateway.measures.durations import Durations
+
+HOUR_MS: Final = 3_600_000
+STOCK_MAX_MS: Final = 7 * 24 * HOUR_MS
+OPEN_MAX: Final = 2_000
+"""Items received and not put away that are kept in mind; beyond it the oldest leave."""
+PAUSE_MS: Final = 10 * 60_000
+DEVICES_MAX: Final = 1_000
+"""Devices with a chart: handhelds are named by a pattern, and nobody shall fill the memory with names."""
+DOCK_TO_STOCK_BOUNDS_S: Final = (300.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 28_800.0, 86_400.0, 259_200.0)
+PICK_CYCLE_BOUNDS_S: Final = (5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0)
+
+_GOODS: Final = frozenset(
+    f"dockline.{name}.v1"
+    for name in ("receipt", "putaway", "pick", "count", "shipment", "return", "transfer", "observation")
+)
+_RECEIPT: Final = "dockline.receipt.v1"
+_PUTAWAY: Final = "dockline.putaway.v1"
+_PICK: Final = "dockline.pick.v1"
+_UNREADABLE: Final = "dockline.unrecognised.v1"
+_EXCEPTION: Final = "dockline.exception.v1"
+_ITEM: Final = b'"item":{'
+
+
+class Measures:
+    """Counts, until asked."""
+
+    def __init__(self, since_ms: int) -> None:
+        """`since_ms` is the wall clock: from when it counts, unless `load` finds older counts."""
+        self.since_ms = since_ms
+        self.dock_to_stock = Durations(DOCK_TO_STOCK_BOUNDS_S)
+        self.pick_cycle = Durations(PICK_CYCLE_BOUNDS_S)
+        self.exceptions: Counter[str] = Counter()
+        self.charts: dict[str, ControlChart] = {}
+        self.changed: deque[str] = deque(maxlen=DEVICES_MAX)
+        """Devices whose verdict changed and was not told yet."""
+        self._open: OrderedDict[bytes, list[int]] = OrderedDict()
+        self._last_pick: dict[str, int] = {}
+        self._hours: dict[str, tuple[int, int, int]] = {}
+        """Hour, scans in it, scans in the hour before; by station."""
+
+    def accept(self, drafts: Sequence[Draft]) -> None:
+        """Count the events of one commit."""
+        for draft in drafts:
+            kind = draft.type
+            if kind in _GOODS:
+                self._scanned(draft)
+                self._read(draft.device, is_unreadable=False)
+                if kind == _PICK:
+                    self._picked(draft)
+                elif kind == _RECEIPT:
+                    self._received(draft)
+                elif kind == _PUTAWAY:
+                    self._stored(draft)
+            elif kind == _UNREADABLE:
+                self._read(draft.device, is_unreadable=True)
+            elif kind == _EXCEPTION and b'"state":"open"' in draft.payload:
+                self.exceptions[_member(draft.payload, b'"code":"')] += 1
+
+    def scans(self, now_ms: int) -> dict[str, tuple[int, int]]:
+        """Return by station the scans of the last whole hour and of this one."""
+        hour = now_ms // HOUR_MS
+        told = {}
+        for station, (counted, this, before) in sorted(self._hours.items()):
+            age = hour - counted
+            told[station] = (before, this) if age <= 0 else (this, 0) if age == 1 else (0, 0)
+        return told
+
+    @property
+    def waiting(self) -> int:
+        """Items received and not put away, as far as they are kept in mind."""
+        return sum(len(times) for times in self._open.values())
+
+    def dump(self) -> dict[str, Any]:
+        """Return what `load` needs, as JSON can hold it."""
+        return {
+            "since_ms": self.since_ms,
+            "dock_to_stock": self.dock_to_stock.dump(),
+            "pick_cycle": self.pick_cycle.dump(),
+            "exceptions": dict(self.exceptions),
+            "charts": {device: chart.dump() for device, chart in self.charts.items()},
+            "open": {key.decode("utf-8", "replace"): times for key, times in self._open.items()},
+            "hours": {station: list(one) for station, one in self._hours.items()},
+        }
+
+    def load(self, kept: dict[str, Any]) -> None:
+        """Go on from what was dumped. Raises KeyError, ValueError, TypeError when it cannot be understood."""
+        charts = {str(device): ControlChart.load(chart) for device, chart in kept["charts"].items()}
+        opened = OrderedDict((key.encode(), [int(one) for one in times]) for key, times in kept["open"].items())
+        hours = {station: (int(one[0]), int(one[1]), int(one[2])) for station, one in kept["hours"].items()}
+        self.dock_to_stock.load(kept["dock_to_stock"])
+        self.pick_cycle.load(kept["pick_cycle"])
+        self.exceptions = Counter({str(code): int(count) for code, count in kept["exceptions"].items()})
+        self.charts, self._open, self._hours = charts, opened, hours
+        self.since_ms = int(kept["since_ms"])
+
+    def _scanned(self, draft: Draft) -> None:
+        hour = draft.captured_at // HOUR_MS
+        counted, this, before = self._hours.get(draft.station, (hour, 0, 0))
+        if hour == counted:
+            self._hours[draft.station] = (hour, this + 1, before)
+        elif hour > counted:
+            self._hours[draft.station] = (hour, 1, this if hour == counted + 1 else 0)
+        # A clock that was set back counts for the hour it left.
+        else:
+            self._hours[draft.station] = (counted, this + 1, before)
+
+    def _read(self, device: str, *, is_unreadable: bool) -> None:
+        chart = self.charts.get(device)
+        if chart is None:
+            if len(self.charts) >= DEVICES_MAX:
+                return
+            chart = self.charts[device] = ControlChart()
+        if chart.add(is_unreadable=is_unreadable):
+            self.changed.append(device)
+
+    def _picked(self, draft: Draft) -> None:
+        last = self._last_pick.get(draft.device)
+        if last is not None and 0 <= draft.captured_at - last <= PAUSE_MS:
+            self.pick_cycle.add((draft.captured_at - last) / 1000)
+        if last is not None or len(self._last_pick) < DEVICES_MAX:
+            self._last_pick[draft.device] = draft.captured_at
+
+    def _received(self, draft: Draft) -> None:
+        key = _item(draft.payload)
+        if key is None:
+            return
+        self._open.setdefault(key, []).append(draft.captured_at)
+        self._open.move_to_end(key)
+        if len(self._open) > OPEN_MAX:
+            self._open.popitem(last=False)
+
+    def _stored(self, draft: Draft) -> None:
+        key = _item(draft.payload)
+        times = self._open.get(key) if key is not None else None
+        if key is None or not times:
+            return
+        took_ms = draft.captured_at - times.pop(0)
+        if not times:
+            del self._open[key]
+        if 0 <= took_ms <= STOCK_MAX_MS:
+            self.dock_to_stock.add(took_ms / 1000)
+
+
+def _item(payload: bytes) -> bytes | None:
+    """Return the text of the item, which is flat and written by us: the same label gives the same text."""
+    begin = payload.find(_ITEM)
+    end = payload.find(b"}", begin)
+    return payload[begin + len(_ITEM) : end] if 0 <= begin < end else None
+
+
+def _member(payload: bytes, name: bytes) -> str:
+    begin = payload.find(name)
+    end = payload.find(b'"', begin + len(name))
+    return payload[begin + len(name) : end].decode("ascii", "replace") if 0 <= begin < end else "unknown"
