@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from buffer import quarantine
 from buffer.audit import OUTBOX_ACTOR
 from buffer.errors import UpstreamTaken, UpstreamUnknown
-from buffer.incident import positions_are_lost
+from buffer.incident import REWIND_SHORT, Told, positions_are_lost, record_incident
 from buffer.row_check import position_row, seal_cursor
 from buffer.writer import Writer
+
+CENTRE_ACTOR = "centre"
+"""Who acted when a centre said where it is."""
 
 _OWN_ROWS = """
 SELECT (SELECT count(*) FROM entry WHERE seq > ?1 AND seq <= ?2)
@@ -144,4 +147,8 @@ def rewind(writer: Writer, upstream: str, *, to: int, actor: str, reason: str) -
     execute("UPDATE cursor SET seq = ?, delivered = delivered - ? WHERE upstream = ?", (position, again, upstream))
     seal_cursor(writer.connection, upstream)
     writer.record("upstream_rewound", actor=actor, upstream=upstream, detail=f"from {cursor} to {position}: {reason}")
+    if position > to and actor == CENTRE_ACTOR:
+        # Nobody looks at what a centre asks for: a person has to know that it cannot be had.
+        told = Told(f"{upstream} wanted what follows {to}, and events up to {position} are not kept any more: {reason}")
+        record_incident(writer.connection, REWIND_SHORT, told, at=writer.wall(), operating_ms=writer.clock.now_ms())
     return position

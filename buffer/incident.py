@@ -22,6 +22,7 @@ SALVAGED = "outbox_salvaged"
 LOG_LOST = "log_lost"
 MEMORY_DAMAGED = "memory_damaged"
 EPOCH_CHANGED = "epoch_changed"
+REWIND_SHORT = "rewind_short"
 ACKNOWLEDGED = "incident_acknowledged"
 
 Run = tuple[int, int]
@@ -96,7 +97,7 @@ class Incident:
     at: int
     """Wall clock, milliseconds since 1970 UTC."""
     kind: str
-    """outbox_salvaged, log_lost, memory_damaged or epoch_changed."""
+    """outbox_salvaged, log_lost, memory_damaged, epoch_changed or rewind_short."""
     told: Told
     acknowledged_by: str | None
 

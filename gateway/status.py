@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from buffer import Census, Incident, OutboxStats
-from buffer.incident import EPOCH_CHANGED
+from buffer.incident import EPOCH_CHANGED, REWIND_SHORT
 from gateway.capture.intake_counts import IntakeCounts
 from gateway.capture.knocking import Knock
 from gateway.checks.summary import ChecksStatus
@@ -320,6 +320,8 @@ def incident_alarms(incidents: list[Incident]) -> tuple[AlarmStatus, ...]:
         first = "keep that folder, look at the disk" if told.kept_as else "look at the disk"
         if one.kind == EPOCH_CHANGED:
             first = "was this disk restored, rolled back or cloned? Make sure that no second computer runs from it"
+        if one.kind == REWIND_SHORT:
+            first = "the centre lacks these events: fill them up from another copy of it"
         hint = f"{first}, then: dockline audit acknowledge {one.number} --reason ..."
         found.append(AlarmStatus(one.kind, "storage", text, hint))
     return tuple(found)

@@ -21,7 +21,7 @@ What counts as what:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from simulators.token import Token, find_tokens
@@ -132,9 +132,17 @@ def _first_deliveries(events: Iterable[CentreEvent], ledger: Ledger) -> list[Cen
         highest[event.source] = max(event.sequence, highest.get(event.source, 0))
         numbers[event.source].add(event.sequence)
     for source, present in numbers.items():
-        missing = sorted(set(range(1, highest[source] + 1)) - present)
+        missing = sorted(set(range(_begins(source, numbers), highest[source] + 1)) - present)
         ledger.out_of_sequence.extend(f"{source} {number} never came" for number in missing[:20])
     return list(seen.values())
+
+
+def _begins(source: str, numbers: Mapping[str, set[int]]) -> int:
+    """Return the first sequence of a source: 1, or the one behind which another source of the gateway ended."""
+    first = min(numbers[source])
+    if any(first - 1 in present for other, present in numbers.items() if other != source):
+        return first
+    return 1
 
 
 def _tokens_of(events: Iterable[CentreEvent], ledger: Ledger) -> dict[Token, list[CentreEvent]]:

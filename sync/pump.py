@@ -46,6 +46,10 @@ CREDENTIAL_LOOK_S = 5.0
 IDLE_LOOK_S = 30.0
 """An idle pump looks for retries this often, should nobody have told it."""
 
+POSITION_EVERY_S = 300.0
+"""How often the upstream is asked where it is though nothing failed: one that was restored from a backup over night, or
+between two requests, tells nobody by itself."""
+
 _Span = tuple[Sequence[Entry], Batch]
 
 
@@ -87,6 +91,7 @@ class Pump:
         self._position = 0
         """The cursor, as the outbox last said or took it; believed while `_is_placed`."""
         self._is_placed = False
+        self._ask_again_at = 0.0
         self._standing_alarm: Alarm | None = None
         """Lasts although the upstream answers."""
         self._has_more = True
@@ -152,7 +157,7 @@ class Pump:
                 return
 
     async def _find_position(self) -> int:
-        if not self._is_placed:
+        if not self._is_placed or self._monotonic() >= self._ask_again_at:
             cursor = await self._outbox.cursor(self._name)
             newest = (await self._outbox.head_of_chain()).seq
             self._show(settled_through=cursor, newest=newest)
@@ -163,6 +168,7 @@ class Pump:
                 # every request would otherwise make us ask for the same rejection for ever.
                 self._guard.drop()
             self._position, self._is_placed, self._has_more = start.after, True, True
+            self._ask_again_at = self._monotonic() + POSITION_EVERY_S
         withheld = self._guard.withheld_through
         return self._position if withheld is None else withheld
 

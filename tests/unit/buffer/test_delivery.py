@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from outbox_rig import Rig, draft, drafts, fail_disk, sqlite_error
 
-from buffer import UpstreamUnknown
+from buffer import Limits, UpstreamUnknown
 from buffer.errors import UpstreamTaken
 
 
@@ -113,6 +113,23 @@ async def test_rewinding_stops_at_what_retention_removed(rig: Rig) -> None:
     await outbox.settle("centre", through=11)
     assert await outbox.rewind("centre", to=2, actor="centre", reason="restored") == 5
     assert (await outbox.census("centre")).imbalance == 0
+    await outbox.close(5)
+
+
+async def test_a_restored_centre_that_wants_more_than_is_kept_is_a_case_for_a_person(rig: Rig) -> None:
+    """It was restored from last month: what retention removed since then nobody can give it, and somebody must know."""
+    outbox = await rig.open(limits=Limits(disk_reserve_bytes=0, bytes_max=1))
+    await outbox.register("centre", required=True, start="now")
+    await outbox._group.append(drafts(1, 20), (), ())
+    await outbox.settle("centre", through=15)
+    await outbox._group.submit(lambda writer: writer.purge_chunks(8))
+    assert await outbox.rewind("centre", to=3, actor="centre", reason="centre instance b is at 3") == 15
+    (incident,) = await outbox.incidents()
+    assert incident.kind == "rewind_short"
+    assert "up to 15 are not kept" in incident.told.reason
+    assert (await outbox.census("centre")).imbalance == 0
+    await outbox.rewind("centre", to=4, actor="op", reason="a person sees what the command says")
+    assert len(await outbox.incidents()) == 1
     await outbox.close(5)
 
 

@@ -114,3 +114,12 @@ def test_a_token_is_found_in_any_text_and_fits_a_gs1_serial(number: int) -> None
     token = Token("hh12", number)
     assert find_tokens(f'{{"raw":"]C10109521234543213 21{token}"}}').whole == (token,)
     assert len(str(token)) <= 20
+
+
+def test_a_source_that_begins_where_another_ended_has_no_hole_in_front() -> None:
+    """An epoch that began in mid-flow goes on counting; one whose beginning nobody accounts for has lost it."""
+    other = "//dc07/dock/0b"
+    events = [event(n, Token("hh1", n)) for n in (1, 2)]
+    assert reconcile(scans(1, 2, 3), [*events, event(3, Token("hh1", 3), source=other)]).holds
+    late = reconcile(scans(1, 2, 5), [*events, event(5, Token("hh1", 5), source=other)])
+    assert only(late, "out_of_sequence")[0] == f"{other} 1 never came"

@@ -11,6 +11,7 @@ from upstream_scripted import ScriptedUpstream
 from buffer.errors import OutboxDamaged
 from sync import NotAnAnswer, Position
 from sync.position import find_start
+from sync.pump import POSITION_EVERY_S
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,20 @@ async def test_a_restored_centre_gets_what_it_lost_once() -> None:
         await bench.time.turn()
         assert outbox.rewinds == [12]
         assert len(upstream.taken) == 8
+
+
+async def test_a_centre_that_is_restored_while_nothing_fails_is_found_out_by_asking() -> None:
+    """No request fails, no connection breaks: the events since its backup would have been missing for ever."""
+    outbox = FakeOutbox(entries(1, 20))
+    upstream = ScriptedUpstream()
+    upstream.told = Position(SOURCE, 0, "first")
+    async with pumping(outbox, upstream) as bench:
+        await bench.settled(20)
+        upstream.told = Position(SOURCE, 12, "second")
+        upstream.taken.clear()
+        await bench.time.pass_by(2 * POSITION_EVERY_S)
+        await bench.until(lambda: len(upstream.taken) == 8)
+    assert outbox.rewinds == [12]
 
 
 async def test_a_centre_that_forgets_under_the_same_name_is_an_alarm_while_delivery_goes_on() -> None:
