@@ -130,7 +130,8 @@ async def test_while_flushes_go_on_failing_no_start_succeeds_and_nothing_is_lost
 
 @pytest.mark.fault(11)
 @pytest.mark.parametrize(
-    ("flush_s", "count"), [(0.05, 2000), (0.5, 1000), pytest.param(5.0, 1000, marks=pytest.mark.long)]
+    ("flush_s", "count"),
+    [(0.05, 2000), *(pytest.param(flush_s, 1000, marks=pytest.mark.long) for flush_s in (0.5, 5.0))],
 )
 async def test_slow_flushes_are_shared_and_memory_stays_bounded(
     flush_s: float, count: int, tmp_path: Path, figure: Figure

@@ -130,7 +130,9 @@ async def kept_by_start(original: Original, folder: Path) -> set[int]:
 
 
 @pytest.mark.fault(15)
-@pytest.mark.parametrize("deed", ["deleted", "swapped", "stale shm"])
+@pytest.mark.parametrize(
+    "deed", ["deleted", *(pytest.param(deed, marks=pytest.mark.long) for deed in ("swapped", "stale shm"))]
+)
 async def test_a_log_that_is_not_the_outboxes_own_is_never_taken_in_silence(
     deed: str, tmp_path: Path, figure: Figure
 ) -> None:
@@ -193,7 +195,7 @@ async def test_what_a_deleted_log_held_and_nobody_had_yet_is_lost_and_said_to_be
 
 
 @pytest.mark.fault(16)
-@pytest.mark.parametrize("deed", ["removed", "replaced"])
+@pytest.mark.parametrize("deed", ["removed", pytest.param("replaced", marks=pytest.mark.long)])
 async def test_no_scan_is_acknowledged_into_a_file_that_is_not_there_any_more(
     deed: str, tmp_path: Path, figure: Figure
 ) -> None:

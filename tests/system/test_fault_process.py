@@ -23,10 +23,10 @@ WATCHDOG_S = 3.0
 
 @pytest.mark.fault(5)
 async def test_stopped_under_load_it_ends_in_order_and_no_fate_is_unknown(tmp_path: Path, figure: Figure) -> None:
-    """`systemctl restart` in the middle of the shift, five times."""
+    """`systemctl restart` in the middle of the shift, three times."""
     async with FaultSite(tmp_path) as site:
         took = []
-        for number in range(1, 6):
+        for number in range(1, 4):
             await site.scans(40)
             life = site.manager.life
             asked = asyncio.get_running_loop().time()
@@ -42,7 +42,7 @@ async def test_stopped_under_load_it_ends_in_order_and_no_fate_is_unknown(tmp_pa
 
 
 @pytest.mark.fault(6)
-@pytest.mark.parametrize("part", ["loop", "writer"])
+@pytest.mark.parametrize("part", ["loop", pytest.param("writer", marks=pytest.mark.long)])
 async def test_what_hangs_is_killed_by_the_watchdog_and_the_site_goes_on(
     part: str, tmp_path: Path, figure: Figure
 ) -> None:
@@ -81,8 +81,8 @@ async def test_commands_all_the_time_meet_no_lock_and_disturb_nobody(
     async with FaultSite(tmp_path) as site:
         await site.scans(50)
         said: list[str] = []
-        for _ in range(rounds):
-            for call in calls:
+        for number in range(rounds):
+            for call in [*calls, ("backup", str(tmp_path / f"backup-{number}"))]:
                 done = await asyncio.to_thread(command, *call, "--config", str(site.config))
                 said.append(done.stdout + done.stderr)
                 expected = (0, 1) if call[0] == "status" else (0,)
@@ -92,7 +92,7 @@ async def test_commands_all_the_time_meet_no_lock_and_disturb_nobody(
         assert status["storage"]["failed_commits"] == 0
         assert not any("locked" in text or "busy" in text for text in [*said, site.manager.log()])
         ledger = await site.verdict()
-    figure("commands", rounds * len(calls))
+    figure("commands", rounds * (len(calls) + 1))
     figure("that met a lock", 0)
     figure("scans meanwhile", ledger.injected)
 
@@ -165,12 +165,12 @@ async def press(site: FaultSite) -> None:
 
 
 @pytest.mark.fault(42)
-@pytest.mark.parametrize("count", [4_000, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [3_000, pytest.param(100_000, marks=pytest.mark.long)])
 async def test_memory_does_not_grow_with_what_went_through(count: int, tmp_path: Path, figure: Figure) -> None:
-    """Queues, tables in memory, caches: each is bounded, so the second and the fifth load cost nothing more."""
+    """Queues, tables in memory, caches: each is bounded, so the second and the fourth load cost the same."""
     async with FaultSite(tmp_path, handhelds=1) as site:
         resident = []
-        for number in range(5):
+        for number in range(4):
             plan = LoadPlan(port=site.listener, site="dc07", devices=8, count=count, prefix=f"r{number}")
             assert (await load(plan)).refused == 0
             await site.status_when(lambda found: found["upstreams"][0]["pending"] < 100, "it drains")
@@ -178,7 +178,7 @@ async def test_memory_does_not_grow_with_what_went_through(count: int, tmp_path:
         growth = resident[-1] - resident[1]
         assert growth < 0.15 * resident[1]
         await site.verdict()
-    figure(f"resident MB after {count:,} and {5 * count:,} scans", f"{resident[0]:.0f} and {resident[-1]:.0f}")
+    figure(f"resident MB after {count:,} and {4 * count:,} scans", f"{resident[0]:.0f} and {resident[-1]:.0f}")
 
 
 def resident_mb(pid: int) -> float:
