@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from buffer.entry import Draft
@@ -36,11 +37,10 @@ _GOODS: Final = frozenset(
     f"dockline.{name}.v1"
     for name in ("receipt", "putaway", "pick", "count", "shipment", "return", "transfer", "observation")
 )
-_RECEIPT: Final = "dockline.receipt.v1"
-_PUTAWAY: Final = "dockline.putaway.v1"
-_PICK: Final = "dockline.pick.v1"
+_TIMED: Final = frozenset({"dockline.receipt.v1", "dockline.putaway.v1", "dockline.pick.v1"})
 _UNREADABLE: Final = "dockline.unrecognised.v1"
 _EXCEPTION: Final = "dockline.exception.v1"
+_GROUP: Final = attrgetter("type", "station", "device")
 _ITEM: Final = b'"item":{'
 
 
@@ -62,22 +62,24 @@ class Measures:
         """Hour, scans in it, scans in the hour before; by station."""
 
     def accept(self, drafts: Sequence[Draft]) -> None:
-        """Count the events of one commit."""
-        for draft in drafts:
-            kind = draft.type
+        """Count the events of one commit: a busy commit holds many of few devices, so they are counted together."""
+        if not drafts:
+            return
+        # A lone scan is the most common commit of all, and a Counter costs as much as the rest of it.
+        groups = {_GROUP(drafts[0]): 1} if len(drafts) == 1 else Counter(map(_GROUP, drafts))
+        hour = drafts[-1].captured_at // HOUR_MS
+        is_looked_into = False
+        for (kind, station, device), count in groups.items():
             if kind in _GOODS:
-                self._scanned(draft)
-                self._read(draft.device, is_unreadable=False)
-                if kind == _PICK:
-                    self._picked(draft)
-                elif kind == _RECEIPT:
-                    self._received(draft)
-                elif kind == _PUTAWAY:
-                    self._stored(draft)
+                self._scanned(station, hour, count)
+                self._read(device, readable=count)
+                is_looked_into |= kind in _TIMED
             elif kind == _UNREADABLE:
-                self._read(draft.device, is_unreadable=True)
-            elif kind == _EXCEPTION and b'"state":"open"' in draft.payload:
-                self.exceptions[_member(draft.payload, b'"code":"')] += 1
+                self._read(device, unreadable=count)
+            else:
+                is_looked_into |= kind == _EXCEPTION
+        if is_looked_into:
+            self._look_into(drafts)
 
     def scans(self, now_ms: int) -> dict[str, tuple[int, int]]:
         """Return by station the scans of the last whole hour and of this one."""
@@ -116,24 +118,36 @@ class Measures:
         self.charts, self._open, self._hours = charts, opened, hours
         self.since_ms = int(kept["since_ms"])
 
-    def _scanned(self, draft: Draft) -> None:
-        hour = draft.captured_at // HOUR_MS
-        counted, this, before = self._hours.get(draft.station, (hour, 0, 0))
-        if hour == counted:
-            self._hours[draft.station] = (hour, this + 1, before)
-        elif hour > counted:
-            self._hours[draft.station] = (hour, 1, this if hour == counted + 1 else 0)
-        # A clock that was set back counts for the hour it left.
-        else:
-            self._hours[draft.station] = (counted, this + 1, before)
+    def _look_into(self, drafts: Sequence[Draft]) -> None:
+        for draft in drafts:
+            match draft.type:
+                case "dockline.pick.v1":
+                    self._picked(draft)
+                case "dockline.receipt.v1":
+                    self._received(draft)
+                case "dockline.putaway.v1":
+                    self._stored(draft)
+                case "dockline.exception.v1" if b'"state":"open"' in draft.payload:
+                    self.exceptions[_member(draft.payload, b'"code":"')] += 1
 
-    def _read(self, device: str, *, is_unreadable: bool) -> None:
+    def _scanned(self, station: str, hour: int, count: int) -> None:
+        counted, this, before = self._hours.get(station, (hour, 0, 0))
+        if hour > counted:
+            self._hours[station] = (hour, count, this if hour == counted + 1 else 0)
+        else:
+            # A clock that was set back counts for the hour it left.
+            self._hours[station] = (counted, this + count, before)
+
+    def _read(self, device: str, *, readable: int = 0, unreadable: int = 0) -> None:
         chart = self.charts.get(device)
         if chart is None:
             if len(self.charts) >= DEVICES_MAX:
                 return
             chart = self.charts[device] = ControlChart()
-        if chart.add(is_unreadable=is_unreadable):
+        changed = chart.add_readable(readable)
+        for _ in range(unreadable):
+            changed |= chart.add(is_unreadable=True)
+        if changed:
             self.changed.append(device)
 
     def _picked(self, draft: Draft) -> None:

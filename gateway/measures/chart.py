@@ -62,6 +62,19 @@ class ControlChart:
         unreadable, self._group = self._group[1], [0, 0]
         return self._close(unreadable)
 
+    def add_readable(self, count: int) -> bool:
+        """Count so many readings that were understood; return whether the verdict about the device changed."""
+        changed = False
+        while count:
+            taken = min(count, GROUP_READINGS - self._group[0])
+            self.readings += taken
+            self._group[0] += taken
+            count -= taken
+            if self._group[0] == GROUP_READINGS:
+                unreadable, self._group = self._group[1], [0, 0]
+                changed |= self._close(unreadable)
+        return changed
+
     def _close(self, unreadable: int) -> bool:
         self.last_unreadable = unreadable
         if unreadable >= UNREADABLE_MIN and unreadable / GROUP_READINGS > self.limit:

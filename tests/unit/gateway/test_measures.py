@@ -55,7 +55,7 @@ def test_a_pick_cycle_is_no_break(pause_s: float, count: int) -> None:
 
 def test_scans_are_counted_by_hour_and_station() -> None:
     measures = Measures(START)
-    measures.accept([draft("pick", 10), draft("device", 11), draft("receipt", 3599, station="dock-4")])
+    measures.accept([draft("pick", 10), draft("device", 11), draft("receipt", 20, station="dock-4")])
     measures.accept([draft("pick", 3601), draft("pick", 3602)])
     assert measures.scans(START + HOUR_MS) == {"dock-3": (1, 2), "dock-4": (1, 0)}
     assert measures.scans(START + 2 * HOUR_MS) == {"dock-3": (2, 0), "dock-4": (0, 0)}
@@ -153,6 +153,20 @@ def test_false_alarms_are_rare() -> None:
         chart.add(is_unreadable=rng.random() < 0.05) and chart.is_degraded for _ in range(2000 * GROUP_READINGS)
     )
     assert alarms < 2000 * 0.02
+
+
+@pytest.mark.parametrize("size", [1, 7, 300])
+def test_it_makes_no_difference_how_events_fall_into_commits(size: int) -> None:
+    """A commit of many counts them together; only the order of readings within one commit is not looked at."""
+    drafts = [draft("pick", number, item=item("A")) for number in range(300)]
+    drafts += [draft("unrecognised", 300 + number) for number in range(60)]
+    together, alone = Measures(START), Measures(START)
+    for first in range(0, len(drafts), size):
+        together.accept(drafts[first : first + size])
+    for one in drafts:
+        alone.accept([one])
+    assert measures_status(together, START) == measures_status(alone, START)
+    assert list(together.changed) == list(alone.changed) == ["s-1"]
 
 
 def test_durations_fall_into_their_buckets() -> None:
