@@ -131,10 +131,12 @@ PLANTED = {
     "no-flush-of-names": ("salvage", ""),
     "no-flush-of-the-salvaged-file": ("salvage", ""),
     "migrate-in-pieces": ("migration", "taken for damage"),
+    "no-flush-of-a-backup": ("backup", ""),
+    "restore-over-the-outbox": ("restore", ""),
     "erase-what-is-owed": ("retention", "before the centre had it"),
 }
 SEEN_EVERY_TIME = ("no-flush-of-a-commit", "settle-first", "no-flush-of-the-salvaged-file", "migrate-in-pieces")
-PLANTED_STATES_MAX = 1_500
+PLANTED_STATES_MAX = 600
 PLANTED_AT_ONCE = 60
 
 

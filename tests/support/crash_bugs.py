@@ -14,6 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import buffer
 from buffer import Outbox, connection, opening, retention, salvage, writer
 from buffer.entry import Accepted
 from sync.pump import Pump
@@ -111,6 +112,33 @@ def no_flush_of_the_salvaged_file() -> None:
     salvage._sync = lambda path: really(path) if path.is_dir() else None
 
 
+def no_flush_of_a_backup() -> None:
+    """A backup gets its name before its content is safe."""
+    really, really_open = buffer.snapshot.__globals__["sync_file"], buffer.snapshot.__globals__["open_reader"]
+
+    def open_reader(path: Path) -> sqlite3.Connection:
+        one: sqlite3.Connection = really_open(path)
+        one.execute("PRAGMA synchronous = OFF")
+        return one
+
+    for name in ("buffer.backup", "buffer.snapshot"):
+        vars(sys.modules[name]).update(
+            sync_file=lambda path: really(path) if path.is_dir() else None, open_reader=open_reader
+        )
+
+
+def restore_over_the_outbox() -> None:
+    """The backup is written where the outbox is, without a name of its own first."""
+
+    def over(folder: Path, copy: Path, **_: Any) -> buffer.Restored:
+        head = buffer.present(folder)
+        assert head is not None
+        (folder / "outbox.db").write_bytes(copy.read_bytes())
+        return buffer.Restored(head.head, "")
+
+    buffer.restore = over
+
+
 def migrate_in_pieces() -> None:
     """Every statement of a migration is a transaction of its own."""
     really = opening.migrate
@@ -145,6 +173,8 @@ BUGS: dict[str, Callable[[], None]] = {
         no_flush_of_names,
         no_flush_of_the_salvaged_file,
         migrate_in_pieces,
+        no_flush_of_a_backup,
+        restore_over_the_outbox,
         erase_what_is_owed,
     )
 }

@@ -6,9 +6,9 @@ The rules are those a program may rely on with any journalling file system, and 
   sectors of 512 bytes, may be there or not, whatever other writes are, and a file that grew may have its new length
   without its new content (zeros);
 - a change of a length is kept or lost like a write, and put in order with those of its file that are kept;
-- a name (create, rename, unlink, mkdir) is certain once a flush of its folder has ended; a flush of the file does not
-  make its name durable, nor the other way round. A rename is there or not, never half; one between two folders is
-  certain when both were flushed.
+- a name (create, rename, link, unlink, mkdir, rmdir) is certain once a flush of its folder has ended; a flush of the
+  file does not make its name durable, nor the other way round. A rename is there or not, never half; one between two
+  folders is certain when both were flushed.
 
 Not modelled: sectors that a power cut tears in themselves, and drives that answer a flush before it is true.
 """
@@ -61,8 +61,8 @@ class Disk:
         disk._names.update(dict.fromkeys(recording.folders, -1))
         return disk
 
-    def take(self, step: Step) -> bool:
-        """Go one step on; returns whether this changed what a power cut would leave."""
+    def take(self, step: Step) -> None:
+        """Go one step on."""
         match step:
             case Written() | Cut():
                 self._files[step.file].pending.append(step)
@@ -78,9 +78,6 @@ class Disk:
             case Flushed(folder=str(folder)):
                 self._flushed_folders[folder] = step.began
                 self._settle_names()
-            case _:
-                return False
-        return True
 
     def _settle_names(self) -> None:
         waiting: list[Named] = []
@@ -98,11 +95,6 @@ class Disk:
         for one in reversed(certain):
             _rename(self._names, one)
         self._pending_names = waiting[::-1]
-
-    @property
-    def is_certain(self) -> bool:
-        """Whether a power cut has only one outcome now."""
-        return not self._pending_names and not any(one.pending for one in self._files.values())
 
     def after_power_cut(self, mode: Mode, rng: random.Random) -> Image:
         """Return what the next start finds."""
@@ -124,6 +116,8 @@ class Disk:
             if number < 0:
                 image[path + "/"] = b""
                 continue
+            if (folder := _folder_of(path)) and folder not in names:
+                continue  # the folder went before what was in it
             content = self._files[number].durable
             if number in by_file:
                 content = bytearray(content)
@@ -153,10 +147,10 @@ def _apply(content: bytearray, changes: Iterable[Change]) -> None:
 
 def _rename(names: dict[str, int], one: Named) -> None:
     folder = _folder_of(one.path)
-    if one.what in {"create", "rename", "mkdir"} and folder and folder not in names:
+    if one.what not in {"unlink", "rmdir"} and folder and folder not in names:
         return  # nothing can be in a folder that is not there
     match one.what:
-        case "unlink":
+        case "unlink" | "rmdir":
             names.pop(one.path, None)
         case "rename":
             names.pop(one.source, None)

@@ -17,7 +17,8 @@ from crash_history import History, Sent
 from crash_site import SOURCE, Take
 from outbox_rig import Rig, draft
 
-from buffer import Outbox
+from buffer import Incident, Outbox, restore
+from buffer.incident import EPOCH_CHANGED
 from simulators.token import Token, find_tokens
 
 UPSTREAM = "centre"
@@ -77,12 +78,16 @@ async def judge(take: Take, told: History, folder: Path) -> list[str]:
 
     `told` is what had been said until then.
     """
+    broken = await _copies(take, told, folder)
+    folder = folder / take.below
     rig = Rig(folder, inline=True)
     outbox = await rig.open(source=SOURCE, limits=take.limits)
-    broken: list[str] = []
     try:
         await outbox.register(UPSTREAM, required=True, start="retained")
         found = look(folder)
+        if take.restored is not None and await _is_restored(outbox):
+            told = take.restored
+            broken += _replaced_is_kept(take, folder, outbox, told)
         broken += _held(told, found, outbox)
         broken += _not_invented(told, found)
         broken += _sent_is_remembered(told, found)
@@ -201,9 +206,16 @@ async def _books(outbox: Outbox) -> list[str]:
     return broken + [f"the journal does not prove: {problem}" for problem in proof.problems[:1]]
 
 
+async def _damage(outbox: Outbox) -> list[Incident]:
+    """Return the incidents that tell of damage; a restore tells of its new epoch in one, too."""
+    return [one for one in await outbox.incidents() if one.kind != EPOCH_CHANGED]
+
+
 async def _incidents(take: Take, outbox: Outbox, folder: Path) -> list[str]:
     """A power cut is no damage. Damage done on purpose is salvaged exactly once, and what was damaged is kept."""
-    incidents = await outbox.incidents()
+    incidents = await _damage(outbox)
+    if take.restored is None and len(incidents) != len(await outbox.incidents()):
+        return ["a power cut was taken for a change of the epoch"]
     if take.damaged is None:
         return [f"a power cut was taken for damage: {one.told.reason}" for one in incidents[:1]]
     kept = sorted(folder.glob("damaged-*/outbox.db"))
@@ -215,6 +227,41 @@ async def _incidents(take: Take, outbox: Outbox, folder: Path) -> list[str]:
     return broken
 
 
+async def _is_restored(outbox: Outbox) -> bool:
+    return any(record.action == "outbox_restored" for record in await outbox.audit_list())
+
+
+def _replaced_is_kept(take: Take, folder: Path, outbox: Outbox, told: History) -> list[str]:
+    kept = sorted(folder.glob("replaced-*/outbox.db"))
+    broken = []
+    if [path.read_bytes() for path in kept] != [take.replaced]:
+        broken.append("the outbox that was replaced is not kept as it was")
+    if any(one.source == outbox.source for one in told.sent):
+        broken.append("a restored outbox goes on under the source it had")
+    return broken
+
+
+async def _copies(take: Take, told: History, folder: Path) -> list[str]:
+    """A backup that has its name is whole: restored somewhere else it has everything that was acknowledged."""
+    broken: list[str] = []
+    if not take.below or take.restored is not None:
+        return broken
+    for number, copy in enumerate(sorted((folder / "copies").glob("[!.]*"))):
+        elsewhere = folder / f"elsewhere-{number}"
+        elsewhere.mkdir()
+        restore(elsewhere, copy, at=0, actor="judge")
+        outbox = await Rig(elsewhere, inline=True).open(source=SOURCE, limits=take.limits)
+        try:
+            found = look(elsewhere)
+            broken += [f"of the backup: {what}" for what in _held(told, found, outbox) + _without_gaps(found, told)]
+            broken += [f"of the backup: {what}" for what in await _books(outbox)]
+            if any(one.source == outbox.source for one in told.sent):
+                broken.append("a restored backup goes on under the source it had")
+        finally:
+            await outbox.close(5)
+    return broken
+
+
 async def _opens_again(rig: Rig, take: Take, head: int, source: str) -> list[str]:
     """The second start finds what the first one left, and nothing to do."""
     again = await rig.open(source=SOURCE, limits=take.limits)
@@ -222,7 +269,7 @@ async def _opens_again(rig: Rig, take: Take, head: int, source: str) -> list[str
         broken = []
         if (await again.head_of_chain()).seq != head or again.source != source:
             broken.append("the second start finds something else than the first one left")
-        if len(await again.incidents()) != (take.damaged is not None):
+        if len(await _damage(again)) != (take.damaged is not None):
             broken.append("the second start found damage")
         return broken
     finally:

@@ -11,6 +11,7 @@ import random
 import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -20,8 +21,9 @@ from pathlib import Path
 from crash_disk import Disk, Image, Mode, restart_computer, write_image
 from crash_history import History
 from crash_judge import Found, look
-from crash_site import Ending, RecordedSite, Storage, Take, record
+from crash_site import Ending, RecordedSite, Storage, Take, record, record_command
 
+from buffer.backup import Clocks, back_up
 from buffer.lock import boot_id
 from buffer.migrate import migrate, migrations
 
@@ -188,6 +190,53 @@ async def salvage(stage: Stage) -> list[Take]:
     return takes
 
 
+async def backup(stage: Stage) -> list[Take]:
+    """A copy is taken beside the daemon at work; and one without a daemon, whose own file is looked at, too."""
+    base = await stage.load()
+    asked = ("backup", "{disk}/copies/outbox.backup")
+    takes = [
+        await record_command(
+            stage.folder / "backup-file",
+            "backup-file",
+            asked,
+            image=_on_disk(base.after),
+            before=base.history,
+            planted=stage.planted,
+        )
+    ]
+    if stage.planted is None:
+
+        async def work(site: RecordedSite) -> None:
+            command = ("-m", "gateway", "backup", str(site.folder / "outbox.backup"), "--config", str(site.config))
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+            )
+            await site.scan(2, stage.size.later_scans, labels=stage.size.later_scans, tag="k")
+            assert await process.wait() == 0
+            await site.delivered()
+
+        image, told = power_cut(base, 0.6, "kept")
+        takes.append(await record(stage.folder / "backup", "backup", work, image=image, before=told))
+    return takes
+
+
+async def restore(stage: Stage) -> list[Take]:
+    """An older backup takes the place of the outbox: before it is there, the old one is; and then that one is kept."""
+    base = await stage.load()
+    earlier, told = power_cut(base, 0.5, "kept")
+    with tempfile.TemporaryDirectory() as temporary:
+        write_image(earlier, Path(temporary) / "state")
+        back_up(Path(temporary) / "state", Path(temporary) / "copy", clocks=Clocks(lambda: 0, time.monotonic))
+        copy = (Path(temporary) / "copy").read_bytes()
+    image = _on_disk(base.after) | {"copies/outbox.backup": copy}
+    asked = ("restore", "{disk}/copies/outbox.backup", "--replace")
+    take = await record_command(
+        stage.folder / "restore", "restore", asked, image=image, before=base.history, planted=stage.planted
+    )
+    take.restored, take.replaced = replace(base.history, heard=told.heard).earlier(), base.after[DATABASE]
+    return [take]
+
+
 SCENARIOS: dict[str, Callable[[Stage], Awaitable[list[Take]]]] = {
     "load": load,
     "recovery": recovery,
@@ -195,7 +244,14 @@ SCENARIOS: dict[str, Callable[[Stage], Awaitable[list[Take]]]] = {
     "migration": migration,
     "retention": retention,
     "replay": replay,
+    "backup": backup,
+    "restore": restore,
 }
+
+
+def _on_disk(image: Image) -> Image:
+    """Return an outbox in a folder beside one for backups."""
+    return {"state/": b"", "copies/": b""} | {f"state/{path}": content for path, content in image.items()}
 
 
 def _database(image: Image, change: Callable[[sqlite3.Connection], None]) -> Image:

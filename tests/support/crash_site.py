@@ -7,7 +7,7 @@ import contextlib
 import random
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -103,6 +103,12 @@ class Take:
     """The outbox file as it was when it was damaged on purpose: it must be kept, and salvaged exactly once."""
     after: Image = field(default_factory=dict)
     """The folder as the process left it."""
+    below: str = ""
+    """Where in the folder the outbox is."""
+    restored: History | None = None
+    """What must be there once a backup has taken the place of the outbox."""
+    replaced: bytes | None = None
+    """The outbox file whose place it takes, and which must then be kept."""
 
 
 class RecordedSite:
@@ -172,8 +178,6 @@ async def record(
     folder.mkdir(parents=True)
     state = folder / "state"
     write_image(image or {}, state)
-    files = {path: content for path, content in (image or {}).items() if not path.endswith("/")}
-    folders = [path.removesuffix("/") for path in (image or {}) if path.endswith("/")]
     tracer = Tracer(state, folder / "trace")
     program = ("-m", "gateway") if planted is None else (str(PLANTED), planted)
     async with _site(folder, state, storage, tracer.command((sys.executable, *program))) as (site, gateway, ports):
@@ -187,16 +191,48 @@ async def record(
             code = await gateway.stop()
             assert code == 0 or planted, gateway.last_words()
         lines = await asyncio.to_thread(tracer.lines)
-    steps = read_steps(state, files, lines)
-    index = state / ("outbox.db" + LOG_INDEX)
-    recording = Recording(files, folders, steps, index.read_bytes() if index.exists() else b"")
-    after = {str(path.relative_to(state)): path.read_bytes() for path in sorted(state.rglob("*")) if path.is_file()}
-    require_whole(recording, after)
-    history = read_history(steps, ports)
+    recording, after = _developed(state, image or {}, lines)
+    history = read_history(recording.steps, ports)
     if before is not None:
         history = before.earlier().followed_by(history)
     limits = storage_limits(load_settings(gateway.config))
     return Take(name, recording, history, limits, after=after)
+
+
+async def record_command(
+    folder: Path, name: str, command: Sequence[str], *, image: Image, before: History, planted: str | None = None
+) -> Take:
+    """Run a command of the program without a daemon, on a folder in which `state/` is the outbox's."""
+    folder.mkdir(parents=True)
+    disk = folder / "disk"
+    write_image(image, disk)
+    config = folder / "gateway.toml"
+    _configure(config, disk / "state", Storage(), Ports(free_port(), free_port(), free_port()))
+    tracer = Tracer(disk, folder / "trace")
+    program = ("-m", "gateway") if planted is None else (str(PLANTED), planted)
+    asked = [part.replace("{disk}", str(disk)) for part in command]
+    process = await asyncio.create_subprocess_exec(
+        *tracer.command((sys.executable, *program, *asked, "--config", str(config))),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    recording, after = _developed(disk, image, await asyncio.to_thread(tracer.lines))
+    limits = storage_limits(load_settings(config))
+    return Take(name, recording, before.earlier(), limits, after=after, below="state")
+
+
+def _developed(folder: Path, image: Image, lines: list[tuple[int, str]]) -> tuple[Recording, Image]:
+    """Return the recording that a trace holds, and the folder as it is now."""
+    files = {path: content for path, content in image.items() if not path.endswith("/")}
+    folders = [path.removesuffix("/") for path in image if path.endswith("/")]
+    steps = read_steps(folder, files, lines)
+    index = folder / ("outbox.db" + LOG_INDEX)
+    recording = Recording(files, folders, steps, index.read_bytes() if index.exists() else b"")
+    after = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    require_whole(recording, after)
+    return recording, after
 
 
 def require_whole(recording: Recording, after: Image) -> None:
@@ -230,16 +266,7 @@ async def _site(
         listener = free_port()
         ports = Ports(listener, int(port.url.rpartition(":")[2]), centre.port)
         config = folder / "gateway.toml"
-        config.write_text(
-            _CONFIG.format(
-                state=state,
-                bytes_max=storage.bytes_max,
-                retention_days=storage.retention_days,
-                listener=listener,
-                centre=centre.url,
-                scanner=port.url,
-            )
-        )
+        _configure(config, state, storage, ports)
         gateway = GatewayProcess(config, folder / "gateway.log", program)
         try:
             yield RecordedSite(folder, centre, scanner, gateway, listener), gateway, ports
@@ -247,3 +274,16 @@ async def _site(
             if gateway.process is not None and gateway.process.returncode is None:
                 await gateway.kill()
             await scanner.close()
+
+
+def _configure(config: Path, state: Path, storage: Storage, ports: Ports) -> None:
+    config.write_text(
+        _CONFIG.format(
+            state=state,
+            bytes_max=storage.bytes_max,
+            retention_days=storage.retention_days,
+            listener=ports.listener,
+            centre=f"http://127.0.0.1:{ports.centre}/v1/events",
+            scanner=f"tcp://127.0.0.1:{ports.scanner}",
+        )
+    )

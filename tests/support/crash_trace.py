@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 MODELLED = (
-    "openat close write pwrite64 fsync fdatasync ftruncate fallocate rename renameat unlink unlinkat mkdir mmap"
-    " sendto recvfrom"
+    "openat close write pwrite64 fsync fdatasync ftruncate fallocate rename renameat unlink unlinkat rmdir mkdir link"
+    " mmap sendto recvfrom"
 )
 UNMODELLED = (
-    "open creat writev pwritev pwritev2 truncate sync_file_range sync syncfs msync renameat2 rmdir mkdirat"
-    " link linkat symlink symlinkat copy_file_range sendfile splice io_uring_setup dup dup2 dup3 sendmsg recvmsg"
+    "open creat writev pwritev pwritev2 truncate sync_file_range sync syncfs msync renameat2 mkdirat"
+    " linkat symlink symlinkat copy_file_range sendfile splice io_uring_setup dup dup2 dup3 sendmsg recvmsg"
 )
 """Calls that would change files, durability or a conversation behind our back; refused where they touch either."""
 
@@ -37,6 +37,7 @@ _LINE = re.compile(r"(\d+) +(.*)\n?")
 _RESUMED = re.compile(r"<\.\.\. (\w+) resumed>(.*)")
 _CALL = re.compile(r"(\w+)\((.*)\)\s+= (-?\d+|\?).*")
 _FD = re.compile(r"(\d+)<((?:TCP|TCPv6):\[[^]]*\]|[^>]*)>")
+_PATH = re.compile(r'(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"((?:\\x[0-9a-f]{2})*)"')
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 
 
@@ -81,9 +82,9 @@ class Cut(Step):
 
 @dataclass(frozen=True, slots=True)
 class Named(Step):
-    """A name of the folder changed: `file` got it, lost it, or moved from `source`."""
+    """A name of the folder changed: `file` got it, lost it, or has it beside or instead of `source`."""
 
-    what: Literal["create", "unlink", "rename", "mkdir"]
+    what: Literal["create", "unlink", "rename", "link", "mkdir", "rmdir"]
     path: str
     file: int
     source: str
@@ -222,7 +223,7 @@ class _Reader:
             self._say(call)
         elif name == "openat":
             self._open_file(call)
-        elif name in {"rename", "renameat", "unlink", "unlinkat", "mkdir"}:
+        elif name in {"rename", "renameat", "unlink", "unlinkat", "mkdir", "rmdir", "link"}:
             self._name(call)
         elif name == "mmap":
             shown = _FD.search(call.arguments)
@@ -298,15 +299,16 @@ class _Reader:
         if None in paths:
             raise Unmodelled(f"{call.name} leaves the folder")
         first, last = str(paths[0]), str(paths[-1])
-        match call.name:
-            case "mkdir":
-                self.steps.append(Named(call.entry, "mkdir", first, -1, "", call.exit))
-            case "unlink" | "unlinkat":
-                self.steps.append(Named(call.entry, "unlink", first, self.files.pop(first), "", call.exit))
-            case _:
-                file = self.files.pop(first)
-                self.files[last] = file
-                self.steps.append(Named(call.entry, "rename", last, file, first, call.exit))
+        if call.name in {"mkdir", "rmdir"} or "AT_REMOVEDIR" in call.arguments:
+            what: Literal["mkdir", "rmdir"] = "mkdir" if call.name == "mkdir" else "rmdir"
+            self.steps.append(Named(call.entry, what, first, -1, "", call.exit))
+        elif call.name in {"unlink", "unlinkat"}:
+            self.steps.append(Named(call.entry, "unlink", first, self.files.pop(first), "", call.exit))
+        else:
+            file = self.files[first] if call.name == "link" else self.files.pop(first)
+            self.files[last] = file
+            how: Literal["link", "rename"] = "link" if call.name == "link" else "rename"
+            self.steps.append(Named(call.entry, how, last, file, first, call.exit))
 
     def _say(self, call: Call) -> None:
         shown = _FD.match(call.arguments)
@@ -335,7 +337,10 @@ def _text(arguments: str) -> list[str]:
 
 
 def _paths(arguments: str) -> list[str]:
-    return [_unhex(text).decode() for text in _text(arguments)]
+    """Return the paths of a call, those that count from a folder's descriptor put behind it."""
+    return [
+        str(Path(_unhex(folder).decode() or "/") / _unhex(text).decode()) for folder, text in _PATH.findall(arguments)
+    ]
 
 
 def read_steps(folder: Path, before: Iterable[str], lines: Iterable[tuple[int, str]]) -> list[Step]:
