@@ -1,8 +1,9 @@
 """The API in front of a running daemon: its socket, its tokens, and the files by which commands find it.
 
-`addresses.json` in the storage folder says which addresses were really bound (a port 0 means any); `cli.token` holds a
-token for this run that only the service's user and root can read. A port that is taken closes the API, not the gateway:
-it is tried again while scanners go on.
+`addresses.json` in the storage folder says which addresses were really bound (a port 0 means any), and where the local
+socket is, over which the kernel says who asks (`gateway/web/peer.py`). `cli.token` holds a token for this run that only
+the service's user and root can read. A port that is taken closes the API, not the gateway: it is tried again while
+scanners go on.
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ from gateway.report import Report
 from gateway.web.app import build_app
 from gateway.web.auth import Tokens
 from gateway.web.guard import Policy
-from gateway.web.server import ApiServer, listen
+from gateway.web.server import ApiServer, listen, listen_local
+from gateway.web.session import Sessions
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from gateway.daemon import Daemon
 
 log = logging.getLogger(__name__)
 
 ADDRESSES = "addresses.json"
+SOCKET = "api.sock"
 CLI_TOKEN = "cli.token"  # noqa: S105
 
 
@@ -37,7 +42,10 @@ class FrontDoor:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._server: ApiServer | None = None
+        self._local: ApiServer | None = None
+        """The same over the local socket; without it commands use the address."""
         self._tokens = Tokens(None)
+        self._sessions = Sessions(self._tokens, daemon.world.monotonic)
         self._cli_token = self._tokens.admit("cli", "admin")
         self._written: dict[str, object] = {}
         self.report = Report(daemon)
@@ -55,9 +63,11 @@ class FrontDoor:
         except (OSError, CredentialError) as error:
             self._closed(f"{settings.bind}: {getattr(error, 'strerror', None) or error}")
             return
+        policy = Policy.of(settings, self._daemon.settings.expectations.bytes_max)
+        app = build_app(self.report, policy, self._tokens, self._sessions)
         try:
             self._server = ApiServer(
-                build_app(self.report, Policy.of(settings, self._daemon.settings.expectations.bytes_max), self._tokens),
+                app,
                 listener,
                 connections_max=settings.connections_max,
                 certificate=settings.certificate,
@@ -70,8 +80,25 @@ class FrontDoor:
         self.fault = None
         self._server.start()
         log.info("%s", event("api_opened", address=self._server.address))
+        self._open_local(app, settings.connections_max)
         self._write(CLI_TOKEN, self._cli_token + "\n")
         self.write_addresses()
+
+    def _open_local(self, app: ASGIApp, connections_max: int) -> None:
+        path = self._socket_folder() / SOCKET
+        try:
+            self._local = ApiServer(
+                app, listen_local(path), connections_max=connections_max, certificate=None, key=None
+            )
+        except OSError as error:
+            log.warning("%s", event("local_socket_closed", path=path, reason=error.strerror))
+            return
+        self._local.start()
+
+    def _socket_folder(self) -> Path:
+        """Return the folder systemd made for things that end with the service, else the storage folder."""
+        made = os.environ.get("RUNTIME_DIRECTORY")
+        return Path(made) if made else self._daemon.settings.storage.path
 
     def _closed(self, fault: str) -> None:
         if fault != self.fault:
@@ -84,6 +111,10 @@ class FrontDoor:
         if self._server is not None:
             await self._server.stop()
             self._server = None
+        if self._local is not None:
+            await self._local.stop()
+            self._local = None
+            (self._socket_folder() / SOCKET).unlink(missing_ok=True)
         for name in (ADDRESSES, CLI_TOKEN):
             self._path(name).unlink(missing_ok=True)
 
@@ -101,6 +132,8 @@ class FrontDoor:
         if self._server is not None:
             found["scheme"] = "https" if daemon.settings.api.certificate else "http"
             found["api"] = self._server.address
+        if self._local is not None:
+            found["socket"] = str(self._socket_folder() / SOCKET)
         found["links"] = {
             health.device: address
             for health in daemon.supervisor.health()

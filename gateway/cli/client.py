@@ -1,7 +1,9 @@
 """How a command finds the daemon and talks to it, and what it reads when none runs.
 
-The daemon writes `addresses.json` and `cli.token` into its storage folder; whoever may read that folder (the service's
-user, root) needs nothing else. Others look at what is free on loopback, or bring a token.
+The daemon has a local socket, over which the kernel says who asks: root and the service's user may do everything,
+members of the groups in `[api]` what those give, others look. `addresses.json` in its storage folder says where it is.
+Whoever brings a token asks the address instead, and so does everybody where there is no socket (then `cli.token` is for
+whoever may read that folder).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +31,8 @@ DOWNLOAD_S = 900.0
 """For an answer that is minutes in the making: a copy of a large outbox."""
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """A daemon that listens everywhere is called where only this computer can."""
+SERVICE_SOCKET = Path("/run/dockline/api.sock")
+"""Where the service's unit has it made (RuntimeDirectory=)."""
 Json = dict[str, Any]
 
 
@@ -116,8 +121,12 @@ class Site:
     def _request(
         self, method: str, path: str, body: bytes | None = None, *, timeout_s: float = TIMEOUT_S
     ) -> Iterator[http.client.HTTPResponse]:
-        connection = self._connect(timeout_s)
-        headers = {"Accept": "application/json", "Dockline-User": getpass.getuser(), **self._credential()}
+        local = None if self._token_file is not None else self._socket()
+        connection = self._connect(timeout_s) if local is None else _LocalConnection(local, timeout_s)
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+        headers = {"Accept": "application/json", "Dockline-User": user}
+        if local is None:
+            headers |= self._credential()
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -150,6 +159,16 @@ class Site:
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return http.client.HTTPSConnection(host, int(port), timeout=timeout_s, context=context)
 
+    def _socket(self) -> Path | None:
+        """Return the local socket of a daemon that runs; None where there is none."""
+        try:
+            path = Path(json.loads((self.storage / "addresses.json").read_text())["socket"])
+        except PermissionError:
+            path = SERVICE_SOCKET  # nobody but the service looks into its folder
+        except (OSError, ValueError, KeyError):
+            return None
+        return path if path.is_socket() else None
+
     def _address(self) -> tuple[str, str]:
         try:
             found = json.loads((self.storage / "addresses.json").read_text())
@@ -171,6 +190,24 @@ class Site:
             if self._token_file is not None:
                 raise Failure(f"{path}: {error.strerror}", code=EXIT_NOT_ALLOWED) from None
             return {}
+
+
+class _LocalConnection(http.client.HTTPConnection):
+    """HTTP over the local socket: the kernel tells the daemon who asks."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect through the folder's descriptor: the path of a socket may have 107 bytes only."""
+        folder = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(f"/proc/self/fd/{folder}/{self._path.name}")
+        finally:
+            os.close(folder)
 
 
 def _json_of(answer: http.client.HTTPResponse) -> Json:

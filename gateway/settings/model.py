@@ -208,6 +208,10 @@ class StationSettings(Section):
     """After this long without a scan the document, location and operator of the station are forgotten, in seconds."""
 
 
+GroupName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+"""A Unix group, as groupadd(8) takes them."""
+
+
 class ApiSettings(Section):
     bind: BindText = Bind("127.0.0.1", 8470)
     """Address of the local API; port 0 means any free port, which `addresses.json` in the storage folder names."""
@@ -215,6 +219,12 @@ class ApiSettings(Section):
     """What a request without a token may do: "accept-in-lab" lets it scan and act, on loopback only."""
     tokens_file: FilePath | None = None
     """File of hashed tokens with their roles; `dockline token` writes entries."""
+    operators_group: GroupName | None = None
+    """Unix group whose members act as operators over the local socket; without it only root and the service do."""
+    technicians_group: GroupName | None = None
+    """Unix group whose members act as technicians over the local socket."""
+    admins_group: GroupName | None = None
+    """Unix group whose members may do everything over the local socket."""
     certificate: FilePath | None = None
     """TLS certificate chain (PEM); needed off loopback."""
     key: FilePath | None = None

@@ -3,6 +3,7 @@
 GET   /healthz                         the process lives; open to anybody who reaches it
 GET   /readyz                          scans are taken; 503 and the reason while they are not
 GET   /metrics                         for Prometheus; docs/metrics.md names them
+POST  /v1/session                      {"token": ".."}: a session of the page; GET says who asks, DELETE ends it
 GET   /v1/status                       everything, as `dockline status --json`
 GET   /v1/events                       newest first; ?type= &station= &device= &from= &to= &limit=
 GET   /v1/events/tail                  server-sent events as they are committed; ?after= or Last-Event-ID
@@ -57,17 +58,19 @@ from gateway.web.expectations import ExpectationsApi
 from gateway.web.guard import ApiError, Guard, Policy, error_response
 from gateway.web.ingest import Ingest
 from gateway.web.replay import ReplayDesk
+from gateway.web.session import Sessions
+from gateway.web.sign_in import SignIn
 from gateway.web.upstreams import UpstreamDesk
 
 log = logging.getLogger(__name__)
 
 
-def build_app(report: Report, policy: Policy, tokens: Tokens) -> ASGIApp:
+def build_app(report: Report, policy: Policy, tokens: Tokens, sessions: Sessions) -> ASGIApp:
     """Return the application; it keeps nothing of its own."""
     queries = Queries(report)
     replays = ReplayDesk(report)
     expectations, exceptions = ExpectationsApi(report), ExceptionsApi(report)
-    backups = BackupDesk(report)
+    backups, sign_in = BackupDesk(report), SignIn(sessions)
     upstreams = UpstreamDesk(report)
     ingest = Ingest(report, report.parser_of, policy.body_bytes_max)
     get, post = ["GET"], ["POST"]
@@ -75,6 +78,9 @@ def build_app(report: Report, policy: Policy, tokens: Tokens) -> ASGIApp:
         Route("/healthz", queries.healthz, methods=get),
         Route("/readyz", queries.readyz, methods=get),
         Route("/metrics", queries.metrics, methods=get),
+        Route("/v1/session", sign_in.begin, methods=post),
+        Route("/v1/session", sign_in.show, methods=get),
+        Route("/v1/session", sign_in.end, methods=["DELETE"]),
         Route("/v1/status", queries.status, methods=get),
         Route("/v1/events", queries.events, methods=get),
         Route("/v1/events/tail", queries.tail, methods=get),
@@ -117,7 +123,7 @@ def build_app(report: Report, policy: Policy, tokens: Tokens) -> ASGIApp:
         },
     )
     app.router.redirect_slashes = False
-    return Guard(app, policy, tokens)
+    return Guard(app, policy, tokens, sessions)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -23,7 +23,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.settings.model import ApiSettings
 from gateway.web.auth import ANYBODY, LOCAL_READER, Caller, Role, Tokens
-from gateway.web.server import HEAD_BYTES_MAX
+from gateway.web.peer import LocalRoles
+from gateway.web.server import HEAD_BYTES_MAX, PEER
+from gateway.web.session import CSRF_HEADER, Sessions, cookie_of, repeats_word
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,8 @@ class Policy:
     body_bytes_max: int
     document_bytes_max: int
     """Largest body that is an expected document."""
+    local_roles: LocalRoles
+    """Who may do what over the local socket."""
 
     @classmethod
     def of(cls, settings: ApiSettings, document_bytes_max: int = 0) -> Policy:
@@ -85,16 +89,25 @@ class Policy:
             anonymous,
             settings.body_bytes_max,
             max(document_bytes_max, settings.body_bytes_max),
+            LocalRoles.of(settings),
         )
+
+    def local_caller(self, uid: int) -> Caller | None:
+        """Return who a user of this computer is here; looking is free where it is free to anybody on loopback."""
+        caller = self.local_roles.caller(uid)
+        if self.anonymous is ANYBODY:
+            return replace(caller, role="admin")
+        return None if caller.role == "viewer" and self.anonymous is None else caller
 
 
 class Guard:
     """ASGI middleware: names, origins, encodings, headers, and who is asking."""
 
-    def __init__(self, app: ASGIApp, policy: Policy, tokens: Tokens) -> None:
+    def __init__(self, app: ASGIApp, policy: Policy, tokens: Tokens, sessions: Sessions) -> None:
         self._app = app
         self._policy = policy
         self._tokens = tokens
+        self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -110,7 +123,8 @@ class Guard:
 
         try:
             self._check(scope["method"], scope["path"], headers)
-            scope.setdefault("state", {})["caller"] = self._identify(headers)
+            state = scope.setdefault("state", {})
+            state["caller"] = self._identify(scope["method"], headers, state)
         except ApiError as error:
             await error_response(error)(scope, receive, send_guarded)
             return
@@ -139,15 +153,27 @@ class Guard:
         if not length.isdigit() or int(length) > bytes_max:
             raise ApiError(413, "body_too_large", f"a body may have {bytes_max} bytes")
 
-    def _identify(self, headers: Headers) -> Caller | None:
+    def _identify(self, method: str, headers: Headers, state: dict[str, Any]) -> Caller | None:
+        """Return who asks: by a token, else by a session's cookie, else as the kernel says, else by the policy."""
         authorization = headers.get("authorization")
-        if authorization is None:
-            return self._policy.anonymous
-        scheme, _, token = authorization.partition(" ")
-        caller = self._tokens.find(token.strip()) if scheme.lower() == "bearer" else None
-        if caller is None:
-            raise ApiError(401, "token_unknown", "the token is not valid here")
-        return caller
+        if authorization is not None:
+            scheme, _, token = authorization.partition(" ")
+            caller = self._tokens.find(token.strip()) if scheme.lower() == "bearer" else None
+            if caller is None:
+                raise ApiError(401, "token_unknown", "the token is not valid here")
+            return caller
+        cookie = cookie_of(headers.get("cookie"))
+        found = self._sessions.find(cookie) if cookie is not None else None
+        if found is not None:
+            session, caller = found
+            # A browser adds the cookie to whatever any page makes it send.
+            if method not in READING_METHODS and not repeats_word(session, headers.get(CSRF_HEADER)):
+                hint = f"repeat the word of GET /v1/session in the header {CSRF_HEADER.title()}"
+                raise ApiError(403, "word_missing", "the request does not prove that our page sent it", hint=hint)
+            state["session"] = session
+            return caller
+        uid = state.get(PEER)
+        return self._policy.local_caller(uid) if uid is not None else self._policy.anonymous
 
 
 def host_name(header: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from collections import OrderedDict
@@ -19,8 +20,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from gateway.web.peer import peer_uid
+
 REQUEST_HEAD_S = 10.0
 """A connection that has not sent a whole request head by then is closed."""
+PEER = "peer_uid"
+"""Key in a request's state: the user at the other end of the local socket. Only the server puts it there."""
 HEAD_BYTES_MAX = 16 * 1024
 KEEP_ALIVE_S = 15
 BACKLOG = 512
@@ -70,6 +75,9 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        uid = peer_uid(transport.get_extra_info("socket"))
+        if uid is not None:
+            self.app_state = {**self.app_state, PEER: uid}
         self._deadline: asyncio.TimerHandle | None = None
         if not self.places.enter(self):
             self.abandon()
@@ -141,6 +149,8 @@ class ApiServer:
     @property
     def address(self) -> str:
         """The address that is really bound, `host:port`."""
+        if self._listener.family == socket.AF_UNIX:
+            return str(self._listener.getsockname())
         host, port = self._listener.getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -163,6 +173,27 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     listener.setblocking(False)
+    return listener
+
+
+def listen_local(path: Path) -> socket.socket:
+    """Bind the local socket, which anybody on this computer may connect to: the kernel says who it is. Raises OSError.
+
+    Its folder is entered by its descriptor: the path of a socket may have 107 bytes only.
+    """
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.unlink(missing_ok=True)
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+        path.chmod(0o666)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.close(folder)
     return listener
 
 

@@ -390,7 +390,8 @@ def test_a_daemon_with_a_certificate_of_the_site_and_every_address_is_reached(tm
     with gateway(tmp_path / "gateway", CONFIG.replace('[api]\nbind = "127.0.0.1:0"\n', f"[api]\n{tls}")) as daemon:
         daemon.start()
         for host in ("127.0.0.1", "0.0.0.0"):
-            addresses = {**daemon.addresses(), "api": f"{host}:{daemon.addresses()['api'].rpartition(':')[2]}"}
+            port = daemon.addresses()["api"].rpartition(":")[2]
+            addresses = {"scheme": "https", "api": f"{host}:{port}"}  # no local socket: the address is asked
             (daemon.state / "addresses.json").write_text(json.dumps(addresses))
             assert "taking scans" in daemon.command("status").stdout
         stranger, _ = Authority(tmp_path, "other").create().issue("other-pc")
