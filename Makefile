@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 MISSPELT := listner,reciept,recipt,seriel,nmae,adress,flor
 
 .DEFAULT_GOAL := help
-.PHONY: crash-points damage faults fault-matrix voyages help demo test check long format lock bench wheel clean system-packages
+.PHONY: bundle damage deb install-test faults fault-matrix voyages help demo test check long format lock bench wheel clean system-packages crash-points
 
 help:  ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -46,7 +46,7 @@ system-packages:
 	@sh tests/support/system_packages.sh
 
 long: $(VENV)/.test system-packages  ## The tests that take minutes (kill storms, large backlogs).
-	$(BIN)/pytest -q -m long $(ARGS)
+	$(BIN)/pytest -q -m "long and not install" $(ARGS)
 
 voyages: $(VENV)/.test  ## Sail seeded bad days in virtual time: SEEDS=1000, FIRST=1, or one: SEED=388.
 	@$(PY) tests/simulation/voyages.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000) --first $(or $(FIRST),1))
@@ -79,6 +79,16 @@ format: $(VENV)/.test  ## Put the code into its house style.
 lock: $(VENV)/.test  ## Pin every dependency by hash (needs pip-tools: pip install pip-tools).
 	$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --strip-extras -o requirements.lock pyproject.toml
 	$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --strip-extras --extra test -o requirements-test.lock pyproject.toml
+
+deb: $(VENV)/.test  ## Build the Debian package into dist/ (on Debian 12).
+	@sh systemd/deb/build.sh $(VENV) dist
+
+bundle: $(VENV)/.test  ## Build the package and the archive for computers without internet into dist/.
+	@sh systemd/deb/build.sh $(VENV) dist bundle
+
+install-test: $(VENV)/.test  ## Install, upgrade, roll back, remove in a booted Debian of its own (root; ten minutes).
+	@sh tests/support/system_packages.sh install
+	$(BIN)/pytest -q -m install $(ARGS)
 
 clean:  ## Remove what the targets above made.
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,6 +22,8 @@ PATTERN_DRIVERS = ("handheld", "rfid-reader")
 SECRET_FILES = ("token_file", "users_file", "tokens_file", "password_file", "signing_secret_file", "key")
 PUBLIC_FILES = ("certificate", "ca_file", "client_ca")
 
+NOTHING_YET = "this gateway is not set up yet: it has neither an upstream nor a station nor a device"
+"""A file as an installation leaves it: the service runs, takes nothing in, and says so."""
 EXAMPLE_NAMES = (".example", ".example.com", ".example.net", ".example.org")
 """Names that are nobody's and never will be (RFC 2606)."""
 
@@ -46,9 +48,11 @@ def check_rules(document: Document, draft: Draft, *, environ: Mapping[str, str],
     for index, device in draft.devices:
         _check_device(document, index, device)
     _check_ports(document, draft)
-    if not document.data.get("upstream"):
+    if not any(document.data.get(table) for table in ("upstream", "station", "device", "mqtt")):
+        notices.append(NOTHING_YET)
+    elif not document.data.get("upstream"):
         document.complain((), "no [[upstream]]", "without one nothing is ever delivered")
-    if not document.data.get("device"):
+    if not document.data.get("device") and NOTHING_YET not in notices:
         notices.append("no [[device]] is configured; whatever knocks is listed by `dockline status`")
     for base, section in _listening(draft):
         _check_facing(document, base, section)

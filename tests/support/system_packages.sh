@@ -10,6 +10,12 @@ need mosquitto_pub mosquitto-clients
 need systemd-analyze systemd
 need openssl openssl
 need curl curl
+need shellcheck shellcheck
+if [ "${1:-}" = install ]; then
+    need debootstrap debootstrap
+    need lintian lintian
+    need systemd-nspawn systemd-container
+fi
 need strace strace
 need faketime faketime
 need sqlite3 sqlite3
