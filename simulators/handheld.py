@@ -10,7 +10,7 @@ Three things make every scan arrive exactly once, and this file is mostly those 
    first. The gateway answers a message it knows with the answer it gave before, and stores nothing.
 
 What the operator hears is up to `Answer.tone`: *good* for stored, *attention* for stored with an exception (look at the
-screen), *error* for refused. Until then: nothing, or a click.
+screen), *again* for an object that was here before, *error* for refused. Until then: nothing, or a click.
 
 Its journal (NDJSON) is the device's side of the truth:
 
@@ -74,12 +74,16 @@ class Answer:
     redelivered: bool = False
     reason: str | None = None
     """Why it was refused."""
+    exceptions: tuple[str, ...] = ()
+    """Codes of what is wrong about it."""
 
     @property
-    def tone(self) -> Literal["good", "attention", "error"]:
-        """What the operator should hear."""
+    def tone(self) -> Literal["good", "attention", "again", "error"]:
+        """What the operator should hear: again for an object that was here before."""
         if self.result == "refused":
             return "error"
+        if self.result == "duplicate":
+            return "again"
         return "attention" if self.result == "stored_with_exception" else "good"
 
 
@@ -303,8 +307,15 @@ class Handheld:
             tuple(ack.get("events", ())),
             bool(ack.get("redelivered", False)),
             ack.get("reason"),
+            tuple(one["code"] for one in ack.get("exceptions", ())),
         )
-        self.journal.record("heard", id=answer.id, code=self._codes.get(answer.id, ""), result=answer.result)
+        self.journal.record(
+            "heard",
+            id=answer.id,
+            code=self._codes.get(answer.id, ""),
+            result=answer.result,
+            exceptions=answer.exceptions,
+        )
         self.answers[answer.id] = answer
         self.file.done(answer.id)
         self._due.pop(answer.id, None)

@@ -14,9 +14,10 @@ from typing import Final, NamedTuple
 
 from gateway.capture.label import LabelItem
 from gateway.checks.expectation import identities
+from gateway.checks.line import Line
 from gateway.checks.match import Match, match
 from gateway.checks.piece import Piece
-from gateway.checks.shelf import Header, Line, Shelf
+from gateway.checks.shelf import Header, Shelf
 from gateway.events.model import UNIT_EACH
 
 ZERO: Final = Decimal(0)

@@ -19,9 +19,10 @@ from gateway.checks.documents import Documents, OpenDocument, Progress
 from gateway.checks.exception import EVIDENCE_MAX, Case
 from gateway.checks.expectation import COMPARED
 from gateway.checks.found import Found
+from gateway.checks.line import Line
 from gateway.checks.policy import Policy
 from gateway.checks.rule import Deviation, Rule, Subject
-from gateway.checks.shelf import Line, Shelf
+from gateway.checks.shelf import Shelf
 from gateway.checks.tally import Differing, TallySheet, differing_lines, take_tally
 from gateway.checks.wording import document_of, plain, reference_of, variance_of
 from gateway.events.finding import ExceptionCode
@@ -99,8 +100,9 @@ class Closer:
         first = sorted(one.book.operators | ({operator} if operator else set()))
         progress = replace(one.progress, round=2, recount=tuple(sorted(pools)), first=tuple(first))
         case = self._variance(one, sheet, operator, found, final=False)
-        sheet.lines = [
-            line.model_copy(update={"result": "recount"}) if line.line in differing else line for line in sheet.lines
+        sheet.sums = [
+            one._replace(result="recount") if one.line is not None and one.line.line in differing else one
+            for one in sheet.sums
         ]
         self._tell(one, sheet, operator, found, progress, cases=[case], final=False)
         places = sorted({line.line.locations[0] for line in sheet.differing if line.line.locations})
@@ -204,7 +206,7 @@ class Closer:
             "expected_total": plain(sheet.expected) if header is not None and self._is_compared(one) else None,
             "observed_total": plain(sheet.observed),
             "lines": sheet.listed(),
-            "lines_total": len(sheet.lines),
+            "lines_total": len(sheet.sums),
             "exceptions": tuple(case.id for case in cases),
             "biz_step": BIZ_STEPS.get(one.activity),
         }
@@ -237,9 +239,9 @@ def _said(one: OpenDocument, sheet: TallySheet, *, final: bool) -> str:
     parts = []
     if short:
         missing = -sum((each.deviation.difference for each in short), Decimal(0))
-        parts.append(f"{plain(missing)} missing on {len(short)} of {len(sheet.lines)} lines")
+        parts.append(f"{plain(missing)} missing on {len(short)} of {len(sheet.sums)} lines")
     if over:
         much = sum((each.deviation.difference for each in over), Decimal(0))
-        parts.append(f"{plain(much)} too many on {len(over)} of {len(sheet.lines)} lines")
+        parts.append(f"{plain(much)} too many on {len(over)} of {len(sheet.sums)} lines")
     whole = f"{one.id}: {plain(sheet.on_lines)} of {plain(sheet.expected)}, " + ", ".join(parts)
     return whole if final else f"{whole}; to be counted again by somebody else"

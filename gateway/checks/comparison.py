@@ -12,12 +12,12 @@ from gateway.checks.exception import Case
 from gateway.checks.expectation import COMPARED, identities
 from gateway.checks.found import Found
 from gateway.checks.inspection import inspect_piece
+from gateway.checks.line import Line
 from gateway.checks.picks import Picks
 from gateway.checks.piece import NOT_COUNTED, Piece
 from gateway.checks.policy import Policy
 from gateway.checks.rule import Deviation, Rule, Subject
 from gateway.checks.scene import Scene
-from gateway.checks.shelf import Line
 from gateway.checks.wording import document_of, item_of, plain, reference_of, shown, variance_of
 from gateway.events.finding import ExceptionCode
 

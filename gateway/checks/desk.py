@@ -72,10 +72,9 @@ class ChecksDesk:
         """
         async with self._lock:
             shelf = self._checker.shelf
-            digest = await self._aside(lambda: expectation.digest)
             newest = shelf.newest(expectation.id)
-            version = expectation.version or digest[:12]
-            if newest is not None and (newest.digest, newest.version) == (digest, version):
+            version = expectation.version
+            if newest is not None and (newest.digest, newest.version) == (expectation.digest, version):
                 return newest, False
             copy = self._next_copy(expectation.id)
             lines, header_rows = await self._aside(lambda: rows_of(expectation, copy, origin))
@@ -83,7 +82,7 @@ class ChecksDesk:
             for rows in chunked(lines):
                 await self._outbox.keep(rows)
             what = "expectation_added" if newest is None else "expectation_replaced"
-            said = f"{expectation.type} version {version}, {len(expectation.lines)} lines, by {origin}"
+            said = f"{expectation.head.type} version {version}, {len(expectation.lines)} lines, by {origin}"
             await self._outbox.keep(header_rows, note=Note(what, actor, f"{expectation.id} {said}"))
             shelf.forget()
             self._checker.look_again()

@@ -7,8 +7,9 @@ digest. JSON numbers are taken for quantities and prices as they were written, n
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +24,7 @@ from pydantic import (
 )
 
 from gateway.capture.decimal_text import decimal_text
+from gateway.checks.line import EncodedLine, encode_fields
 from gateway.events.check_digit import is_closed
 from gateway.events.finding import ReturnDisposition
 from gateway.events.model import UNIT_EACH, Activity, DateText, DecimalText, Sscc
@@ -132,8 +134,8 @@ class ExpectedLine(Part):
     """For returns: what should become of it when it is not damaged."""
 
 
-class Expectation(Part):
-    """One expected document."""
+class ExpectationHead(Part):
+    """One expected document without its lines."""
 
     id: Name
     """Number of the document, as its label and the handhelds say it."""
@@ -151,21 +153,32 @@ class Expectation(Part):
     """Where its goods may be put; none: anywhere."""
     forbidden_locations: tuple[Name, ...] = ()
     """Where its goods must not be put, by name or pattern."""
+
+
+class ExpectedDocument(ExpectationHead):
+    """One expected document."""
+
     lines: Annotated[tuple[ExpectedLine, ...], Field(min_length=1, max_length=LINES_MAX)]
 
-    @model_validator(mode="after")
-    def _lines_are_told_apart(self) -> Expectation:
-        seen: set[str] = set()
-        for one in self.lines:
-            if one.line in seen:
-                raise ValueError(f'line "{one.line}" appears twice')
-            seen.add(one.line)
-        return self
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """An expected document, understood; its lines are bytes already."""
+
+    head: ExpectationHead
+    lines: tuple[EncodedLine, ...]
+    digest: str
+    """BLAKE2b-128 over the document in its canonical form, in hexadecimal."""
 
     @property
-    def digest(self) -> str:
-        """BLAKE2b-128 over the document in its canonical form, in hexadecimal."""
-        return blake2b(self.model_dump_json(exclude_defaults=True).encode(), digest_size=16).hexdigest()
+    def id(self) -> str:
+        """Number of the document."""
+        return self.head.id
+
+    @property
+    def version(self) -> str:
+        """Version as the sender numbers it, else the beginning of the digest."""
+        return self.head.version or self.digest[:12]
 
 
 class ExpectationInvalid(Exception):
@@ -173,11 +186,29 @@ class ExpectationInvalid(Exception):
 
 
 def read_expectation(value: object) -> Expectation:
-    """Return the document; raise ExpectationInvalid."""
+    """Return the document; raise ExpectationInvalid. Lines are objects, or what `read_json` made of them."""
+    if not isinstance(value, dict):
+        raise ExpectationInvalid("a document is an object")
+    given = value.get("lines")
+    if not isinstance(given, list | tuple) or not 0 < len(given) <= LINES_MAX:
+        raise ExpectationInvalid(f"{_named(value)}lines: must be a list of 1 to {LINES_MAX}")
     try:
-        return Expectation.model_validate(value)
+        head = ExpectationHead.model_validate({key: one for key, one in value.items() if key != "lines"})
     except ValidationError as error:
-        raise ExpectationInvalid(_explained(error, value)) from None
+        raise ExpectationInvalid(_named(value) + _explained(error)) from None
+    lines: list[EncodedLine] = []
+    seen: set[str] = set()
+    digest = blake2b(head.model_dump_json(exclude_defaults=True).encode(), digest_size=16)
+    for place, one in enumerate(given):
+        line = _encoded(one) if not isinstance(one, EncodedLine | Mistaken) else one
+        if isinstance(line, Mistaken):
+            raise ExpectationInvalid(f"{_named(value)}lines.{place}.{line.why}")
+        if line.line in seen:
+            raise ExpectationInvalid(f'{_named(value)}lines.{place}: line "{line.line}" appears twice')
+        seen.add(line.line)
+        digest.update(line.fields)
+        lines.append(line)
+    return Expectation(head, tuple(lines), digest.hexdigest())
 
 
 def read_expectations(body: bytes) -> list[Expectation]:
@@ -192,11 +223,41 @@ def read_expectations(body: bytes) -> list[Expectation]:
 
 
 def read_json(body: bytes) -> Any:
-    """Return what a body says, numbers as they were written; raise ExpectationInvalid."""
+    """Return what a body says, numbers as they were written; raise ExpectationInvalid.
+
+    A line becomes bytes as soon as it is read: a hundred thousand objects would need a quarter of a gigabyte.
+    """
     try:
-        return json.loads(body.decode(), parse_float=str, parse_constant=_refuse)
+        return json.loads(body.decode(), parse_float=str, parse_constant=_refuse, object_hook=_compact)
     except (ValueError, RecursionError) as error:
         raise ExpectationInvalid(f"not JSON: {error}") from None
+
+
+class Mistaken(NamedTuple):
+    """A line that is not of the shape."""
+
+    why: str
+
+
+def _compact(found: dict[str, Any]) -> Any:
+    return _encoded(found) if "line" in found and "item" in found else found
+
+
+def _encoded(value: object) -> EncodedLine | Mistaken:
+    try:
+        line = ExpectedLine.model_validate(value)
+    except ValidationError as error:
+        return Mistaken(_explained(error))
+    item = {name: one for name, one in line.item.__dict__.items() if one is not None}
+    lots, serials = list(line.lots), list(line.serials)
+    if line.item.lot:
+        lots.append(line.item.lot)
+    if line.item.serial:
+        serials.append(line.item.serial)
+    fields = [
+        line.line, item, line.quantity, line.unit, lots, serials, line.locations, line.price, line.return_disposition,
+    ]  # fmt: skip
+    return EncodedLine(line.line, tuple(dict.fromkeys(identities(line.item))), encode_fields(fields))
 
 
 def identities(item: Any) -> list[str]:
@@ -210,7 +271,7 @@ def identities(item: Any) -> list[str]:
 
 def document_schema() -> dict[str, Any]:
     """Return the JSON Schema of one expected document."""
-    schema = Expectation.model_json_schema(mode="validation")
+    schema = ExpectedDocument.model_json_schema(mode="validation")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_URN, **schema}
 
 
@@ -242,12 +303,15 @@ def _refuse(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
 
-def _explained(error: ValidationError, value: object) -> str:
+def _named(value: dict[str, Any]) -> str:
+    return f'document "{value["id"]}": ' if isinstance(value.get("id"), str) else ""
+
+
+def _explained(error: ValidationError) -> str:
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    name = f'document "{value["id"]}": ' if isinstance(value, dict) and isinstance(value.get("id"), str) else ""
     told = []
     for detail in details[:3]:
         place = ".".join(str(part) for part in detail["loc"])
         told.append(f"{place}: {detail['msg']}" if place else detail["msg"])
     more = f" (and {len(details) - 3} more)" if len(details) > 3 else ""
-    return f"{name}{'; '.join(told)}{more}"
+    return f"{'; '.join(told)}{more}"

@@ -14,8 +14,9 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from gateway.checks.expectation import identities
+from gateway.checks.line import Line
 from gateway.checks.piece import Piece
-from gateway.checks.shelf import Header, Line, Shelf
+from gateway.checks.shelf import Header, Shelf
 from gateway.events.finding import ExceptionCode
 
 

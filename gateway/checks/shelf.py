@@ -17,34 +17,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from decimal import Decimal
-from typing import Any, Final, NamedTuple, Protocol
-from zlib import crc32
+from typing import Any, Final, Protocol
 
 from buffer import AnnexRow
-from gateway.checks.expectation import Expectation, ExpectedLine, identities
+from gateway.checks.expectation import Expectation
+from gateway.checks.line import Line, decode_line, decode_lines, sealed
 
 US: Final = "\x1f"
 """ASCII unit separator: in no id, checked where ids come in."""
 HEADER, COPY, LINE, ITEM = "expectation", "expectation-copy", "expectation-line", "expectation-item"
 ROWS_MAX: Final = 2_000
 """Rows written or removed in one commit, so that scans get their turn."""
-
-
-class Line(NamedTuple):
-    """One expected line, as checks use it."""
-
-    order: int
-    """Its place in the document."""
-    line: str
-    item: dict[str, str]
-    quantity: Decimal
-    unit: str
-    lots: frozenset[str]
-    serials: frozenset[str]
-    locations: tuple[str, ...]
-    price: Decimal | None
-    return_disposition: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +105,7 @@ class Shelf:
         if found is None:
             if len(self._found) >= self._lines_max:
                 self._found.clear()
-            found = self._found[key] = tuple(self._look_up(header, identity))
+            found = self._found[key] = self._look_up(header, identity)
         return found
 
     def lines(self, header: Header) -> list[Line]:
@@ -135,9 +118,9 @@ class Shelf:
         """Look everything up anew."""
         self._found.clear()
 
-    def _look_up(self, header: Header, identity: str) -> list[Line]:
+    def _look_up(self, header: Header, identity: str) -> tuple[Line, ...]:
         value = self._annex.annex(ITEM, f"{header.id}{US}{header.copy:08d}{US}{identity}")
-        return [] if value is None else [_line(fields) for fields in json.loads(_checked(value))]
+        return () if value is None else decode_lines(value)
 
 
 def rows_of(expectation: Expectation, copy: int, origin: str) -> tuple[list[AnnexRow], list[AnnexRow]]:
@@ -146,79 +129,29 @@ def rows_of(expectation: Expectation, copy: int, origin: str) -> tuple[list[Anne
     rows: list[AnnexRow] = []
     index: dict[str, list[bytes]] = {}
     for order, line in enumerate(expectation.lines):
-        encoded = encode_line(order, line)
-        rows.append(AnnexRow(LINE, prefix + line.line, _sealed(encoded)))
-        for identity in dict.fromkeys(identities(line.item)):
-            index.setdefault(identity, []).append(encoded)
+        value = line.placed(order)
+        rows.append(AnnexRow(LINE, prefix + line.line, sealed(value)))
+        for identity in line.identities:
+            index.setdefault(identity, []).append(value)
     rows += [
-        AnnexRow(ITEM, prefix + identity, _sealed(b"[" + b",".join(lines) + b"]")) for identity, lines in index.items()
+        AnnexRow(ITEM, prefix + identity, sealed(b"[" + b",".join(lines) + b"]")) for identity, lines in index.items()
     ]
-    digest = expectation.digest
+    head = expectation.head
     header = Header(
-        id=expectation.id,
-        type=expectation.type,
-        version=expectation.version or digest[:12],
-        digest=digest,
+        id=head.id,
+        type=head.type,
+        version=expectation.version,
+        digest=expectation.digest,
         copy=copy,
-        scope=expectation.scope,
+        scope=head.scope,
         lines=len(expectation.lines),
-        supplier=expectation.supplier,
-        currency=expectation.currency,
-        locations=expectation.locations,
-        forbidden_locations=expectation.forbidden_locations,
+        supplier=head.supplier,
+        currency=head.currency,
+        locations=head.locations,
+        forbidden_locations=head.forbidden_locations,
         origin=origin,
     ).encode()
     return rows, [AnnexRow(COPY, prefix[:-1], header), AnnexRow(HEADER, expectation.id, header)]
-
-
-def encode_line(order: int, line: ExpectedLine) -> bytes:
-    """Return a line as JSON."""
-    item = line.item.model_dump(exclude_none=True)
-    fields = [
-        order,
-        line.line,
-        item,
-        line.quantity,
-        line.unit,
-        [*line.lots, *([line.item.lot] if line.item.lot else [])],
-        [*line.serials, *([line.item.serial] if line.item.serial else [])],
-        line.locations,
-        line.price,
-        line.return_disposition,
-    ]
-    return json.dumps(fields, separators=(",", ":")).encode()
-
-
-def decode_line(value: bytes) -> Line:
-    """Return the line of a row. Raises ValueError when the row is damaged."""
-    return _line(json.loads(_checked(value)))
-
-
-def _sealed(value: bytes) -> bytes:
-    """Return a value with its CRC-32 before it: a flipped bit in a quantity is still a quantity."""
-    return crc32(value).to_bytes(4, "big") + value
-
-
-def _checked(value: bytes) -> bytes:
-    if crc32(value[4:]).to_bytes(4, "big") != value[:4]:
-        raise ValueError("a line of an expected document is damaged; send the document again")
-    return value[4:]
-
-
-def _line(fields: list[Any]) -> Line:
-    order, line, item, quantity, unit, lots, serials, locations, price, disposition = fields
-    return Line(
-        order,
-        line,
-        item,
-        Decimal(quantity),
-        unit,
-        frozenset(lots),
-        frozenset(serials),
-        tuple(locations),
-        None if price is None else Decimal(price),
-        disposition,
-    )
 
 
 def chunked(rows: Sequence[AnnexRow], size: int = ROWS_MAX) -> Iterator[Sequence[AnnexRow]]:

@@ -9,8 +9,9 @@ from typing import Final, Literal, NamedTuple
 
 from gateway.capture.label import LabelItem
 from gateway.checks.book import ZERO, Book, Pool, PoolKey, share
+from gateway.checks.line import Line
 from gateway.checks.rule import Deviation, Rule
-from gateway.checks.shelf import Header, Line
+from gateway.checks.shelf import Header
 from gateway.checks.wording import item_of, plain, variance_of
 from gateway.events.finding import LineVariance, ReturnDisposition, TallyLine
 from gateway.events.model import Item
@@ -29,24 +30,34 @@ class Differing(NamedTuple):
     rule: Rule
 
 
+class Sum(NamedTuple):
+    """What one line, or what is on none, came to."""
+
+    line: Line | None
+    pool: Pool | None
+    """What was observed for it alone; None when it shares with other lines, or when nothing was."""
+    observed: Decimal
+    result: Result
+
+
 @dataclass(slots=True)
 class TallySheet:
     """What a book came to."""
 
-    lines: list[TallyLine] = field(default_factory=list)
+    sums: list[Sum] = field(default_factory=list)
     differing: list[Differing] = field(default_factory=list)
     expected: Decimal = ZERO
     observed: Decimal = ZERO
     """On lines and on none."""
     on_lines: Decimal = ZERO
-    events: int = 0
 
     def listed(self) -> tuple[TallyLine, ...]:
-        """Return the lines an event holds."""
-        if len(self.lines) <= LINES_MAX:
-            return tuple(self.lines)
-        same = ("matched", "unchecked")
-        return tuple(sorted(self.lines, key=lambda line: line.result in same)[:LINES_MAX])
+        """Return the lines an event holds: all, or those that differ and as many of the others as fit."""
+        sums = self.sums
+        if len(sums) > LINES_MAX:
+            same = ("matched", "unchecked")
+            sums = sorted(sums, key=lambda one: one.result in same)[:LINES_MAX]
+        return tuple([_told(one) for one in sums])
 
 
 RuleFor = Callable[[Line, Deviation], Rule | None]
@@ -60,7 +71,6 @@ def take_tally(
     sheet = TallySheet()
     pools = _final_pools(book, recounted)
     for pool in pools.values():
-        sheet.events += pool.events
         sheet.observed += pool.observed
     shared = share(pool for pool in pools.values() if pool.lines)
     about = _alone(pools)
@@ -71,7 +81,7 @@ def take_tally(
     result: Result = "unchecked" if book.header is None else "unexpected"
     for _, pool in sorted(pools.items(), key=lambda one: one[0]):
         if not pool.lines and (pool.observed or pool.events):
-            sheet.lines.append(_loose_line(pool, result))
+            sheet.sums.append(Sum(None, pool, pool.observed, result))
     return sheet
 
 
@@ -127,35 +137,31 @@ def _put_line(sheet: TallySheet, line: Line, observed: Decimal, pool: Pool | Non
         else:
             result = "over" if deviation.difference > 0 else "short"
             sheet.differing.append(Differing(line, deviation, rule))
-    sheet.lines.append(
-        TallyLine(
-            line=line.line,
-            item=expected_item(line),
-            location=line.locations[0] if len(line.locations) == 1 else None,
-            expected=plain(line.quantity),
-            observed=plain(observed),
-            unit=line.unit,
-            difference=plain(deviation.difference),
-            result=result,
-            events=0 if pool is None else pool.events,
-            possible_redeliveries=None if pool is None else pool.repeats or None,
-            damaged=None if pool is None or not pool.damaged else plain(pool.damaged),
-            return_disposition=_disposition(pool, line.return_disposition),
-        )
-    )
+    sheet.sums.append(Sum(line, pool, observed, result))
 
 
-def _loose_line(pool: Pool, result: Result) -> TallyLine:
+def _told(one: Sum) -> TallyLine:
+    """Return a line as events tell it."""
+    line, pool = one.line, one.pool
+    seen = {
+        "observed": plain(one.observed),
+        "result": one.result,
+        "events": 0 if pool is None else pool.events,
+        "possible_redeliveries": None if pool is None else pool.repeats or None,
+        "damaged": None if pool is None or not pool.damaged else plain(pool.damaged),
+        "return_disposition": _disposition(pool, None if line is None else line.return_disposition),
+    }
+    if line is None:
+        assert pool is not None, "what is on no line was observed"
+        return TallyLine(item=item_of(pool.item), location=pool.location, unit=pool.unit, **seen)
     return TallyLine(
-        item=item_of(pool.item),
-        location=pool.location,
-        observed=plain(pool.observed),
-        unit=pool.unit,
-        result=result,
-        events=pool.events,
-        possible_redeliveries=pool.repeats or None,
-        damaged=plain(pool.damaged) if pool.damaged else None,
-        return_disposition=_disposition(pool, None),
+        line=line.line,
+        item=expected_item(line),
+        location=line.locations[0] if len(line.locations) == 1 else None,
+        expected=plain(line.quantity),
+        difference=plain(one.observed - line.quantity),
+        unit=line.unit,
+        **seen,
     )
 
 

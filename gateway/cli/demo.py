@@ -26,10 +26,13 @@ def demo(
         bool, typer.Option("--keep", help="Keep the folder with configuration, journals and outbox.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON, no picture.")] = False,
+    scenario: Annotated[
+        str | None, typer.Option(help='Instead of the bad day: a piece of work by its name; "list" names them.')
+    ] = None,
 ) -> None:
     """Run a simulated site, cut its uplink, kill the gateway, and compare what devices and centre remember.
 
-    Exit code 0 only when nothing was lost, doubled, invented or reordered.
+    Exit code 0 only when nothing was lost, doubled, invented or reordered; with --scenario, when every claim holds.
     """
     from rich.console import Console
 
@@ -37,6 +40,9 @@ def demo(
     from gateway.demo.view import conclusion, verdict_table
 
     console = Console(stderr=as_json)
+    if scenario is not None:
+        _play(scenario, seed, console, keep=keep, as_json=as_json)
+        return
     folder = Path(tempfile.mkdtemp(prefix="dockline-demo-"))
     try:
         verdict = asyncio.run(_live(folder, seed, scans, console))
@@ -73,3 +79,43 @@ async def _live(folder: Path, seed: int, scans: int, console: Console) -> Verdic
     with Live(console=console, auto_refresh=False) as live:
         day.on_change = lambda: live.update(picture(day), refresh=True)
         return await day.run()
+
+
+def _play(name: str, seed: int, console: Console, *, keep: bool, as_json: bool) -> None:
+    """Play one scenario and print its verdict; exit code 1 when a claim does not hold."""
+    from gateway.cli.child import ChildFailed
+    from gateway.cli.errors import Failure
+    from gateway.demo.scenario import run_scenario
+    from gateway.demo.scenarios import SCENARIOS
+    from gateway.demo.stage import Stage
+    from gateway.demo.view import claims_table
+    from gateway.settings.problem import did_you_mean
+
+    if name == "list":
+        for one in SCENARIOS.values():
+            typer.echo(f"{one.name}: {one.title}")
+        return
+    found = SCENARIOS.get(name)
+    if found is None:
+        hint = did_you_mean(name, SCENARIOS) or f"there are {', '.join(SCENARIOS)}"
+        raise Failure(f'There is no scenario "{name}".', hint=hint)
+    folder = Path(tempfile.mkdtemp(prefix=f"dockline-{name}-"))
+    stage = Stage(folder, seed=seed, scanners=found.scanners)
+    stage.on_tell = console.print
+    try:
+        judgement = asyncio.run(run_scenario(found, stage))
+    except ChildFailed as error:
+        keep = True
+        console.print(f"[red]The gateway did not start.[/red] The end of {folder}/gateway.log:\n{error}")
+        raise typer.Exit(1) from None
+    finally:
+        if keep:
+            console.print(f"Kept: {folder} (gateway.toml, gateway.log, one .ndjson a device, centre.ndjson, state/)")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    if as_json:
+        typer.echo(json.dumps(asdict(judgement) | {"holds": judgement.holds}, indent=2))
+    else:
+        console.print(claims_table(judgement))
+    if not judgement.holds:
+        raise typer.Exit(1)

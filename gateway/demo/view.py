@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.demo.day import Day, Verdict
+from gateway.demo.scenario import Judgement
 
 _BAD = {"CUT", "KILLED"}
 
@@ -67,6 +68,24 @@ def verdict_table(verdict: Verdict) -> Table:
     )
     table.add_row("kills, outage", f"{verdict.kills}, {verdict.outage_s:.0f} s", f"{verdict.answers_lost} answers lost")
     return table
+
+
+def claims_table(judgement: Judgement) -> Table:
+    """Return the claims of a scenario: what should be, and what devices and centre show."""
+    table = Table("", "claim", "what devices and centre show", title=judgement.title)
+    for claim in judgement.claims:
+        sign = "[green]holds[/green]" if claim.holds else "[red]differs[/red]"
+        shown = Text(_short(claim.found))
+        if not claim.holds:
+            shown.append(f"\nshould be {_short(claim.expected)}", style="red")
+        table.add_row(sign, Text(claim.what), shown)
+    return table
+
+
+def _short(value: object) -> str:
+    if isinstance(value, list) and len(value) > 8:
+        return f"{len(value)} of them: {', '.join(str(one) for one in value[:2])}, ..."
+    return str(value)
 
 
 def conclusion(verdict: Verdict) -> str:

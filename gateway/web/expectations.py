@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse, Response
 from gateway.checks.desk import ChecksDesk, Refused
 from gateway.checks.documents import OpenDocument
 from gateway.checks.expectation import Expectation, ExpectationInvalid, read_expectation, read_json
-from gateway.checks.shelf import Header, Line
+from gateway.checks.line import Line
+from gateway.checks.shelf import Header
 from gateway.checks.wording import plain
 from gateway.report import Report
 from gateway.web.api import actor_of, number

@@ -116,7 +116,7 @@ def test_what_is_shared_out_is_what_was_observed(found: list[Piece]) -> None:
     on_lines = sum((pool.observed for pool in book.pools.values() if pool.lines), Decimal(0))
     assert sum(book.observed().values(), Decimal(0)) == on_lines
     sheet = take_tally(book, SHELF.lines(HEADER), lambda _line, _deviation: Rule("r", 1, "a", "short_pick"))
-    told = sum((Decimal(line.observed) for line in sheet.lines), Decimal(0))
+    told = sum((Decimal(line.observed) for line in sheet.listed()), Decimal(0))
     assert told == sheet.observed == sum((pool.observed for pool in book.pools.values()), Decimal(0))
 
 

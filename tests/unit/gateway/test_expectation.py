@@ -21,6 +21,7 @@ from gateway.checks.expectation import (
     read_expectations,
     read_json,
 )
+from gateway.checks.line import decode_line, sealed
 from gateway.checks.shelf import Shelf, rows_of
 from gateway.events.json_schema import schema_text
 
@@ -39,7 +40,7 @@ def test_the_published_schema_is_that_of_the_model() -> None:
 def test_what_the_documentation_shows_is_a_document() -> None:
     text = DOCS.read_text().split("```json\n")[1].split("```")[0]
     found = read_expectation(read_json(text.encode()))
-    assert [one.quantity for one in found.lines] == ["50", "1", "12.5"]
+    assert [decode_line(sealed(one.placed(0))).quantity for one in found.lines] == [50, 1, Decimal("12.5")]
     Draft202012Validator(document_schema()).validate(json.loads(text))
 
 
@@ -73,12 +74,13 @@ def test_what_is_no_json_is_said_to_be_none(body: bytes) -> None:
 def test_numbers_are_taken_as_they_were_written() -> None:
     body = b'{"id":"A","type":"asn","lines":[{"line":"1","item":{"sku":"S"},"quantity":0.1,"price":1e2}]}'
     (found,) = read_expectations(body)
-    assert (found.lines[0].quantity, found.lines[0].price) == ("0.1", "100")
+    line_ = decode_line(sealed(found.lines[0].placed(0)))
+    assert (line_.quantity, line_.price) == (Decimal("0.1"), Decimal(100))
 
 
 def test_a_short_gtin_is_the_same_number() -> None:
     found = read_expectation({**GOOD, "lines": [{**line(1, 5), "item": {"gtin": "96385074"}}]})
-    assert found.lines[0].item.gtin == "00000096385074"
+    assert found.lines[0].identities == ("gtin:00000096385074",)
 
 
 def test_the_same_content_has_the_same_digest_whatever_its_form() -> None:

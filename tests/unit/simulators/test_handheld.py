@@ -66,7 +66,7 @@ def test_a_reset_handheld_does_not_begin_again_with_numbers_it_has_used(tmp_path
 
 @pytest.mark.parametrize(
     ("result", "tone"),
-    [("stored", "good"), ("duplicate", "good"), ("stored_with_exception", "attention"), ("refused", "error")],
+    [("stored", "good"), ("duplicate", "again"), ("stored_with_exception", "attention"), ("refused", "error")],
 )
 def test_the_operator_hears_the_difference(result: str, tone: str) -> None:
     assert Answer("a-1", result).tone == tone
