@@ -8,7 +8,7 @@ is a function of the set of its pieces, whatever their order, and can be made ag
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -40,7 +40,7 @@ class Pool:
     damaged: Decimal = ZERO
     events: int = 0
     repeats: int = 0
-    dispositions: dict[str, Decimal] = field(default_factory=dict)
+    dispositions: dict[str, Decimal] | None = None
 
     def count(self, piece: Piece, sign: int) -> None:
         """Add the quantity of a piece, or take it out."""
@@ -49,9 +49,8 @@ class Pool:
         if piece.damaged:
             self.damaged += quantity
         if piece.return_disposition:
-            self.dispositions[piece.return_disposition] = (
-                self.dispositions.get(piece.return_disposition, ZERO) + quantity
-            )
+            said = self.dispositions = self.dispositions or {}
+            said[piece.return_disposition] = said.get(piece.return_disposition, ZERO) + quantity
 
 
 class Added(NamedTuple):
@@ -73,7 +72,7 @@ class Book:
         self.header = header
         self._shelf = shelf
         self.pools: dict[PoolKey, Pool] = {}
-        self._by_line: dict[tuple[int, str], set[PoolKey]] = {}
+        self._by_line: dict[tuple[int, str], tuple[PoolKey, ...]] = {}
         self._objects: dict[tuple[int, str], dict[str, tuple[PoolKey, Piece]]] = {}
         self.operators: set[str] = set()
         """Who counted in the first round."""
@@ -109,7 +108,8 @@ class Book:
         if not pool.events:
             del self.pools[key]
             for line in pool.lines:
-                self._by_line[piece.round, line.line].discard(key)
+                place = (piece.round, line.line)
+                self._by_line[place] = tuple(other for other in self._by_line[place] if other != key)
         return Added(key, pool, found, None)
 
     def fill(self, pieces: Iterable[Piece]) -> None:
@@ -178,7 +178,8 @@ class Book:
             expected = sum([line.quantity for line in lines], ZERO)
             pool = self.pools[key] = Pool(lines, piece.item, unit, location, expected)
             for line in lines:
-                self._by_line.setdefault((piece.round, line.line), set()).add(key)
+                place = (piece.round, line.line)
+                self._by_line[place] = (*self._by_line.get(place, ()), key)
         return key, pool
 
     def _sign(self, piece: Piece) -> None:

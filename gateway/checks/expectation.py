@@ -262,7 +262,15 @@ def _encoded(value: object) -> EncodedLine | Mistaken:
 
 def identities(item: Any) -> list[str]:
     """Return what an item can be found by, the most particular first: the keys of the index and of a scan."""
-    found = [f"{name}:{value}" for name in ("sscc", "epc", "gtin", "sku") if (value := getattr(item, name))]
+    found = []
+    if item.sscc:
+        found.append(f"sscc:{item.sscc}")
+    if item.epc:
+        found.append(f"epc:{item.epc}")
+    if item.gtin:
+        found.append(f"gtin:{item.gtin}")
+    if item.sku:
+        found.append(f"sku:{item.sku}")
     if item.code:
         # The text of a plain label may be the item number, or what its sender calls a code.
         found += [f"sku:{item.code}", f"code:{item.code}"]

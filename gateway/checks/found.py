@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from buffer.entry import Draft, StateRow
 from drivers.reading import Remark
@@ -11,8 +11,7 @@ from gateway.capture.captured import Moment
 from gateway.capture.checks_port import Judged
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where something was found, for the events of the gateway itself."""
 
     station: str
@@ -22,12 +21,11 @@ class Place:
     business_location: str | None = None
 
 
-@dataclass(slots=True)
-class Effects:
+class Effects(NamedTuple):
     """How to take back what changed in memory, and what to do when it is on disk."""
 
-    undo: list[Callable[[], object]] = field(default_factory=list)
-    settle: list[Callable[[], object]] = field(default_factory=list)
+    undo: list[Callable[[], object]]
+    settle: list[Callable[[], object]]
 
 
 class Found:
@@ -42,7 +40,7 @@ class Found:
         self.is_duplicate = False
         self.is_tag = False
         """What was read is an RFID tag: it is seen again whenever it passes."""
-        self.effects = Effects()
+        self.effects = Effects([], [])
 
     def changed(self, undo: Callable[[], object]) -> None:
         """Note how to take back a change that was just made in memory."""

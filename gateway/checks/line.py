@@ -6,12 +6,13 @@ understood, and an object again when a scan asks for it.
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
+
+_NONE: frozenset[str] = frozenset()
 
 
 class Line(NamedTuple):
@@ -56,12 +57,12 @@ def sealed(value: bytes) -> bytes:
 
 def decode_line(row: bytes) -> Line:
     """Return the line of a row. Raises ValueError when the row is damaged."""
-    return _line(json.loads(_checked(row)))
+    return _line(from_json(_checked(row)))
 
 
 def decode_lines(row: bytes) -> tuple[Line, ...]:
     """Return the lines of a row of several. Raises ValueError when the row is damaged."""
-    return tuple([_line(fields) for fields in json.loads(_checked(row))])
+    return tuple([_line(fields) for fields in from_json(_checked(row))])
 
 
 def _checked(row: bytes) -> bytes:
@@ -79,8 +80,8 @@ def _line(fields: list[Any]) -> Line:
         item,
         Decimal(quantity),
         unit,
-        frozenset(lots),
-        frozenset(serials),
+        frozenset(lots) if lots else _NONE,
+        frozenset(serials) if serials else _NONE,
         tuple(locations),
         None if price is None else Decimal(price),
         disposition,

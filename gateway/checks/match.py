@@ -42,6 +42,8 @@ def match(piece: Piece, header: Header, shelf: Shelf, *, activity: str) -> Match
         lines = tuple(line for line in lines if line.unit == piece.unit)
     if not lines:
         return Match(())
+    if len(lines) == 1 and _agrees(piece, lines[0]):
+        return Match(lines)  # nearly every scan
     problems: list[ExceptionCode] = []
     lot, serial, location = piece.item.lot, piece.item.serial, piece.location
     if lot is not None:
@@ -59,6 +61,16 @@ def match(piece: Piece, header: Header, shelf: Shelf, *, activity: str) -> Match
         if activity == "count" and len(problems) > before:
             return Match((), tuple(problems))  # what stands elsewhere does not fill this place
     return Match(lines, tuple(problems))
+
+
+def _agrees(piece: Piece, line: Line) -> bool:
+    """Return True when nothing that the piece says is against the line."""
+    lot, serial, location = piece.item.lot, piece.item.serial, piece.location
+    return (
+        (lot is None or not line.lots or lot in line.lots)
+        and (serial is None or not line.serials or serial in line.serials)
+        and (location is None or not line.locations or fits(location, line.locations))
+    )
 
 
 def fits(text: str, patterns: Sequence[str]) -> bool:

@@ -167,7 +167,8 @@ def _told(one: Sum) -> TallyLine:
 
 def _disposition(pool: Pool | None, expected: str | None) -> ReturnDisposition | None:
     """Return what was decided for all of it at the station, else what the document says."""
-    said = set(pool.dispositions) if pool is not None else set()
+    # One that was undone leaves its word with a quantity of nothing.
+    said = {word for word, many in (pool.dispositions or {}).items() if many} if pool is not None else set()
     chosen = said.pop() if len(said) == 1 else expected
     known: dict[str, ReturnDisposition] = {
         "restock": "restock",
