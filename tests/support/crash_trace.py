@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 
 MODELLED = (
     "openat close write pwrite64 fsync fdatasync ftruncate fallocate rename renameat unlink unlinkat rmdir mkdir link"
-    " mmap sendto recvfrom"
+    " bind mmap sendto recvfrom"
 )
 UNMODELLED = (
     "open creat writev pwritev pwritev2 truncate sync_file_range sync syncfs msync renameat2 mkdirat"
@@ -127,7 +127,7 @@ class Tracer:
 
     def __init__(self, folder: Path, pipe: Path) -> None:
         self._pipe = pipe
-        self._marks = (_hex(str(folder)), "<TCP")
+        self._marks = (_hex(str(folder)), "<TCP", "bind(")
         self._lines: list[tuple[int, str]] = []
         os.mkfifo(pipe)
         # A daemon: without strace nobody ever opens the other end, and the wait for it must not outlive the test.
@@ -202,6 +202,8 @@ class _Reader:
     files: dict[str, int]
     steps: list[Step] = field(default_factory=list)
     _open: dict[int, int] = field(default_factory=dict)
+    _sockets: set[str] = field(default_factory=set)
+    """Names of sockets in the folder: nothing is ever stored in one."""
     _next: int = 0
 
     def read(self, trace: Iterable[Call]) -> list[Step]:
@@ -225,6 +227,9 @@ class _Reader:
             self._open_file(call)
         elif name in {"rename", "renameat", "unlink", "unlinkat", "mkdir", "rmdir", "link"}:
             self._name(call)
+        elif name == "bind":
+            # By their last name: a long path is bound through /proc/self/fd.
+            self._sockets.update(Path(path).name for path in _paths(call.arguments) if "AF_UNIX" in call.arguments)
         elif name == "mmap":
             shown = _FD.search(call.arguments)
             path = self._inside(shown[2]) if shown else None
@@ -293,7 +298,7 @@ class _Reader:
         self._open[call.result] = file
 
     def _name(self, call: Call) -> None:
-        paths = [self._inside_plain(path) for path in _paths(call.arguments)]
+        paths = [self._inside_plain(path) for path in _paths(call.arguments) if Path(path).name not in self._sockets]
         if all(path is None for path in paths):
             return
         if None in paths:
