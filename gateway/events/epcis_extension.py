@@ -71,4 +71,4 @@ def _overlaid(told: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
 
 def _is_same(one: Any, other: Any) -> bool:
     """1, 1.0 and true are equal in Python and three values in JSON."""
-    return type(one) is type(other) and json.dumps(one) == json.dumps(other)
+    return json.dumps(one) == json.dumps(other)

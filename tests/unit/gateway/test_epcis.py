@@ -183,6 +183,8 @@ def test_a_pallet_label_that_states_its_contents_is_an_aggregation() -> None:
     assert encoded["type"] == "AggregationEvent"
     assert encoded["parentID"] == "https://id.gs1.org/00/095213210000000018"
     assert encoded["childQuantityList"] == [{"epcClass": "https://id.gs1.org/01/09521234543213", "quantity": 48}]
+    assert isinstance(encoded["childQuantityList"][0]["quantity"], int)
+    assert "dockline:quantity" not in encoded
     assert decode(encoded) == event
 
 

@@ -32,6 +32,7 @@ def test_dock_to_stock_is_from_receipt_to_putaway_of_the_same_item() -> None:
     measures.accept([draft("receipt", 120, item=item("A"))])
     assert measures.waiting == 3
     measures.accept([draft("putaway", 600, item=item("A")), draft("putaway", 700, item=item("C"))])
+    assert measures.dock_to_stock.sum_s == 600, "the oldest receipt goes first"
     measures.accept([draft("putaway", 720, item=item("A"))])
     told = measures_status(measures, START)
     assert (told.dock_to_stock.count, told.dock_to_stock.sum_s) == (2, 600 + 600)
