@@ -1,7 +1,8 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 # Needed beforehand: git, make, Python 3.11. Everything else is installed into .venv by these targets.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The system's own Python first: it is what the service runs under on a site PC, and what the figures are about.
+PYTHON ?= $(shell sh tests/support/find_python.sh)
 VENV   := .venv
 PY     := $(VENV)/bin/python
 BIN    := $(VENV)/bin

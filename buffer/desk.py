@@ -35,6 +35,14 @@ class Desk(ABC):
     async def _write(self, run: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """Return what `run`, which gets the writer first, returns when it is on disk."""
 
+    async def upstreams(self) -> list[delivery.Position]:
+        """Return every registered upstream and how far it is."""
+        return await self._read(self._opened.reader.upstreams)
+
+    async def rewind(self, upstream: str, *, to: int, actor: str, reason: str) -> int:
+        """Move the cursor back as far as entries are kept; audited. Returns the new position."""
+        return await self._write(delivery.rewind, upstream, to=to, actor=actor, reason=reason)
+
     async def quarantine_list(
         self, upstream: str | None = None, *, state: QuarantineState | None = None, limit: int = 1000
     ) -> list[Quarantined]:
@@ -99,3 +107,11 @@ class Desk(ABC):
     async def census(self, upstream: str, *, fresh: bool = False) -> Census:
         """Return the books of one upstream; `fresh` counts every row again. Raises UpstreamUnknown."""
         return await self._read(self._opened.reader.census, upstream, fresh=fresh)
+
+    async def retries(self, upstream: str, *, count_max: int) -> list[Entry]:
+        """Return quarantined entries that a person asked to send again, oldest first."""
+        return await self._read(self._opened.reader.retries, upstream, count_max)
+
+    async def settle_retry(self, upstream: str, delivered: Sequence[int], rejected: Sequence[tuple[int, str]]) -> None:
+        """Note what became of retried entries. Raises QuarantineRefused when one is not waiting for a retry."""
+        await self._write(quarantine.settle_retry, upstream, delivered, rejected)

@@ -54,6 +54,8 @@ class Limits:
     """Entries waiting for the writer; more are refused."""
     queue_bytes_max: int = 64 * MIB
     """Bytes waiting for the writer; more are refused."""
+    tail_bytes_max: int = 0
+    """Payload of the newest entries that is kept in memory for upstreams that keep up; 0 always reads the file."""
     commit_linger_s: float = 0.0
     """Shortest time between the starts of two small commits; 0 commits what queued during the last commit."""
 

@@ -19,8 +19,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self, TypeVar
 
-from buffer import delivery, inspection, memory, quarantine, redelivery
+from buffer import delivery, inspection, memory, quarantine
+from buffer.answers import Answers
 from buffer.connection import DATABASE_NAME, fault_of
+from buffer.digest import EntryRow
 from buffer.entry import Draft, Entry, Redelivery, StateRow
 from buffer.epochs import EpochDesk
 from buffer.errors import CommitUnknown, OutboxClosed, OutboxDamaged, OutboxError, OutboxFull
@@ -28,11 +30,13 @@ from buffer.forecast import Forecast
 from buffer.group_commit import GroupCommit
 from buffer.ledger import ChainHead
 from buffer.limits import Limits
+from buffer.newest import Newest
 from buffer.opening import Opened, abandon_files, close_files, open_files
 from buffer.reader import OutboxReader
 from buffer.stats import OutboxStats, take_stats
+from buffer.tail import Tail
 from buffer.verify import Verification
-from buffer.writer import Writer
+from buffer.writer import OnKnown, Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,10 +73,11 @@ class Outbox(EpochDesk):
         self._monotonic = monotonic
         self._room = opened.room
         self._closed = False
-        self._head_seq = opened.writer.committed_seq
-        self._head_waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._newest = Newest(*opened.writer.committed_head)
+        self._answers = Answers(opened.quick)
+        self._tail = Tail(limits.tail_bytes_max, partial(quarantine.held_through, opened.quick))
         self._forecast = Forecast(opened.marks)
-        self._forecast.observe(opened.clock.now_ms(), self._head_seq)
+        self._forecast.observe(opened.clock.now_ms(), self._newest.seq)
         self._room_asked_s: float | None = None
         self._on_fatal = on_fatal
         self._is_fatal = False
@@ -131,8 +136,7 @@ class Outbox(EpochDesk):
         if self._closed:
             return
         self._closed = True
-        for _, waiter in self._head_waiters:
-            waiter.cancel()
+        self._newest.let_go()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(deadline_s):
@@ -164,19 +168,25 @@ class Outbox(EpochDesk):
         *,
         state: Sequence[StateRow] = (),
         redeliveries: Sequence[Redelivery] = (),
+        on_known: OnKnown | None = None,
     ) -> asyncio.Future[None]:
         """Queue entries and the rows that explain them; the future resolves when they are on disk, all or none.
 
         The order of calls is the order of seq. The future raises OutboxFull or DraftRefused (nothing of it was stored),
         CommitUnknown (it is unknown). Raises OutboxFull at once at the reserve mark. Cancelling the future undoes
-        nothing. Without drafts it is a commit of context only.
+        nothing. Without drafts it is a commit of context only. `on_known` is called, in the order of the calls, at the
+        moment the future is resolved (done callbacks run a turn of the loop later); it must not raise.
         """
         if self._closed:
             raise OutboxClosed
         if self._room.full_reason is not None:
             self._ask_for_room()
             raise OutboxFull(self._room.full_reason, hint="restore the upstream, or free space on the disk")
-        future = self._group.append(drafts, state, redeliveries)
+        try:
+            self._answers.queued(redeliveries)
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
+        future = self._group.append(drafts, state, redeliveries, on_known)
         if self._room.bytes_left() < self._group.queued_bytes:
             self._room.full_reason = "what is queued already fills the outbox"
             self._ask_for_room()
@@ -190,7 +200,7 @@ class Outbox(EpochDesk):
         self._group.require_known()  # an old answer is an acknowledgement too, and the file it is in may be gone
         after_ms = self._opened.clock.now_ms() - self._limits.redelivery_window_ms
         try:
-            known = redelivery.recall(self._opened.quick, keys, after_ms)
+            known = self._answers.recall(keys, after_ms)
         except sqlite3.Error as error:
             raise self._fault(error) from error
         if damaged := [key for key, answer in known.items() if answer.is_damaged]:
@@ -203,10 +213,6 @@ class Outbox(EpochDesk):
         """Give an upstream a position: after the newest entry, or before the oldest one kept. A known one keeps its."""
         await self._write(delivery.register, upstream, required=required, retained=start == "retained")
 
-    async def upstreams(self) -> list[delivery.Position]:
-        """Return every registered upstream and how far it is."""
-        return await self._read(self._opened.reader.upstreams)
-
     async def cursor(self, upstream: str) -> int:
         """Return the seq up to which an upstream is settled. Raises UpstreamUnknown."""
         return await self._read(self._opened.reader.cursor, upstream)
@@ -217,6 +223,9 @@ class Outbox(EpochDesk):
         What cannot be delivered as itself comes as a gap entry (`gap_reason`; `gap_first` when it is a run). A row
         found damaged is in quarantine when this returns.
         """
+        entries = self._kept(upstream, after=after, count_max=count_max, bytes_max=bytes_max)
+        if entries:
+            return entries
         read = await self._read(
             self._opened.reader.head, upstream, after=after, count_max=count_max, bytes_max=bytes_max
         )
@@ -240,32 +249,18 @@ class Outbox(EpochDesk):
         Raises UpstreamUnknown, ValueError for a position behind the cursor or past the head.
         """
         work = partial(delivery.settle, upstream=upstream, through=through, rejected=rejected, owner=owner)
-        await self._submit(work, patience_s=patience_s)
+        await self._submit(work, patience_s=patience_s, quarantines=bool(rejected))
 
-    async def rewind(self, upstream: str, *, to: int, actor: str, reason: str) -> int:
-        """Move the cursor back as far as entries are kept; audited. Returns the new position."""
-        return await self._write(delivery.rewind, upstream, to=to, actor=actor, reason=reason)
-
-    async def retries(self, upstream: str, *, count_max: int) -> list[Entry]:
-        """Return quarantined entries that a person asked to send again, oldest first."""
-        return await self._read(self._opened.reader.retries, upstream, count_max)
-
-    async def settle_retry(self, upstream: str, delivered: Sequence[int], rejected: Sequence[tuple[int, str]]) -> None:
-        """Note what became of retried entries. Raises QuarantineRefused when one is not waiting for a retry."""
-        await self._write(quarantine.settle_retry, upstream, delivered, rejected)
+    @property
+    def newest(self) -> int:
+        """The newest seq on disk."""
+        return self._newest.seq
 
     async def appended(self, after: int) -> None:
         """Return when an entry with a seq above `after` is committed. Cancelled when the outbox closes."""
-        if self._head_seq > after:
-            return
-        if self._closed:
+        if self._closed and self._newest.seq <= after:
             raise OutboxClosed
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._head_waiters.append((after, waiter))
-        try:
-            await waiter
-        finally:  # not left to the next commit: on a quiet week-end there is none
-            self._head_waiters = [one for one in self._head_waiters if one[1] is not waiter]
+        await self._newest.beyond(after)
 
     async def note(self, row: StateRow) -> None:
         """Keep a row of a delivery; returns when it is on disk. Not refused at the mark: delivering makes room."""
@@ -282,8 +277,8 @@ class Outbox(EpochDesk):
         """Return the newest link of the journal that is on disk."""
         if self._closed:
             raise OutboxClosed
-        seq, chain = self._opened.writer.committed_head
-        return ChainHead(self.source_of(seq), seq, chain.hex())
+        newest = self._newest
+        return ChainHead(self.source_of(newest.seq), newest.seq, newest.chain.hex())
 
     async def verify(self) -> Verification:
         """Prove the whole journal, on a connection of its own: minutes on a large outbox."""
@@ -316,12 +311,25 @@ class Outbox(EpochDesk):
     async def _write(self, run: Callable[..., T], *arguments: Any, **options: Any) -> T:
         return await self._submit(lambda writer: run(writer, *arguments, **options))
 
-    async def _submit(self, run: Callable[[Writer], T], *, patience_s: float = 0.0) -> T:
+    async def _submit(self, run: Callable[[Writer], T], *, patience_s: float = 0.0, quarantines: bool = True) -> T:
+        """`quarantines`: it may change what is in quarantine, so no upstream is read from memory meanwhile."""
         if self._closed:
             raise OutboxClosed
+        future: asyncio.Future[T] = self._group.submit(run, patience_s=patience_s)
+        if quarantines:
+            self._tail.write_began(future)
         # Shielded: whoever stops waiting for a settle must not be able to stop the settle.
-        result: T = await asyncio.shield(self._group.submit(run, patience_s=patience_s))
-        return result
+        return await asyncio.shield(future)
+
+    def _kept(self, upstream: str, *, after: int, count_max: int, bytes_max: int) -> list[Entry]:
+        """Return what is next for an upstream from memory; empty when the file has to be asked."""
+        # A full outbox leaves out what an optional upstream does not have, which only the file tells.
+        if self._closed or self._is_fatal or self._room.level == "full":
+            return []
+        try:
+            return self._tail.behind(upstream, after, count_max=count_max, bytes_max=bytes_max)
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
 
     async def _read(self, run: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         if self._closed:
@@ -359,18 +367,12 @@ class Outbox(EpochDesk):
             self._fatal(fault)
         return fault
 
-    def _committed(self) -> None:
-        """A commit is on disk. The event loop, before its futures are resolved."""
-        self._head_seq = self._opened.writer.committed_seq
-        self._forecast.observe(self._opened.clock.now_ms(), self._head_seq)
-        if self._head_waiters:
-            due = [waiter for after, waiter in self._head_waiters if after < self._head_seq]
-            self._head_waiters = [
-                (after, waiter) for after, waiter in self._head_waiters if after >= self._head_seq and not waiter.done()
-            ]
-            for waiter in due:
-                if not waiter.done():
-                    waiter.set_result(None)
+    def _committed(self, sealed: Sequence[EntryRow]) -> None:
+        """A commit with these entries is on disk. The event loop, before its futures are resolved."""
+        if sealed:
+            self._tail.extend(sealed)
+            self._newest.move(sealed[-1][0], sealed[-1][-1])
+        self._forecast.observe(self._opened.clock.now_ms(), self._newest.seq)
 
     def _refused(self, error: OutboxFull) -> None:
         """The disk refused a commit."""

@@ -58,6 +58,14 @@ class QuarantineCase:
     history: tuple[AuditRecord, ...]
 
 
+def held_through(connection: sqlite3.Connection, upstream: str) -> int:
+    """Return the newest seq that is not delivered to an upstream as itself; 0 when there is none."""
+    row = connection.execute(
+        "SELECT max(seq) FROM quarantine WHERE upstream = ? AND state != 'delivered'", (upstream,)
+    ).fetchone()
+    return row[0] or 0
+
+
 def admit(writer: Writer, upstream: str, seq: int, *, reason: str, owner: str) -> None:
     """Take an entry in as open; one that is in already gets the new reason."""
     changed = writer.connection.execute(

@@ -17,7 +17,8 @@ from buffer.row_check import redelivery_crc
 LOOKUP_SIZES = (1, 8, 64, 256)
 """Statements are prepared for these numbers of keys; the last key is repeated to fill up."""
 
-SWEEP_ROWS_MIN = 16
+SWEEP_ROWS_MIN = 64
+"""Rows the hand looks at in one step, at least: a step costs two statements, too much for every lone scan."""
 
 # CROSS JOIN fixes the order: `WHERE (device, message_id) IN (VALUES ...)` reads the same but scans the whole table.
 _LOOKUP = """

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from buffer import audit, redelivery, retention
 from buffer.bulk import BulkInsert
 from buffer.connection import fault_of
-from buffer.digest import seal
+from buffer.digest import EntryRow, seal
 from buffer.entry import Draft, Redelivery, StateRow
 from buffer.errors import CommitUnknown, DraftRefused, OutboxDamaged, OutboxError
 from buffer.ledger import Ledger, read_epochs, read_ledger
@@ -62,6 +62,10 @@ _UPDATE_LEDGER = (
 )
 
 
+OnKnown = Callable[[OutboxError | None], None]
+"""Told in the event loop, in the order of the appends, what became of one: None when it is on disk."""
+
+
 @dataclass(slots=True)
 class Append:
     """A list of drafts that commits whole or not at all, with the rows that explain it."""
@@ -71,6 +75,7 @@ class Append:
     redeliveries: Sequence[Redelivery]
     future: asyncio.Future[None]
     size_bytes: int
+    on_known: OnKnown | None = None
 
 
 @dataclass(slots=True)
@@ -120,7 +125,10 @@ class Writer:
         self._path = path
         self._presence = presence
         self._room = room
+        self.sealed: list[EntryRow] = []
+        """The entries of the last commit, in order; the writer thread only."""
         self._sweep = redelivery.Sweep()
+        self._sweep_due = 0
         self._wal_bytes = 0
         self._marked_ms, self._marked_seq = retention.last_mark(connection)
         self._retention_at_ms = 0
@@ -140,9 +148,11 @@ class Writer:
         Raises OutboxFull or DraftRefused (nothing of it is stored), CommitUnknown or OutboxDamaged (unknown).
         """
         if not any(isinstance(item, Append) or item.writes for item in items):
+            self.sealed = []
             return [self._run(item, in_transaction=False) for item in items if isinstance(item, Job)]
         execute = self.connection.execute
         skipping = self._skipping
+        self.sealed = []
         try:
             execute("BEGIN IMMEDIATE")
             before = self.ledger
@@ -243,6 +253,7 @@ class Writer:
             ledger = self.ledger
             rows, chain = seal(drafts, ledger.head_seq + 1, ledger.head_chain)
             _INSERT_ENTRY.run(self.connection, rows)
+            self.sealed += rows
             self.ledger = Ledger(
                 ledger.head_seq + len(rows), chain, ledger.accepted, ledger.purged, ledger.operating_ms
             )
@@ -287,9 +298,10 @@ class Writer:
         if head > self._marked_seq and now_ms - self._marked_ms >= retention.MARK_EVERY_MS:
             retention.mark_age(self.connection, now_ms, head)
             self._marked_ms, self._marked_seq = now_ms, head
-        if redeliveries:
-            rows = redelivery.SWEEP_ROWS_MIN + 2 * redeliveries
-            self._sweep.advance(self.connection, rows, now_ms - self.limits.redelivery_window_ms)
+        self._sweep_due += 2 * redeliveries
+        if self._sweep_due >= redelivery.SWEEP_ROWS_MIN:
+            self._sweep.advance(self.connection, self._sweep_due, now_ms - self.limits.redelivery_window_ms)
+            self._sweep_due = 0
         if self.retention_due or now_ms >= self._retention_at_ms:
             self.purge_chunks(1 + appended // retention.CHUNK_ROWS)
 

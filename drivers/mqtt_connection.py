@@ -1,7 +1,7 @@
 """One connection of a device to the listener: moves bytes between the socket, the session and the disk.
 
 Theory of operation. `data_received` gives a socket read to the session and acts on what it brought. All publishes of
-one read become one list of readings and one task that awaits the commit; any number of such tasks may be under way, as
+one read become one list of readings and one emit that awaits the commit; any number of emits may be under way, as
 far as the Receive Maximum allows, and the session's window puts their PUBACKs in order. What is to be written in one
 turn of the loop is joined and written once.
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, cast
 
 import mqtt5
@@ -316,25 +317,23 @@ class Connection(asyncio.Protocol):
             return
         self._hold(size)
         self._valve.count(len(arrival.publishes))
-        task = self._loop.create_task(self._take(delivery, ticket, size))
-        hall.tasks.add(task)
-        task.add_done_callback(self._taken)
+        answer = asyncio.ensure_future(hall.emit(delivery.readings))
+        hall.emits.add(answer)
+        answer.add_done_callback(partial(self._taken, delivery, ticket, size))
 
-    async def _take(self, delivery: Delivery, ticket: Ticket, size: int) -> None:
-        try:
-            verdicts = await self._hall.emit(delivery.readings)
-        except StorageUnavailable:
+    def _taken(self, delivery: Delivery, ticket: Ticket, size: int, answer: asyncio.Future[list[Verdict]]) -> None:
+        self._hall.emits.discard(answer)
+        self._release(size)
+        if answer.cancelled():
+            return
+        error = answer.exception()
+        if error is None:
+            self._settle(delivery, ticket, answer.result())
+        elif isinstance(error, StorageUnavailable):
             # No PUBACK with a failure code: it would tell the device to forget the message (MQTT 5, 4.4).
             self._hall.stats.storage_refusals += 1
             self.end_with(Reason.QUOTA_EXCEEDED)
-            return
-        finally:
-            self._release(size)
-        self._settle(delivery, ticket, verdicts)
-
-    def _taken(self, task: asyncio.Task[None]) -> None:
-        self._hall.tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        else:
             self._hall.on_fault(error)
 
     def _settle(self, delivery: Delivery, ticket: Ticket, verdicts: Sequence[Verdict]) -> None:
@@ -346,15 +345,17 @@ class Connection(asyncio.Protocol):
         stats.acknowledged += len(delivery.publishes) - refused
         if self._is_ended:
             return
-        self._write(self._session.window.settle(ticket, codes))
+        answers = self._session.window.settle(ticket, codes)
         if self._session.subscriptions:
-            self._write(
-                delivery.acknowledgements(
-                    verdicts,
-                    is_heard=self._session.subscriptions.__contains__,
-                    bytes_max=self._session.peer_packet_bytes_max,
-                )
+            answers += delivery.acknowledgements(
+                verdicts,
+                is_heard=self._session.subscriptions.__contains__,
+                bytes_max=self._session.peer_packet_bytes_max,
             )
+        if self._outbound or self._session.window.is_waiting or self._transport is None:
+            self._write(answers)
+        elif answers:
+            self._transport.write(answers)  # nothing to join it with, and a turn of the loop is not free
 
     # Not more than is good for us.
 

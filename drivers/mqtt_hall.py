@@ -21,6 +21,7 @@ from drivers.contract import Emit
 from drivers.mqtt_doorkeeper import Doorkeeper
 from drivers.mqtt_routes import Routes
 from drivers.mqtt_settings import ListenerSettings
+from drivers.reading import Verdict
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class Hall:
     strangers: dict[Guest, None] = field(default_factory=dict)
     """Those of them that have not said who they are, oldest first."""
     seated: dict[SessionKey, Guest] = field(default_factory=dict)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    emits: set[asyncio.Future[list[Verdict]]] = field(default_factory=set)
     """Emits under way. They outlive their connection: a QoS 0 message may be followed by good-bye at once."""
     bytes_held: int = 0
     is_closed: bool = False
@@ -182,10 +183,10 @@ class Hall:
 
     async def wait_for_emits(self, within_s: float) -> None:
         """Wait until what is on its way to disk has arrived, but not longer than this; then give up on the rest."""
-        if self.tasks:
-            await asyncio.wait(self.tasks, timeout=within_s)
-        for task in self.tasks:
-            task.cancel()
+        if self.emits:
+            await asyncio.wait(self.emits, timeout=within_s)
+        for emit in self.emits:
+            emit.cancel()
 
     async def wait_for_tasks(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         """Wait until cancelled tasks have ended."""

@@ -64,6 +64,11 @@ class InboundWindow:
         self._unanswered: set[int] = set()
         self._tickets: deque[Ticket] = deque()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an answer is still to come for something that arrived."""
+        return bool(self._tickets)
+
     def connect(self) -> None:
         """A new connection: every ticket of the old one is void."""
         self._connection += 1

@@ -189,7 +189,7 @@ class Daemon:
             self.outbox, self._open_upstream, rng=world.rng, monotonic=world.monotonic, sleep=world.sleep
         )
         self.supervisor = Supervisor(
-            self.intake.take,
+            self.intake.submit,
             self._announce,
             pauses=Pauses(link_max_s=settings.limits.reopen_s_max, fault_max_s=settings.limits.fault_retry_s_max),
             rng=world.rng,

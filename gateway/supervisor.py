@@ -17,6 +17,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from drivers import DeviceFault, Driver, Emit, LinkLost, Reading, StorageUnavailable, Verdict
 from gateway.health import (
@@ -244,7 +245,8 @@ class _Keeper:
         self._enter("up")
         self.health.last_error = self.health.hint = None
 
-    async def _take(self, readings: Sequence[Reading]) -> list[Verdict]:
+    def _take(self, readings: Sequence[Reading]) -> asyncio.Future[list[Verdict]]:
+        """The driver's `emit`. No coroutine: a task for every scan is not free."""
         now = self._home._monotonic()
         health = self.health
         health.readings += len(readings)
@@ -253,9 +255,18 @@ class _Keeper:
             self._well()
             self._moved.set()
         self._availability.heard(now)
-        verdicts = await self._home._emit(readings)
-        self._home.taken(readings, now)
-        return verdicts
+        answer: asyncio.Future[list[Verdict]]
+        try:
+            answer = asyncio.ensure_future(self._home._emit(readings))
+        except Exception as bug:  # noqa: BLE001 - the driver hears of it where it waits, as of every other error
+            answer = asyncio.get_running_loop().create_future()
+            answer.set_exception(bug)
+        answer.add_done_callback(partial(self._taken, readings, now))
+        return answer
+
+    def _taken(self, readings: Sequence[Reading], began: float, answer: asyncio.Future[list[Verdict]]) -> None:
+        if not answer.cancelled() and answer.exception() is None:
+            self._home.taken(readings, began)
 
     def _pause(self, ending: _Ending, attempt: int) -> float:
         """Full jitter: anywhere between nothing and the step, so that many links do not return as one."""

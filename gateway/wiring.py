@@ -19,7 +19,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from buffer import OutboxReader
-from buffer.limits import DAY_MS, Limits
+from buffer.limits import DAY_MS, MIB, Limits
 from drivers import Driver
 from drivers.handheld import HandheldSettings
 from drivers.mqtt_broker_link import SubscriberStats
@@ -81,6 +81,7 @@ def storage_limits(settings: Settings) -> Limits:
         retention_ms=int(storage.retention_days * DAY_MS),
         redelivery_window_ms=int(storage.redelivery_days * DAY_MS),
         commit_linger_s=storage.commit_linger_s,
+        tail_bytes_max=MIB,
     )
 
 

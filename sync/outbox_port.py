@@ -57,6 +57,10 @@ class OutboxPort(Protocol):
     async def settle_retry(self, upstream: str, delivered: Sequence[int], rejected: Sequence[tuple[int, str]]) -> None:
         """Record how that went."""
 
+    @property
+    def newest(self) -> int:
+        """The newest sequence on disk; 0 when there is none."""
+
     async def appended(self, after: int) -> None:
         """Return when an entry behind `after` is committed; at once when there is one."""
 

@@ -65,6 +65,10 @@ _LOCATION: Final[Mapping[str, str]] = {
     "return": "to_location",
     "transfer": "to_location",
 }
+_SURELY_EXISTS: Final = re.compile(
+    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?Z"
+)
+"""Times of RFC 3339 in UTC that need no calendar to be known to exist (all but those of year 0 and a month's end)."""
 _RFC3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -282,6 +286,8 @@ def _context_problem(context: ScanContext) -> str | None:
 
 def _occurred_at(stated: str, at: Moment) -> str:
     """Return the device's own time when it is RFC 3339 and exists, else the time of capture."""
+    if _SURELY_EXISTS.fullmatch(stated) and stated[:4] != "0000":
+        return stated
     text = stated if _RFC3339.fullmatch(stated) else stated.upper()
     if not _RFC3339.fullmatch(text):
         return at.text

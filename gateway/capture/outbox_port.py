@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from buffer.entry import Draft, Redelivery, StateRow
+from buffer.errors import OutboxError
+
+OnKnown = Callable[[OutboxError | None], None]
+"""Told what became of a commit: None when it is on disk."""
 
 
 class OutboxPort(Protocol):
@@ -18,12 +22,21 @@ class OutboxPort(Protocol):
 
     @property
     def failed_commits(self) -> int:
-        """How many commits failed; grows before the futures of the failed commits are done."""
+        """How many commits failed; grows before anybody is told of a failed commit."""
 
     def append(
-        self, drafts: Sequence[Draft], *, state: Sequence[StateRow] = (), redeliveries: Sequence[Redelivery] = ()
+        self,
+        drafts: Sequence[Draft],
+        *,
+        state: Sequence[StateRow] = (),
+        redeliveries: Sequence[Redelivery] = (),
+        on_known: OnKnown | None = None,
     ) -> asyncio.Future[None]:
-        """Queue one commit; the future is done after it. Raises OutboxError at once when nothing can be queued."""
+        """Queue one commit; the future is done after it. Raises OutboxError at once when nothing can be queued.
+
+        `on_known` is called when the commit is known, in the order of the calls: with None when it is on disk, with
+        the reason when it failed, and then for everything queued behind it before anything else runs.
+        """
 
     def redeliveries(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Redelivery]:
         """Return the committed answers to those (device, message_id) keys."""

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 from buffer.entry import Draft
+from buffer.errors import OutboxError
+from drivers.contract import StorageUnavailable
 from drivers.reading import Verdict
 from gateway.capture.checks_port import Judged
 from gateway.capture.event_cycle import EventCycle, Seal
 from gateway.capture.station import Session
+
+T = TypeVar("T")
 
 Key = tuple[str, str]
 """Device and its number for a message."""
@@ -18,7 +25,19 @@ class Step:
     """The effects of one take, until its commit is known."""
 
     __slots__ = (
-        "answers", "cycles", "drafts", "future", "judged", "last", "redelivered", "seals", "sessions", "state", "waits",
+        "_awaited",
+        "answers",
+        "cycles",
+        "drafts",
+        "is_in_flight",
+        "judged",
+        "last",
+        "leans_on",
+        "number",
+        "redelivered",
+        "seals",
+        "sessions",
+        "state",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -31,10 +50,20 @@ class Step:
         self.seals: list[tuple[EventCycle, Seal]] = []
         self.judged: list[Judged] = []
         """What the checks found, in order."""
-        self.future: asyncio.Future[None] | None = None
-        self.waits: list[Step] = []
-        """Steps of earlier takes whose commit must be known before this one answers."""
+        self.number = 0
+        """Order of the appends."""
+        self.is_in_flight = False
+        """Handed to the outbox, and not known to be on disk."""
+        self._awaited: list[Callable[[OutboxError | None], None]] = []
+        self.leans_on: Step | None = None
+        """The latest step of an earlier take whose commit must be known before this one answers."""
         self.redelivered = 0
+
+    def lean_on(self, earlier: Step) -> None:
+        """Answer no sooner than `earlier`. Of several the latest counts: commits happen in order, and one that fails
+        takes everything behind it along."""
+        if self.leans_on is None or earlier.number > self.leans_on.number:
+            self.leans_on = earlier
 
     def adopt(self, judged: Judged) -> None:
         """Take over what the checks found: behind the event it is about."""
@@ -42,3 +71,42 @@ class Step:
         self.drafts.extend(judged.drafts)
         for row in judged.state:
             self.state[row.key] = row.value
+
+    def answer(self, value: T) -> asyncio.Future[T]:
+        """Return a future that has `value` when the step, and those it leans on, are on disk; it raises
+        StorageUnavailable when they are not, or when that is unknown."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        awaited = self if self.is_in_flight else self.leans_on
+        if awaited is None or not awaited.is_in_flight:
+            future.set_result(value)
+        else:
+            awaited._awaited.append(partial(_resolve, future, value))
+        return future
+
+    def known(self, error: OutboxError | None) -> None:
+        """The commit is known: answer whoever waits for it."""
+        # Let go of first: who waits refers to steps, and a ring for every scan would wait for the collector.
+        awaited, self._awaited, self.leans_on, self.is_in_flight = self._awaited, [], None, False
+        for resolve in awaited:
+            resolve(error)
+
+
+def refused(error: OutboxError) -> asyncio.Future[Any]:
+    """Return a future that has failed: nothing was stored."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    future.set_exception(unavailable(error))
+    return future
+
+
+def unavailable(error: OutboxError) -> StorageUnavailable:
+    """Return what an error of the outbox is for a driver."""
+    return StorageUnavailable(str(error), hint=error.hint)
+
+
+def _resolve(future: asyncio.Future[T], value: T, error: OutboxError | None) -> None:
+    if future.done():
+        return  # whoever asked has gone
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(unavailable(error))

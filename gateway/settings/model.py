@@ -146,7 +146,7 @@ class StorageSettings(Section):
     spare_bytes: Annotated[int, Field(ge=0)] = 32 * 1024**2
     """Room, in bytes, set aside in a file beside the outbox, for a start and a salvage on a disk others filled; more
     for a large outbox, up to reserve_bytes. It is made while there is plenty of room. 0 sets nothing aside."""
-    commit_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.002
+    commit_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Shortest time between the starts of two small commits, in seconds. A lone scan is committed at once; scans that
     follow each other closely share a commit. More saves processor time and flushes, and delays acknowledgements."""
 

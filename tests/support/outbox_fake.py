@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from buffer.annex import AnnexRow
 from buffer.entry import Draft, Redelivery, StateRow
 from buffer.errors import OutboxError
+from gateway.capture.outbox_port import OnKnown
 
 
 @dataclass
@@ -19,6 +20,11 @@ class Append:
     state: Sequence[StateRow]
     redeliveries: Sequence[Redelivery]
     future: asyncio.Future[None]
+    on_known: OnKnown | None = None
+
+    def known(self, error: OutboxError | None) -> None:
+        if self.on_known is not None:
+            self.on_known(error)
 
 
 @dataclass
@@ -40,14 +46,19 @@ class OutboxFake:
     operating_ms: int = 1_000
 
     def append(
-        self, drafts: Sequence[Draft], *, state: Sequence[StateRow] = (), redeliveries: Sequence[Redelivery] = ()
+        self,
+        drafts: Sequence[Draft],
+        *,
+        state: Sequence[StateRow] = (),
+        redeliveries: Sequence[Redelivery] = (),
+        on_known: OnKnown | None = None,
     ) -> asyncio.Future[None]:
         if self.refuse is not None:
             raise self.refuse
-        one = Append(drafts, state, redeliveries, asyncio.get_running_loop().create_future())
+        one = Append(drafts, state, redeliveries, asyncio.get_running_loop().create_future(), on_known)
         self.queue.append(one)
         if not self.hold:
-            self.commit()
+            asyncio.get_running_loop().call_soon(self.commit, 1)
         return one.future
 
     def commit(self, count: int | None = None) -> None:
@@ -64,6 +75,7 @@ class OutboxFake:
                 self.answers[answer.device, answer.message_id] = answer
             self.commits += 1
             one.future.set_result(None)
+            one.known(None)
 
     def fail(self, error: OutboxError) -> None:
         """Fail everything queued, in one step, as the outbox does."""
@@ -71,6 +83,8 @@ class OutboxFake:
         queued, self.queue = self.queue, []
         for one in queued:
             one.future.set_exception(error)
+            one.future.exception()
+            one.known(error)
 
     def redeliveries(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Redelivery]:
         self.lookups += 1

@@ -89,6 +89,10 @@ class FakeOutbox:
             self.retried.append(seq)
         self.quarantine.update(rejected)
 
+    @property
+    def newest(self) -> int:
+        return self.rows[-1].seq if self.rows else 0
+
     async def appended(self, after: int) -> None:
         while not self.rows or self.rows[-1].seq <= after:
             self._grown.clear()

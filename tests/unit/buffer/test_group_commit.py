@@ -9,7 +9,7 @@ import pytest
 from outbox_rig import Rig, draft, drafts, fail_disk, pages_left, redelivery, sqlite_error, state, writer_of
 
 from buffer import CommitUnknown, Draft, DraftRefused, Limits, Outbox, OutboxFull
-from buffer.group_commit import LINGER_ENTRIES_MAX
+from buffer.group_commit import COMPANY_SHARE, LINGER_ENTRIES_MAX
 
 
 async def opened(rig: Rig, **limits: float) -> Outbox:
@@ -284,6 +284,46 @@ async def test_many_waiting_lists_do_not_linger(rig: Rig) -> None:
     await outbox.append([draft(1)])
     async with asyncio.timeout(0.9):
         await asyncio.gather(*(outbox.append([draft(number)]) for number in range(2, 2 + LINGER_ENTRIES_MAX)))
+    await outbox.close(5)
+
+
+async def test_company_shortens_the_wait(rig: Rig) -> None:
+    """At a thousand scans a second the wait must stay in proportion to the flush; a lone straggler has time."""
+    outbox = await opened(rig, commit_linger_s=1.0)
+    group = outbox._group
+    await outbox.append([draft(1)])
+    began = group._last_start
+    waiting = [outbox.append([draft(2)])]
+    assert group._timer_at == pytest.approx(began + 1.0)
+    waiting.append(outbox.append([draft(3)]))
+    assert group._timer_at == pytest.approx(began + COMPANY_SHARE)
+    await asyncio.gather(*waiting)
+    await outbox.close(5)
+
+
+async def test_who_appended_is_told_in_order_and_before_any_future_is_looked_at(any_rig: Rig) -> None:
+    outbox = await opened(any_rig)
+    told: list[tuple[int, object]] = []
+    futures = [
+        outbox.append([draft(number)], on_known=lambda error, number=number: told.append((number, error)))
+        for number in range(1, 6)
+    ]
+    futures[2].cancel()
+    await asyncio.wait(futures)
+    assert told == [(number, None) for number in range(1, 6)], "also who stopped waiting: the commit happened"
+    await outbox.close(5)
+
+
+async def test_who_appended_is_told_of_a_failure_with_everything_behind_it(rig: Rig) -> None:
+    outbox = await opened(rig)
+    told: list[str] = []
+    await pages_left(outbox, 0)
+    futures = [
+        outbox.append(drafts(number, 1, size=50_000), on_known=lambda error: told.append(type(error).__name__))
+        for number in range(1, 4)
+    ]
+    await results(*futures)
+    assert told == ["OutboxFull"] * 3
     await outbox.close(5)
 
 
