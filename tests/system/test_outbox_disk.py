@@ -34,16 +34,16 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, bool]]:
     mounted = small_disk(path)
     yield path, mounted
     if mounted:
-        subprocess.run(["umount", str(path)], check=True)
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 @pytest.mark.fault(7)
 async def test_a_full_disk_refuses_keeps_drains_and_resumes(disk: tuple[Path, bool]) -> None:
     """The disk fills to the last byte in mid-scan: no acknowledgement for what did not fit, all that was acknowledged
-    is there and drains, intake resumes by itself when there is space."""
+    is there and drains into the room set aside for that, intake resumes by itself when there is space."""
     path, mounted = disk
     rig = Rig(path / "state")
-    outbox = await rig.open(limits=Limits(disk_reserve_bytes=0))
+    outbox = await rig.open(limits=Limits(disk_reserve_bytes=0, spare_bytes=100_000))
     await outbox.register("centre", required=True, start="now")
     ballast = path / "ballast"
     if not mounted:
