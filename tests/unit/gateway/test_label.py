@@ -224,7 +224,15 @@ def test_a_date_that_does_not_exist_is_named(date: str) -> None:
 
 @pytest.mark.parametrize(
     ("two", "year", "full"),
-    [("27", 2026, "2027"), ("76", 2026, "2076"), ("77", 2026, "1977"), ("99", 2026, "1999"), ("10", 2071, "2110")],
+    [
+        ("27", 2026, "2027"),
+        ("76", 2026, "2076"),
+        ("77", 2026, "1977"),
+        ("99", 2026, "1999"),
+        ("10", 2071, "2110"),
+        ("21", 2071, "2121"),
+        ("22", 2071, "2022"),
+    ],
 )
 def test_a_two_digit_year_lies_within_49_back_and_50_ahead(two: str, year: int, full: str) -> None:
     """General Specifications, section 7.12; and independent of the clock of a gateway that woke up in 1970."""

@@ -248,6 +248,15 @@ def test_an_undo_that_may_be_said_again_is_flagged() -> None:
     assert data(capture(scan("s-1", "DL:undo"), session, is_repeat=True))["possible_redelivery"] is True
 
 
+def test_a_field_of_another_symbol_is_remarked_beside_the_event() -> None:
+    """A pallet label with SSCC and lot: the pallet counts, and the operator hears what is odd about its label."""
+    captured = capture(scan("s-1", "0037610425002123456910LOT1", "]C1"))
+    assert event(captured)["type"] == "dockline.receipt.v1"
+    assert data(captured)["item"] == {"sscc": "376104250021234569", "lot": "LOT1"}
+    (remark,) = captured.remarks
+    assert (remark.code, remark.message[:23]) == ("barcode_mismatch", "AI 10 belongs to AI 01 ")
+
+
 def test_a_net_weight_is_told_in_kilograms() -> None:
     assert data(capture(scan("s-1", "01095212345432133103001250", "]C1")))["net_weight_kg"] == "1.250"
 
