@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from buffer import Outbox
+from buffer import Outbox, connection, lock, opening
 from buffer.writer import Writer
 
 COMMIT_AFTER_S = 0.2
@@ -79,7 +79,27 @@ def hang_if_asked() -> None:
         time.sleep(3600)
 
 
+def boots() -> None:
+    """No bug: the name of this start of the computer is what the file named in the environment says, as after a power
+    cut, which a test can only bring upon a file system."""
+    opening.boot_id = lock.boot_id = lambda: Path(os.environ["DOCKLINE_TEST_BOOT"]).read_text()
+
+
+def no_flush() -> None:
+    """Commits are not flushed; and the computer has power cuts."""
+    boots()
+
+    def configure(sqlite: Any) -> None:
+        really_configure(sqlite)
+        sqlite.execute("PRAGMA synchronous = OFF")
+
+    really_configure = connection.configure_writer
+    connection.configure_writer = configure
+
+
 BUGS = {
+    "boots": boots,
+    "no-flush": no_flush,
     "acknowledge-first": acknowledge_first,
     "forget-redeliveries": forget_redeliveries,
     "hang-loop": hang_loop,
