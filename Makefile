@@ -56,8 +56,8 @@ damage: $(VENV)/.test  ## Damage 10,000 copies of an outbox and open each (COUNT
 	$(PY) tests/support/damage_storm.py --count $(or $(COUNT),10000) --seed $(or $(SEED),0)
 
 faults: $(VENV)/.test system-packages  ## Cause every fault of docs/fault-matrix.md and write down what happened (ROW=n, QUICK=1).
-	@$(BIN)/pytest -q -m "fault$(if $(QUICK), and not long)" $(if $(ROW),--fault-row $(ROW)) \
-		--fault-results tests/data/fault_results.json $(ARGS); \
+	@$(BIN)/pytest -q -m "fault$(if $(QUICK), and not long)" $(if $(ROW),--fault-row=$(ROW)) \
+		--fault-results=tests/data/fault_results.json $(ARGS); \
 	status=$$?; $(PY) tests/support/fault_matrix.py; exit $$status
 
 fault-matrix: $(VENV)/.test  ## Make docs/fault-matrix.md from the results that are there.
