@@ -12,13 +12,14 @@ histories that the gateway did not write are compared (`voyage_judge`).
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,18 +28,24 @@ import voyage_loop
 from voyage_centre import Uplink
 from voyage_faults import Fault, draw_faults
 from voyage_handheld import HandheldHabits, VirtualHandheld
+from voyage_http import HttpHandheld, HttpWire
 from voyage_loop import VirtualLoop
-from voyage_world import Life, VoyageWorld
+from voyage_world import DATABASE, Life, VoyageWorld, copy_files
 
+import sync.pump
+from buffer import Outbox
 from buffer.census import Census
 from buffer.errors import OutboxError
+from buffer.ledger import source_at
 from gateway.settings import Problem, Settings, SettingsError, load_settings
 from simulators.centre import Centre, Policy
+from simulators.centre_ledger import CentreLedger
 from simulators.centre_script import Script
 from simulators.journal import Journal
 from simulators.labels import GTINS, carton
 from simulators.plc import Plc, work
 from simulators.plc_signal import Signal
+from simulators.rfid import PassJournal, PortalClock, PortalPlan, run_portal
 from simulators.scanner import Scanner, ScannerHabits
 from simulators.scanner_port import TcpServerPort
 from simulators.token import Token
@@ -50,6 +57,8 @@ PLC_PORT = 1502
 SCANNER_PORTS = (40_001, 40_002, 40_003)
 HANDHELDS_MAX = 5
 COUNTER = "good_parts"
+POSITION_EVERY_S = 20.0
+"""How often a delivery asks the centre where it is; in earnest every five minutes, of which most would be idle."""
 LABEL_EVERY = 4
 """Scans at a dock from one delivery note to the next."""
 SETTLES_WITHIN_S = 3600.0
@@ -63,6 +72,8 @@ gateway = "dock-pc-1"
 path = "/replaced"
 reserve_bytes = 0
 spare_bytes = 0
+[api]
+unauthenticated = "accept-in-lab"
 [[labels.patterns]]
 kind = "document"
 expression = "ASN-[0-9]+"
@@ -84,6 +95,14 @@ driver = "modbus-poller"
 url = "modbus-tcp://127.0.0.1:{PLC_PORT}?unit=1"
 poll_interval_s = 1.5
 points = [{{ name = "{COUNTER}", address = 0, type = "uint32", means = "count" }}]
+[[station]]
+id = "portal"
+[[device]]
+id = "portal-1"
+station = "portal"
+driver = "rfid-reader"
+profile = "zebra-iot-connector"
+depart_after_s = 86400.0
 [[station]]
 id = "floor"
 [[device]]
@@ -139,6 +158,10 @@ class Logbook:
     census: Census | None = None
     journal_problems: tuple[str, ...] = ()
     quarantined: set[int] = field(default_factory=set)
+    incidents: tuple[str, ...] = ()
+    """Kinds of the incidents of the outbox."""
+    source_of: Callable[[int], str] = str
+    """Under which source the outbox says that it gave out a sequence."""
     problems: list[str] = field(default_factory=list)
     """What is wrong whatever the histories say: it never settled, a task died of a bug, it did not stop in order."""
 
@@ -162,6 +185,19 @@ class Voyage:
             policy=policy, script=Script(rng=self.world.rng("script")), wall=lambda: self.world.wall() / 1000
         )
         self.uplink = Uplink(self.world, self.centre, self.world.rng("uplink"))
+        self.http = HttpWire(self.world, self.world.rng("http"))
+        self.posters: list[HttpHandheld] = []
+        self.portal_journal = Journal("portal-1", on_line=None)
+        self.has_portal = draw.random() < 0.6
+        self.is_small = settings.storage.bytes_max < 1_000_000
+        """Delivered events leave while the voyage lasts: what a restored centre lost cannot be given to it again."""
+        says_where = settings.upstreams[0].position_url is not None
+        self.will_roll_back = not self.is_small and draw.random() < 0.5 and says_where
+        self.rolled_back_at: int | None = None
+        """How many events the centre had when the disk was put back; None: it never was."""
+        self.restores = self.restores_due = 0
+        self.kept_ledger: CentreLedger | None = None
+        """What the centre is put back to when everything is done."""
         self.ports = [LISTENER_PORT, LISTENER_PORT, *SCANNER_PORTS[: self.scanner_count], PLC_PORT]
         self.handhelds = self._handhelds(draw)
         self.scanners = [self._scanner(number) for number in range(1, self.scanner_count + 1)]
@@ -175,7 +211,7 @@ class Voyage:
             policy.poison = tuple(str(Token(draw.choice(tags), draw.randint(2, 30))) for _ in range(draw.randint(1, 3)))
         self.poison = policy.poison
         for port in SCANNER_PORTS:
-            self.world.net.road(port).piece_bytes_max = draw.choice((None, None, 1, 5))
+            self.world.net.road(port).piece_bytes_max = draw.choice((None, None, None, 1, 5, 5))
         # A piece costs a turn of the loop; the long messages of handhelds byte by byte would be most of a voyage.
         self.world.net.road(LISTENER_PORT).piece_bytes_max = draw.choice((None, None, None, 17, 64))
         self.world.net.road(PLC_PORT).piece_bytes_max = draw.choice((None, None, 3))
@@ -216,6 +252,19 @@ class Voyage:
             ),
             rng=self.world.rng(f"scanner {number}"),
         )
+
+    async def _post_scans(self, device: str, tag: str, scans: int, interval_s: float) -> None:
+        poster = HttpHandheld(self.http, device, tag, scans, interval_s, self.world.rng(device))
+        self.posters.append(poster)
+        await poster.work()
+
+    async def _pallets_pass(self) -> None:
+        if not self.has_portal:
+            return
+        plan = PortalPlan(pallets=2, tags_per_pallet=8, strays=0, field_s=self.plan.seconds / 5, reads_per_s=2.0)
+        clock = PortalClock(wall=lambda: int(self.world.loop.time() * 1000))
+        rng = self.world.rng("portal")
+        await run_portal(plan, self.http.send_tags, PassJournal(self.portal_journal), clock, rng)
 
     async def _scan_at_dock(self, index: int) -> None:
         scanner, rng = self.scanners[index], self.world.rng(f"dock {index + 1}")
@@ -277,6 +326,43 @@ class Voyage:
         if life is not None and life.daemon is not None:
             life.daemon.request_reload()
 
+    def begin_epoch(self, outbox: Outbox) -> None:
+        async def begin() -> None:
+            with suppress(OutboxError):
+                await outbox.begin_epoch("drill")
+
+        self.background(begin())
+
+    def restore_centre(self, after_s: float, *, is_noticed: bool) -> None:
+        """The centre is put back to what it is now, a while later, under another instance."""
+        if not self._can_restore():
+            return
+        kept = copy.deepcopy(self.centre.ledger)
+
+        def restore() -> None:
+            self._put_centre_back(kept)
+            if is_noticed:
+                self.uplink.refused_until = self.world.loop.time() + 2.0
+
+        self.restores_due += 1
+        self.later(after_s, restore)
+
+    def _can_restore(self) -> bool:
+        """Whether a centre that is put back can be given again what it lost."""
+        # On a full disk what is delivered leaves early, and so it does when the outbox is small.
+        is_filled = any("disk" in fault.name for fault in self.faults)
+        says_where = self.world.settings().upstreams[0].position_url is not None
+        return says_where and not self.is_small and not is_filled
+
+    def _keep_ledger(self) -> None:
+        self.kept_ledger = copy.deepcopy(self.centre.ledger)
+
+    def _put_centre_back(self, kept: CentreLedger) -> None:
+        self.restores += 1
+        self.world.note("centre restored", len(kept.by_id), "of", len(self.centre.ledger.by_id))
+        self.centre.ledger = copy.deepcopy(kept)
+        self.centre.policy.instance = f"restored-{self.restores}"
+
     def stop_gently(self) -> None:
         life = self.world.life
         if life is not None and life.daemon is not None:
@@ -331,6 +417,12 @@ class Voyage:
             handheld.start()
         for index in range(self.scanner_count):
             self.background(self._scan_at_dock(index))
+        self.background(self._post_scans("hh-web", "w1", 12, self.plan.seconds / 12))
+        self.background(self._pallets_pass())
+        if self.will_roll_back:
+            self.later(self.world.rng("image").uniform(0.3, 0.9) * self.plan.seconds, world.take_image)
+        elif self._can_restore():
+            self.later(self.world.rng("image").uniform(0.3, 0.9) * self.plan.seconds, self._keep_ledger)
         for fault in self.faults:
             self.later(fault.at_s, lambda fault=fault: self._strike(fault))
         await asyncio.sleep(self.plan.seconds)
@@ -355,7 +447,7 @@ class Voyage:
 
     async def _settle(self, logbook: Logbook) -> None:
         async with asyncio.timeout(SETTLES_WITHIN_S):
-            dockers = self._background[1 : 1 + self.scanner_count]
+            dockers = self._background[1 : 3 + self.scanner_count]
             while not (all(one.is_done for one in self.handhelds) and all(task.done() for task in dockers)):
                 await asyncio.sleep(0.5)
             for task in dockers:
@@ -365,9 +457,26 @@ class Voyage:
             await self._delivered()
             await self._retry_quarantine(logbook)
             await self._delivered()
+            while self.restores < self.restores_due:
+                await asyncio.sleep(0.5)
+            if self.restores:
+                await asyncio.sleep(2 * POSITION_EVERY_S)  # an idle delivery finds out by asking now and then
+                await self._delivered()
+            if self.kept_ledger is not None:
+                self._put_centre_back(self.kept_ledger)  # at night, between two requests
+                await asyncio.sleep(2 * POSITION_EVERY_S)
+                await self._delivered()
+            if self.will_roll_back:
+                await self._roll_back()
+                await self._delivered()
+                await self._retry_quarantine(logbook)  # the image knows of what a person had not decided yet
+                await self._delivered()
         life = self.world.life
         assert life is not None and life.daemon is not None
         logbook.census = await life.daemon.outbox.census("centre", fresh=True)
+        epochs = life.daemon.outbox._opened.reader.epochs()
+        logbook.source_of = partial(source_at, epochs)
+        logbook.incidents = tuple(one.kind for one in await life.daemon.outbox.incidents())
         logbook.journal_problems = (await life.daemon.outbox.verify()).problems
         self.world.is_closing = True
         life.daemon.request_stop()
@@ -375,6 +484,16 @@ class Voyage:
             await asyncio.sleep(0.1)
         if life.exit_code != 0:
             logbook.problems.append(f"stopped with {life.exit_code}")
+
+    async def _roll_back(self) -> None:
+        """Put the disk back to the image of a while ago, and go on scanning."""
+        image = self.world.folder / "image"
+        if not (image / DATABASE[0]).exists():
+            return
+        self.rolled_back_at = len(self.centre.ledger.events)
+        self.world.kill("rolled back", lambda state: copy_files(image, state))
+        await asyncio.sleep(30.0)
+        await self._post_scans("hh-late", "z1", 8, 1.0)
 
     async def _delivered(self) -> None:
         while not await self._is_delivered():
@@ -428,7 +547,11 @@ def _vary(settings: Settings, scanners: int, draw: Random) -> Settings:
     )
     silent = {f"dock-{number}-scanner" for number in range(scanners + 1, len(SCANNER_PORTS) + 1)}
     devices = tuple(one for one in settings.devices if one.id not in silent)
-    return replace(settings, upstreams=(upstream,), devices=devices)
+    # Small enough that what is delivered leaves, and sometimes that scans are refused, while the voyage lasts.
+    storage = settings.storage.model_copy(
+        update={"bytes_max": draw.choice((4 * 1024**3, 4 * 1024**3, 300_000, 400_000))}
+    )
+    return replace(settings, upstreams=(upstream,), devices=devices, storage=storage)
 
 
 def sail(
@@ -443,6 +566,7 @@ def sail(
     parent = folder or (Path("/dev/shm") if Path("/dev/shm").is_dir() else None)
     home = Path(tempfile.mkdtemp(prefix="voyage-", dir=parent))
     voyage_loop.complaints.clear()
+    sync.pump.POSITION_EVERY_S = POSITION_EVERY_S
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import sync.position
 import sync.pump
 from buffer.entry import Accepted, Entry, Outcome, Redelivery, Released
 from buffer.group_commit import GroupCommit
@@ -24,6 +25,7 @@ from sync.batch import Batch, join_batch
 from sync.errors import BatchRefused, NotAnAnswer, SyncError, UpstreamHolds
 from sync.guard import Guard, Settlement
 from sync.http_events import HttpEvents
+from sync.position import PositionFinder, Start
 from sync.pump import Pump
 
 Patch = pytest.MonkeyPatch
@@ -178,12 +180,43 @@ def ids_without_chance(patch: Patch) -> None:
     patch.setattr(EventIds, "_begin", begin)
 
 
+def source_kept_in_a_new_epoch(patch: Patch) -> None:
+    """Events go on under the old source while their sequences belong to the new one."""
+
+    def begin(self: Intake) -> None:
+        self._source = self._outbox.source
+        real(self)
+
+    real = Intake._begin
+    patch.setattr(Intake, "_begin", begin)
+
+
+def restored_centre_not_asked(patch: Patch) -> None:
+    """Nothing failed, so nobody asks the centre where it is."""
+    patch.setattr(Pump, "_ask_again_at", property(lambda self: float("inf"), lambda self, at: None), raising=False)
+
+
+def no_rewind(patch: Patch) -> None:
+    """A centre that is behind is thought to have miscounted."""
+    patch.setattr(sync.position, "find_start", lambda told, *, cursor, known_instance: Start(cursor))
+
+
+def no_new_epoch(patch: Patch) -> None:
+    """A centre that is ahead is not believed, and that is all."""
+
+    async def nothing(self: PositionFinder, told: Any, newest: int) -> None:
+        return None
+
+    patch.setattr(PositionFinder, "_begin_epoch", nothing)
+
+
 BUGS: dict[str, Callable[[Patch], None]] = {
     plant.__name__: plant
     for plant in (
         acknowledge_first, mark_sent_first, new_id_on_retry, no_redelivery_lookup, second_does_not_await_first,
         drop_on_client_error, any_200_is_an_acknowledgement, cursor_past_a_gap, forgotten_quarantine,
         state_kept_after_failed_commit, refusal_taken_for_success, unordered_pump, repeat_not_flagged,
-        counter_not_remembered, ids_without_chance,
+        counter_not_remembered, ids_without_chance, source_kept_in_a_new_epoch, restored_centre_not_asked, no_rewind,
+        no_new_epoch,
     )
 }  # fmt: skip

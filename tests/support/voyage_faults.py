@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -188,9 +189,48 @@ def gentle_stop(rng: Random) -> tuple[str, Callable[[Voyage], None]]:
     return "stop and start", lambda voyage: voyage.stop_gently()
 
 
+def http_away(rng: Random) -> tuple[str, Callable[[Voyage], None]]:
+    lasts_s = rng.uniform(1, 10)
+
+    def strike(voyage: Voyage) -> None:
+        voyage.http.down_until = voyage.world.loop.time() + lasts_s
+
+    return f"http away for {lasts_s:.0f} s", strike
+
+
+def new_epoch(rng: Random) -> tuple[str, Callable[[Voyage], None]]:
+    def strike(voyage: Voyage) -> None:
+        life = voyage.world.life
+        if life is not None and life.daemon is not None and life.daemon.is_open:
+            voyage.begin_epoch(life.daemon.outbox)
+
+    return "new epoch", strike
+
+
+def restored_centre(rng: Random) -> tuple[str, Callable[[Voyage], None]]:
+    after_s, is_noticed = rng.uniform(2, 25), rng.random() < 0.5
+    return f"centre restored to what it was {after_s:.0f} s before", lambda voyage: voyage.restore_centre(
+        after_s, is_noticed=is_noticed
+    )
+
+
+def damaged_outbox(rng: Random) -> tuple[str, Callable[[Voyage], None]]:
+    how = rng.choice(("first page lost", "head overwritten", "damage noted"))
+
+    def damage(state: Path) -> None:
+        path = state / "outbox.db"
+        if how == "damage noted":
+            (state / "outbox.damage").write_text("met by a query\n")
+        elif path.exists() and path.stat().st_size >= 8192:
+            with path.open("r+b") as file:
+                file.write(bytes(4096) if how == "first page lost" else b"no database any more")
+
+    return f"killed, and {how}", lambda voyage: voyage.world.kill(how, damage)
+
+
 MAKERS: tuple[Maker, ...] = (
     kill_soon, kill_soon, kill_soon, kill_soon, wrong_answers, wrong_answers, wrong_answers, standing_trouble,
     standing_trouble, uplink_down, uplink_down, cut_links, cut_links, cut_links, stall_link, full_disk,
     full_disk_for_the_log, full_disk_for_the_log, slow_disk, step_clock, reset_handheld, replug_scanner, plc_trouble,
-    reload, gentle_stop,
+    reload, gentle_stop, http_away, new_epoch, restored_centre, damaged_outbox,
 )  # fmt: skip

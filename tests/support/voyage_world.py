@@ -212,15 +212,24 @@ class VoyageWorld:
             self._armed = None
             self.kill(name)
 
-    def kill(self, why: str) -> None:
-        """SIGKILL now; restart a little later."""
+    def kill(self, why: str, then: Callable[[Path], None] | None = None) -> None:
+        """SIGKILL now; restart a little later. `then` is done to the state folder in between."""
         life = self.life
         if life is None or life.is_dead:
             return
         self.note("kill", why)
         self.kills += 1
         self._put_aside(life, holds_lock=True)
+        if then is not None:
+            then(self.folder / "state")
         self._restart()
+
+    def take_image(self) -> None:
+        """Keep a copy of the disk as it is now, as somebody who clones it does."""
+        image = self.folder / "image"
+        shutil.rmtree(image, ignore_errors=True)
+        image.mkdir()
+        copy_files(self.folder / "state", image)
 
     def ended(self, life: Life) -> None:
         """The process ended by itself."""
@@ -281,6 +290,14 @@ class VoyageWorld:
         return None
 
 
+def copy_files(source: Path, target: Path) -> None:
+    """Copy the outbox of a folder as the kernel has it, over what is there."""
+    for name in DATABASE:
+        (target / name).unlink(missing_ok=True)
+        if (source / name).exists():
+            shutil.copyfile(source / name, target / name)
+
+
 def _freeze(folder: Path, opened: Opened | None, *, holds_lock: bool) -> None:
     """Keep the files as they are now, and let the dead process's handles go without touching them."""
     state, dead = folder / "state", folder / "dead"
@@ -288,9 +305,7 @@ def _freeze(folder: Path, opened: Opened | None, *, holds_lock: bool) -> None:
         return
     state.rename(dead)
     state.mkdir(mode=0o700)
-    for name in DATABASE:
-        if (dead / name).exists():
-            shutil.copyfile(dead / name, state / name)
+    copy_files(dead, state)
     if opened is not None:
         for connection in (opened.quick, opened.reader._connection, opened.writer.connection):
             try:
