@@ -44,18 +44,26 @@ class Desk(ABC):
         return await self._write(delivery.rewind, upstream, to=to, actor=actor, reason=reason)
 
     async def quarantine_list(
-        self, upstream: str | None = None, *, state: QuarantineState | None = None, limit: int = 1000
+        self,
+        upstream: str | None = None,
+        *,
+        state: QuarantineState | None = None,
+        reason: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
     ) -> list[Quarantined]:
-        """Return quarantined entries by upstream and seq."""
-        return await self._read(self._opened.reader.quarantine_list, upstream, state=state, limit=limit)
+        """Return quarantined entries by upstream and seq: behind `after`, and with `reason` in their reason."""
+        return await self._read(
+            self._opened.reader.quarantine_list, upstream, state=state, reason=reason, after=after, limit=limit
+        )
 
     async def quarantine_show(self, upstream: str, seq: int) -> QuarantineCase | None:
         """Return everything about one quarantined entry; None when it is not in quarantine."""
         return await self._read(self._opened.reader.quarantine_show, upstream, seq)
 
-    async def quarantine_retry(self, upstream: str, seqs: Sequence[int], *, actor: str) -> None:
+    async def quarantine_retry(self, upstream: str, seqs: Sequence[int], *, actor: str, note: str = "") -> None:
         """Have entries sent again, all or none; audited. Raises QuarantineRefused."""
-        await self._write(quarantine.retry, upstream, seqs, actor=actor)
+        await self._write(quarantine.retry, upstream, seqs, actor=actor, note=note)
 
     async def quarantine_discard(self, upstream: str, seqs: Sequence[int], *, actor: str, note: str) -> None:
         """Decide that an upstream never gets these entries, all or none; audited. Raises QuarantineRefused."""

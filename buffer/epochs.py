@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from buffer.annex import AnnexDesk
-from buffer.audit import OUTBOX_ACTOR
+from buffer.audit import OUTBOX_ACTOR, record
 from buffer.incident import EPOCH_CHANGED, Told, record_incident
 from buffer.writer import Writer
 
@@ -36,7 +36,15 @@ class EpochDue:
             "INSERT INTO epoch (first_seq, source, linked_chain, reason, opened_at) VALUES (?,?,?,?,?)",
             (ledger.head_seq + 1, self.source, ledger.head_chain, self.reason, at),
         )
-        writer.record("epoch_opened", actor=OUTBOX_ACTOR, detail=self.reason)
+        operating_ms = writer.clock.now_ms()
+        record(
+            writer.connection,
+            at=at,
+            operating_ms=operating_ms,
+            actor=OUTBOX_ACTOR,
+            action="epoch_opened",
+            detail=self.reason,
+        )
         record_incident(writer.connection, EPOCH_CHANGED, Told(self.reason), at=at, operating_ms=writer.clock.now_ms())
 
 

@@ -88,7 +88,7 @@ def admit_damaged(writer: Writer, upstream: str, seqs: Sequence[int]) -> None:
             admit(writer, upstream, seq, reason=DAMAGED, owner="")
 
 
-def retry(writer: Writer, upstream: str, seqs: Sequence[int], *, actor: str) -> None:
+def retry(writer: Writer, upstream: str, seqs: Sequence[int], *, actor: str, note: str = "") -> None:
     """Ask for entries to be sent again. Raises QuarantineRefused when one is not open or is damaged."""
     for seq in seqs:
         row = writer.connection.execute(
@@ -97,7 +97,9 @@ def retry(writer: Writer, upstream: str, seqs: Sequence[int], *, actor: str) -> 
         ).fetchone()
         if row is None or not is_whole(Entry(*row)):
             raise QuarantineRefused(f"{seq} is damaged and cannot be sent", hint="discard it, with a note why")
-        _change(writer, upstream, seq, "retry", allowed=("open",), actor=actor, action="entry_retried")
+        _change(
+            writer, upstream, seq, "retry", allowed=("open",), actor=actor, action="entry_retried", detail=note
+        )  # fmt: skip
 
 
 def discard(writer: Writer, upstream: str, seqs: Sequence[int], *, actor: str, note: str) -> None:
@@ -159,7 +161,8 @@ SELECT upstream, seq, reason, owner, state, since,
        coalesce(id, ''), coalesce(type, ''), coalesce(station, ''), coalesce(device, '')
 FROM quarantine LEFT JOIN entry USING (seq)
 WHERE (?1 IS NULL OR upstream = ?1) AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR seq = ?3)
-ORDER BY upstream, seq LIMIT ?4
+  AND (?4 IS NULL OR instr(reason, ?4) > 0) AND seq > ?5
+ORDER BY upstream, seq LIMIT ?6
 """
 
 
@@ -169,10 +172,13 @@ def cases(
     upstream: str | None = None,
     state: QuarantineState | None = None,
     seq: int | None = None,
+    reason: str | None = None,
+    after: int = 0,
     limit: int = 1000,
 ) -> list[Quarantined]:
-    """Return quarantined entries by upstream and seq."""
-    return [Quarantined(*row) for row in connection.execute(_CASES, (upstream, state, seq, limit))]
+    """Return quarantined entries by upstream and seq: behind `after`, and with `reason` somewhere in their reason."""
+    values = (upstream, state, seq, reason, after, limit)
+    return [Quarantined(*row) for row in connection.execute(_CASES, values)]
 
 
 def retries(connection: sqlite3.Connection, upstream: str, count_max: int) -> list[Entry]:

@@ -218,11 +218,17 @@ class OutboxReader:
             return Tally(*row.fetchone())
 
     def quarantine_list(
-        self, upstream: str | None = None, *, state: QuarantineState | None = None, limit: int = 1000
+        self,
+        upstream: str | None = None,
+        *,
+        state: QuarantineState | None = None,
+        reason: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
     ) -> list[Quarantined]:
-        """Return quarantined entries by upstream and seq."""
+        """Return quarantined entries by upstream and seq; see `quarantine.cases`."""
         with self._snapshot() as connection:
-            return quarantine.cases(connection, upstream=upstream, state=state, limit=limit)
+            return quarantine.cases(connection, upstream=upstream, state=state, reason=reason, after=after, limit=limit)
 
     def quarantine_show(self, upstream: str, seq: int) -> QuarantineCase | None:
         """Return everything about one quarantined entry; None when it is not in quarantine."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from buffer.audit import audit_chain, records
+from buffer.audit import AuditRecord, audit_chain, records
 from buffer.digest import CHAIN_START, chain_of, is_whole
 from buffer.entry import Entry
 from buffer.incident import SALVAGED, incidents
 from buffer.ledger import ChainHead, read_epochs, read_ledger, source_at
 
+_SOURCE = re.compile(rb'"source":"([^"\\]{1,300})"')
 CHUNK_ROWS = 2000
 PROBLEMS_MAX = 100
 """More are counted, not listed."""
@@ -82,6 +85,10 @@ class _Walk:
         self._audit_announced = {run for one in told for run in one.audit_missing}
         self._broken = {seq for one in told for seq in one.links_broken}
         self._links = {epoch.first_seq - 1: epoch for epoch in self.epochs}
+        self._later = list(self.epochs)
+        self._sources = {epoch.source.encode() for epoch in self.epochs}
+        self._salvaged_at = max((one.number for one in incidents(connection) if one.kind == SALVAGED), default=0)
+        self._epoch_source = b""
         self._held: dict[int, list[ChainHead]] = {}
         self.problems: list[str] = []
         self.notes: list[str] = []
@@ -181,6 +188,8 @@ class _Walk:
     def _entry(self, entry: Entry) -> None:
         if not is_whole(entry):
             self.problems.append(f"entry {entry.seq} does not match its digest")
+        elif (told := _SOURCE.search(entry.payload)) is not None and not self._is_of(told[1], entry.seq):
+            self.problems.append(f"entry {entry.seq} names another source than the epoch it lies in")
         if self._chain is not None and chain_of(self._chain, entry.seq, entry.digest) != entry.chain:
             self.problems.append(f"entry {entry.seq} does not match the chain")
         self._chain = entry.chain
@@ -189,7 +198,25 @@ class _Walk:
         if self.seq in self._links or self.seq in self._held or self.seq in self._broken:
             self._compare()
 
+    def _is_of(self, source: bytes, seq: int) -> bool:
+        """Whether a sequence lies in the epoch of that source; sequences are asked for in order.
+
+        A salvage may have lost an epoch; what it lost it cannot be held to.
+        """
+        while self._later and self._later[0].first_seq <= seq:
+            self._epoch_source = self._later.pop(0).source.encode()
+        return source == self._epoch_source or (self._salvaged_at > 0 and source not in self._sources)
+
+    def _epochs_audited(self, records: Sequence[AuditRecord]) -> None:
+        """Every epoch that the audit tells of, since the last salvage, is there as it was told."""
+        there = Counter((epoch.reason, epoch.opened_at) for epoch in self.epochs)
+        for one in records:
+            if not there[one.detail, one.at]:
+                self.problems.append(f"the epoch that audit record {one.number} tells of is not there as it was told")
+            there[one.detail, one.at] -= 1
+
     def _audit(self) -> None:
+        opened: list[AuditRecord] = []
         chain, number = CHAIN_START, 0
         while found := records(self._connection, after=number):
             for one in found:
@@ -200,6 +227,9 @@ class _Walk:
                     self.problems.append(f"audit record {one.number} does not match the chain")
                 chain, number = one.chain, one.number
                 self.audited += 1
+                if one.action == "epoch_opened" and one.number > self._salvaged_at:
+                    opened.append(one)
+        self._epochs_audited(opened)
         newest = self._connection.execute("SELECT audit_number, audit_chain FROM ledger").fetchone()
         if newest[0] > number:
             self.problems.append(f"audit records {number + 1} to {newest[0]} are missing")

@@ -291,7 +291,13 @@ class Pump:
         # the cursor can wait that long for a commit that a scan pays for anyway.
         patience_s = 0.0 if self._has_more or rejected else self._settings.linger_s
         await self._record(
-            lambda: self._outbox.settle(self._name, through=through, rejected=rejected, patience_s=patience_s)
+            lambda: self._outbox.settle(
+                self._name,
+                through=through,
+                rejected=rejected,
+                owner=self._settings.quarantine_owner,
+                patience_s=patience_s,
+            )
         )
         self._position = through
         for seq, reason in rejected:

@@ -78,6 +78,11 @@ class PumpSettings(BaseModel):
         le=10_000,
         description="More rejected events in a row than this is a broken centre: all are kept, none is quarantined.",
     )
+    quarantine_owner: str = Field(
+        default="",
+        max_length=63,
+        description="Who looks at events that this upstream rejects; shown with each event in quarantine.",
+    )
     backoff_base_s: float = Field(
         default=0.5,
         gt=0,

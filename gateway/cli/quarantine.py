@@ -157,8 +157,9 @@ def _chosen(site: Any, upstream: str, seqs: list[int] | None, rejected_for: str 
         raise Failure("Name sequences, or a reason with --rejected-for.", code=EXIT_USAGE)
     chosen = sorted(set(seqs or ()))
     if rejected_for is not None:
-        found = site.get("/v1/quarantine", upstream=upstream, state="open", limit=SEQS_MAX)["quarantine"]
-        chosen = [one["seq"] for one in found if rejected_for in one["reason"]]
+        asked = {"upstream": upstream, "state": "open", "reason": rejected_for, "limit": SEQS_MAX}
+        while found := site.get("/v1/quarantine", **asked, after=chosen[-1] if chosen else 0)["quarantine"]:
+            chosen += [one["seq"] for one in found]
         if not chosen:
             raise Failure(f'Nothing waits for {upstream} with "{rejected_for}" in its reason.')
     return [chosen[at : at + SEQS_MAX] for at in range(0, len(chosen), SEQS_MAX)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.errors import EXIT_NOT_AS_HOPED, Failure
+from gateway.cli.errors import EXIT_NOT_AS_HOPED, EXIT_USAGE, Failure
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, TokenOption
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ WAIT_S = 5
 
 
 def replay(
-    upstream: Annotated[str, typer.Argument(help="Name of the upstream.")],
+    upstream: Annotated[str | None, typer.Argument(help="Name of the upstream.")] = None,
     *,
     from_sequence: Annotated[int | None, typer.Option(min=1, help="First sequence.")] = None,
     to_sequence: Annotated[int | None, typer.Option(min=1, help="Last sequence.")] = None,
@@ -28,6 +28,8 @@ def replay(
     rate: Annotated[int, typer.Option(min=1, max=10_000, help="Events a second, at most.")] = 200,
     reason: Annotated[str | None, typer.Option(help="Why; kept in the audit.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="Only list replays that run, and the last ones.")] = False,
+    cancel: Annotated[str | None, typer.Option(help="End the replay of this id where it is; with --reason.")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Begin and do not watch.")] = False,
     as_json: JsonOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -37,6 +39,10 @@ def replay(
     from gateway.cli.client import Site
     from gateway.cli.show import print_json
 
+    site = Site(config, token_file)
+    if list_all:
+        _print_all(site.get("/v1/replay")["replays"], as_json=as_json)
+        return
     if reason is None and not dry_run:
         raise Failure("Say why, with --reason; it is kept in the audit.", hint="--dry-run counts without one")
     given = {
@@ -48,8 +54,12 @@ def replay(
         "station": station,
         "device": device,
     }
+    if cancel is not None:
+        print(_said(site.post(f"/v1/replay/{cancel}/cancel", {"reason": reason})))
+        return
+    if upstream is None:
+        raise Failure("Name the upstream.", hint="dockline upstream list", code=EXIT_USAGE)
     order: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    site = Site(config, token_file)
     if dry_run:
         found = site.post("/v1/replay", {**order, "upstream": upstream, "dry_run": True})
         if as_json:
@@ -66,6 +76,16 @@ def replay(
         print(_said(state))
     if state["status"] in {"failed", "cancelled"} or state["rejected"] or state["unconfirmed"]:
         raise typer.Exit(EXIT_NOT_AS_HOPED)
+
+
+def _print_all(found: list[dict[str, Any]], *, as_json: bool) -> None:
+    from gateway.cli.show import print_json, print_table
+
+    if as_json:
+        print_json(found)
+        return
+    heads = ("id", "upstream", "status", "done", "total", "actor", "reason", "note")
+    print_table("Replays", heads, [[one[head] for head in heads] for one in found])
 
 
 def _watch(site: Site, state: dict[str, Any], *, quiet: bool) -> dict[str, Any]:

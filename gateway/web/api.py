@@ -116,6 +116,8 @@ class Queries:
         found = await self._report.outbox.quarantine_list(
             asked.get("upstream"),
             state=cast("QuarantineState | None", state),
+            reason=asked.get("reason"),
+            after=number("after", asked.get("after"), 0),
             limit=number("limit", asked.get("limit"), 100, EVENTS_MAX),
         )
         return JSONResponse({"quarantine": [asdict(one) for one in found]})
@@ -134,8 +136,7 @@ class Queries:
     async def retry(self, request: Request) -> Response:
         """Have quarantined events sent again. Body: `seqs`, `reason`; audited."""
         upstream, seqs, reason, actor = await self._action(request, "operator")
-        await self._report.outbox.quarantine_retry(upstream, seqs, actor=actor)
-        await self._report.outbox.record("retry_explained", actor=actor, upstream=upstream, detail=reason)
+        await self._report.outbox.quarantine_retry(upstream, seqs, actor=actor, note=reason)
         self._report.nudge(upstream)
         return JSONResponse({"retried": seqs})
 

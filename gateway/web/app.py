@@ -8,7 +8,7 @@ GET   /v1/status                       everything, as `dockline status --json`
 GET   /v1/events                       newest first; ?type= &station= &device= &from= &to= &limit=
 GET   /v1/events/tail                  server-sent events as they are committed; ?after= or Last-Event-ID
 GET   /v1/events/{id}                  one event, by id or sequence
-GET   /v1/quarantine                   ?upstream= &state= &limit=
+GET   /v1/quarantine                   ?upstream= &state= &reason= &after= &limit=
 GET   /v1/quarantine/{upstream}/{seq}  one, with its event and history
 POST  /v1/quarantine/{upstream}/retry    {"seqs": [..], "reason": ".."}   role operator
 POST  /v1/quarantine/{upstream}/discard  {"seqs": [..], "reason": ".."}   role technician

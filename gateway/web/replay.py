@@ -46,6 +46,9 @@ class ReplayDesk:
         asked = await _read_order(request)
         wanted = _filter_of(asked)
         if asked.get("dry_run"):
+            configured = {one.name for one, _ in self._report.deliveries.states()}
+            if asked.get("upstream", "") not in {"", *configured}:
+                raise ApiError(409, "replay_refused", f"no upstream {asked['upstream']!r} is configured")
             tally = await self._report.outbox.tally(wanted)
             return JSONResponse({"count": tally.count, "first": tally.first, "last": tally.last})
         rate = float(asked.get("events_per_s", EVENTS_PER_S))

@@ -209,6 +209,17 @@ async def test_a_restored_centre_is_filled_up_again_and_the_rewind_is_on_record(
     await outbox.close(5)
 
 
+async def test_who_looks_at_rejected_events_stands_in_the_quarantine(rig: Rig) -> None:
+    outbox = await rig.open()
+    await outbox.append([*events(outbox, 1, 3), *events(outbox, 4, 1, note="POISON"), *events(outbox, 5, 3)])
+    async with Centre(Policy(poison=("POISON",))) as centre:
+        async with pumping(outbox, centre, quarantine_owner="quality"):
+            await settled(outbox, 7)
+        (held,) = await outbox.quarantine_list(UPSTREAM)
+        assert (held.seq, held.owner) == (4, "quality")
+    await outbox.close(5)
+
+
 async def test_a_disk_that_was_rolled_back_goes_on_at_once_under_a_new_source(rig: Rig) -> None:
     """Somebody put back last night's image. What is scanned now must not bear numbers that the centre has."""
     outbox = await rig.open()

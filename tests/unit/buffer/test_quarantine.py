@@ -132,3 +132,35 @@ async def test_held_entries_outlive_retention(rig: Rig) -> None:
     assert (await outbox.verify()).problems == ()
     assert (await outbox.census("centre")).imbalance == 0
     await outbox.close(5)
+
+
+async def test_those_of_one_reason_are_found_page_by_page(rig: Rig) -> None:
+    """Three thousand labels of one printer were rejected over the week-end; all are meant, not the first page."""
+    outbox = await rig.open()
+    await outbox.register("centre", required=True, start="now")
+    await outbox.append(drafts(1, 9))
+    await outbox.settle(
+        "centre", through=9, rejected=[(n, "check digit" if n % 2 else "no site") for n in range(1, 10)]
+    )
+    first = await outbox.quarantine_list("centre", reason="check", limit=3)
+    rest = await outbox.quarantine_list("centre", reason="check", after=first[-1].seq, limit=3)
+    assert [one.seq for one in (*first, *rest)] == [1, 3, 5, 7, 9]
+    assert await outbox.quarantine_list("centre", reason="%") == []
+    await outbox.close(5)
+
+
+async def test_why_somebody_wanted_a_retry_is_in_the_history(rig: Rig) -> None:
+    outbox = await rig.open()
+    await outbox.register("centre", required=True, start="now")
+    await outbox.append(drafts(1, 2))
+    await outbox.settle("centre", through=2, rejected=[(1, "no site")], owner="quality")
+    await outbox.quarantine_retry("centre", [1], actor="op7", note="the site is known now")
+    case = await outbox.quarantine_show("centre", 1)
+    assert case is not None
+    assert case.quarantined.owner == "quality"
+    assert [(one.action, one.actor, one.detail) for one in case.history][-1] == (
+        "entry_retried",
+        "op7",
+        "the site is known now",
+    )
+    await outbox.close(5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -17,7 +18,8 @@ async def filled(rig: Rig) -> None:
     await outbox.append(drafts(1, 10))
     await outbox.settle("centre", through=10, rejected=[(4, "no")])
     rig.advance(hours=24 * 15)
-    await outbox.append(drafts(11, 10))
+    body = json.dumps({"specversion": "1.0", "source": outbox.source}, separators=(",", ":")).encode()
+    await outbox.append([one._replace(payload=body) for one in drafts(11, 10)])
     await outbox.close(5)
 
 
@@ -55,6 +57,12 @@ async def test_a_whole_journal_is_proved(rig: Rig) -> None:
         ("UPDATE ledger SET accepted = 21", "21 entries were accepted"),
         ("UPDATE audit SET actor = 'nobody' WHERE number = 2", "audit record 2 does not match the chain"),
         ("DELETE FROM audit WHERE number = 2", "audit records 2 to 2 are missing"),
+        ("UPDATE epoch SET reason = 'restored'", "audit record 1 tells of is not there as it was told"),
+        ("UPDATE epoch SET opened_at = 0", "audit record 1 tells of is not there as it was told"),
+        ("DELETE FROM epoch", "audit record 1 tells of is not there as it was told"),
+        ("UPDATE epoch SET first_seq = 16", "entry 11 names another source"),
+        ("UPDATE epoch SET source = '//dc07/dock-pc-1/other'", "entry 11 names another source"),
+        ("UPDATE audit SET number = CASE number WHEN 2 THEN 1000 ELSE number END", "audit records 2 to 2 are missing"),
     ],
 )
 async def test_forgery_is_found(rig: Rig, forgery: str, found: str) -> None:
@@ -130,3 +138,28 @@ async def test_further_forgery_is_found(rig: Rig, forgery: str, found: str) -> N
     reader = OutboxReader.open(rig.folder)
     assert any(found in problem for problem in reader.verify().problems)
     reader.close()
+
+
+@pytest.mark.parametrize("column", ["at", "operating_ms", "actor", "action", "upstream", "seq", "detail", "chain"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_no_column_of_no_audit_record_can_be_changed(rig: Rig, number: int, column: str) -> None:
+    await filled(rig)
+    new = {"chain": "zeroblob(16)", "seq": "coalesce(seq, 0) + 1"}.get(column, f"{column} || '1'")
+    if column in ("at", "operating_ms"):
+        new = f"{column} + 1"
+    rig.tamper("DROP TRIGGER audit_is_never_updated", f"UPDATE audit SET {column} = {new} WHERE number = {number}")
+    assert problems(rig)
+
+
+@pytest.mark.parametrize("table", ["entry", "audit"])
+async def test_rows_that_traded_places_are_found(rig: Rig, table: str) -> None:
+    """Two whole rows, each with its own digest, in the other's place."""
+    await filled(rig)
+    key, one, other = ("seq", 14, 15) if table == "entry" else ("number", 2, 3)
+    rig.tamper(
+        f"DROP TRIGGER {table}_is_never_updated",
+        f"UPDATE {table} SET {key} = 9000 WHERE {key} = {one}",
+        f"UPDATE {table} SET {key} = {one} WHERE {key} = {other}",
+        f"UPDATE {table} SET {key} = {other} WHERE {key} = 9000",
+    )
+    assert problems(rig)
