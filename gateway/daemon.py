@@ -10,8 +10,8 @@ The vital sign is that the event loop turns and the outbox's writer answers a no
 idle, full or off-line gateway gives it too. When it is unknown what a commit stored, nothing is acknowledged any more
 and the process ends with 74: systemd starts it again, and what is on disk is then the truth.
 
-Exit codes (sysexits.h): 0 stopped, 64 wrong command line, 73 the outbox is in use or cannot be created, 74 input/output
-error, 78 wrong configuration.
+Exit codes (sysexits.h): 0 stopped, 64 wrong command line, 71 no memory, 73 the outbox is in use or cannot be created,
+74 input/output error, 78 wrong configuration.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ from gateway.wiring import (
 log = logging.getLogger(__name__)
 
 EXIT_OK = 0
+EXIT_STARVED = 71
 EXIT_CANNOT_CREATE = 73
 EXIT_IO = 74
 EXIT_CONFIG = 78

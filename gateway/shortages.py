@@ -1,7 +1,9 @@
-"""What the process itself runs short of: file descriptors, and a place for its log.
+"""What the process itself runs short of: file descriptors, a place for its log, memory.
 
-Neither belongs to a device or an upstream, and neither stops a scan: connections that stand go on, lines that do not
-fit are lost. Somebody has to know all the same, so each is an alarm while it lasts and a moment longer.
+None belongs to a device or an upstream. The first two stop no scan: connections that stand go on, lines that do not
+fit are lost. Somebody has to know all the same, so each is an alarm while it lasts and a moment longer. A process that
+gets no memory is another matter: it lives and answers the watchdog, and every connection dies of its first read. It is
+ended, and systemd starts one that has the memory of the dead.
 """
 
 from __future__ import annotations
@@ -22,15 +24,19 @@ LASTS_S: Final = 60.0
 _NO_MORE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 """Why the kernel hands out no further connection: ours are used up, everybody's are, no memory for it."""
 _NO_CONNECTION_HINT = "ss -tnp shows who holds connections open; LimitNOFILE= of the unit is how many there may be"
+_NO_MEMORY_HINT = "it ends, to be started again; what takes the memory? MemoryMax= of the unit bounds ours"
 _NO_LINE_HINT = "is the disk of the journal full, or does the journal hang?"
 
 
 class Shortages:
     """Notes what ran out, and tells it as alarms."""
 
-    def __init__(self, monotonic: Callable[[], float], lines_lost: Callable[[], int]) -> None:
-        """`lines_lost` is how many lines of the log could not be written so far."""
+    def __init__(
+        self, monotonic: Callable[[], float], lines_lost: Callable[[], int], *, on_starved: Callable[[], None]
+    ) -> None:
+        """`lines_lost` is how many lines of the log could not be written so far; `on_starved` ends the process."""
         self._monotonic = monotonic
+        self._on_starved = on_starved
         self._lines_lost = lines_lost
         self._lines_seen = 0
         self._lines_at = float("-inf")
@@ -44,6 +50,10 @@ class Shortages:
         else is logged as asyncio does.
         """
         error = context.get("exception")
+        if isinstance(error, MemoryError):
+            log.critical("%s", event("memory_refused", hint=_NO_MEMORY_HINT))
+            self._on_starved()
+            return
         if not isinstance(error, OSError) or error.errno not in _NO_MORE:
             loop.default_exception_handler(dict(context))
             return

@@ -42,7 +42,7 @@ GROUPS = (
 
 EPILOG = (
     "Exit codes: 0 done · 1 not as hoped · 64 wrong command line · 69 no daemon · 70 fault of the program · "
-    "73 outbox in use · 74 disk · 77 not allowed · 78 configuration"
+    "71 no memory · 73 outbox in use · 74 disk · 77 not allowed · 78 configuration"
 )
 
 

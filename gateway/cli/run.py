@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def run(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run the gateway until SIGTERM or SIGINT. SIGHUP applies a changed configuration.
 
-    Exit codes: 0 stopped, 73 outbox in use or not to be created, 74 input/output error, 78 configuration.
+    Exit codes: 0 stopped, 71 no memory, 73 outbox in use or not to be created, 74 input/output error, 78 configuration.
     """
     import asyncio
     import faulthandler
@@ -82,12 +82,17 @@ async def _live(settings: Settings, config: Path, log: LogWriter) -> int:
     import asyncio
 
     from gateway.clock import monotonic_s
-    from gateway.daemon import Daemon
+    from gateway.daemon import EXIT_STARVED, Daemon
     from gateway.notify import Notifier
     from gateway.settings import load_settings
     from gateway.shortages import Shortages
 
-    shortages = Shortages(monotonic_s, lambda: log.dropped)
+    def starve() -> None:
+        # Not in order, which takes memory as well: what was answered is on disk.
+        log.close()
+        os._exit(EXIT_STARVED)
+
+    shortages = Shortages(monotonic_s, lambda: log.dropped, on_starved=starve)
     asyncio.get_running_loop().set_exception_handler(shortages.on_loop_error)
 
     def load() -> Settings:

@@ -110,6 +110,7 @@ async def test_without_memory_it_is_another_kill_and_no_more(tmp_path: Path, fig
             await load(LoadPlan(port=site.listener, site="dc07", devices=1, count=1, prefix="m"))
         await site.scans(200)
         survived = life.ended_s is None
+        assert survived or life.exit_code == 71
         if survived:
             await site.kill()
             await site.back()

@@ -19,13 +19,17 @@ class Clock:
         return self.now
 
 
+def never() -> None:
+    raise AssertionError("the process was ended")
+
+
 def codes(shortages: Shortages) -> list[str]:
     return [alarm.code for alarm in shortages.alarms()]
 
 
 async def test_a_door_that_cannot_open_further_is_an_alarm_and_one_line(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    shortages = Shortages(clock, lambda: 0)
+    shortages = Shortages(clock, lambda: 0, on_starved=never)
     loop = asyncio.get_running_loop()
     assert codes(shortages) == []
     error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -44,7 +48,7 @@ async def test_a_door_that_cannot_open_further_is_an_alarm_and_one_line(caplog: 
 async def test_every_other_error_is_logged_as_it_always_was(
     error: Exception | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shortages = Shortages(Clock(), lambda: 0)
+    shortages = Shortages(Clock(), lambda: 0, on_starved=never)
     shortages.on_loop_error(asyncio.get_running_loop(), {"message": "something broke", "exception": error})
     assert codes(shortages) == []
     assert "something broke" in caplog.text
@@ -52,7 +56,7 @@ async def test_every_other_error_is_logged_as_it_always_was(
 
 def test_lost_lines_are_an_alarm_while_they_go_on_being_lost() -> None:
     clock, lost = Clock(), [0]
-    shortages = Shortages(clock, lambda: lost[0])
+    shortages = Shortages(clock, lambda: lost[0], on_starved=never)
     assert codes(shortages) == []
     lost[0] = 1
     assert [alarm.message for alarm in shortages.alarms()] == ["1 line of the log could not be written"]
@@ -63,3 +67,13 @@ def test_lost_lines_are_an_alarm_while_they_go_on_being_lost() -> None:
     assert codes(shortages) == ["log_lines_lost"]
     clock.now += 2
     assert codes(shortages) == []
+
+
+async def test_a_process_that_gets_no_memory_is_ended_in_words(caplog: pytest.LogCaptureFixture) -> None:
+    """It would live on, feed the watchdog and lose every connection at its first read."""
+    ended: list[bool] = []
+    shortages = Shortages(Clock(), lambda: 0, on_starved=lambda: ended.append(True))
+    context = {"message": "Fatal read error on socket transport", "exception": MemoryError()}
+    shortages.on_loop_error(asyncio.get_running_loop(), context)
+    assert ended == [True]
+    assert "memory_refused" in caplog.text and "Traceback" not in caplog.text
