@@ -94,7 +94,7 @@ def _is_of_a_clone(case: str, logbook: Logbook) -> bool:
     if logbook.voyage.rolled_back_at is None:
         return False
     newest = logbook.source_of(SEQ_MAX)
-    return newest not in case and ("came as" in case or " after " in case)
+    return newest not in case and any(words in case for words in ("came as", " after ", "has two hashes"))
 
 
 def _judge_heard(voyage: Voyage) -> list[str]:
