@@ -11,7 +11,7 @@ BIN    := $(VENV)/bin
 MISSPELT := listner,reciept,recipt,seriel,nmae,adress,flor
 
 .DEFAULT_GOAL := help
-.PHONY: bundle damage deb install-test faults fault-matrix voyages help demo test check long format lock bench wheel clean system-packages crash-points
+.PHONY: bundle mutants mutants-page damage deb install-test faults fault-matrix voyages help demo test check long format lock bench wheel clean system-packages crash-points
 
 help:  ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -66,6 +66,12 @@ fault-matrix: $(VENV)/.test  ## Make docs/fault-matrix.md from the results that 
 crash-points: $(VENV)/.test system-packages  ## Cut the power at every write of the recorded daemon (SCENARIO=a,b COUNT=n SEED=n KEEP=folder JSON=file).
 	@$(PY) tests/simulation/crash_points.py $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(COUNT),--count $(COUNT)) \
 		--seed $(or $(SEED),0) $(if $(JOBS),--jobs $(JOBS)) $(if $(KEEP),--keep $(KEEP)) $(if $(JSON),--json $(JSON))
+
+mutants: $(VENV)/.test  ## Plant bugs, one at a time, and see each caught by its test (BUG=name, QUICK=1).
+	@$(PY) tests/support/mutants.py $(if $(BUG),--bug $(BUG)) $(if $(QUICK),--quick)
+
+mutants-page: $(VENV)/.test  ## Make docs/planted-bugs.md from the lists of planted bugs.
+	@$(PY) tests/support/mutants.py --page
 
 bench: $(VENV)/.test  ## Print the speed table of the README, as ratios measured in one run.
 	$(PY) -m gateway bench $(ARGS)

@@ -128,6 +128,14 @@ async def test_a_number_used_for_another_message_is_another_message(outbox: Outb
     assert codes(outbox) == ["X", "Y"]
 
 
+async def test_a_number_used_for_another_message_after_a_restart_is_another_message(outbox: OutboxFake) -> None:
+    """The gateway knows the first message from its disk only."""
+    await started(outbox).take([scan("X")])
+    (reused,) = await started(outbox).take([scan("Y")])
+    assert [remark.code for remark in reused.exceptions] == ["message_id_reused"]
+    assert codes(outbox) == ["X", "Y"]
+
+
 async def test_a_number_used_again_while_in_flight_and_inside_one_list(outbox: OutboxFake) -> None:
     intake = started(outbox)
     outbox.hold = True

@@ -57,9 +57,11 @@ def test_names_that_hang_leave_the_threads_to_others(server: DeadNameServer) -> 
     async def course() -> None:
         loop = asyncio.get_running_loop()
         hanging = [asyncio.ensure_future(loop.getaddrinfo(f"c{number}.example", 443)) for number in range(40)]
-        await asked(server, 40)
-        assert await loop.run_in_executor(None, lambda: "opened") == "opened"
-        server.answers.set()
+        try:
+            await asked(server, 40)
+            assert await loop.run_in_executor(None, lambda: "opened") == "opened"
+        finally:
+            server.answers.set()
         found = await asyncio.gather(*hanging)
         assert found[7][0][4] == ("192.0.2.7", 443)
 

@@ -612,3 +612,14 @@ async def test_a_failed_attempt_is_forgotten_at_once(kind: type[UpstreamUnavaila
     finally:
         gc.enable()
     assert alive <= 2 * flights
+
+
+@pytest.mark.fault(33)
+async def test_what_flew_behind_a_hole_is_not_settled_past_it() -> None:
+    """Four requests in the air; the first is taken in part, the others whole: what lies in the hole is sent again."""
+    outbox = FakeOutbox(entries(1, 20))
+    upstream = ScriptedUpstream([Accepted(), Accepted(), Accepted(), Released(), Released()])
+    how = {"batch_events_max": 5, "orders_by": "sequence", "in_flight_max": 4}
+    async with pumping(outbox, upstream, **how) as bench:
+        await bench.settled(20)
+    assert set(upstream.taken) == {f"id-{seq}" for seq in range(1, 21)}
