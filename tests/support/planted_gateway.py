@@ -15,7 +15,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from buffer import Outbox, connection, lock, opening
-from buffer.writer import Writer
+from buffer.errors import OutboxError
+from buffer.writer import OnKnown, Writer
 
 COMMIT_AFTER_S = 0.2
 
@@ -24,11 +25,13 @@ def acknowledge_first() -> None:
     """Every append says that it is on disk at once; the commit follows when it follows."""
     really_append = Outbox.append
 
-    def append(self: Outbox, *drafts: Any, **rows: Any) -> asyncio.Future[None]:
+    def append(self: Outbox, *drafts: Any, on_known: OnKnown | None = None, **rows: Any) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
         loop.call_later(COMMIT_AFTER_S, lambda: really_append(self, *drafts, **rows))
         done: asyncio.Future[None] = loop.create_future()
         done.set_result(None)
+        if on_known is not None:
+            loop.call_soon(on_known, None)
         return done
 
     Outbox.append = append  # type: ignore[method-assign,assignment]
@@ -39,12 +42,12 @@ def forget_redeliveries() -> None:
     kill falls in between not only by luck."""
     really_append = Outbox.append
 
-    def append(self: Outbox, *drafts: Any, **rows: Any) -> asyncio.Future[None]:
-        return asyncio.ensure_future(late(really_append(self, *drafts, **rows)))
+    def append(self: Outbox, *drafts: Any, on_known: OnKnown | None = None, **rows: Any) -> asyncio.Future[None]:
+        def late(error: OutboxError | None) -> None:
+            if on_known is not None:
+                asyncio.get_running_loop().call_later(COMMIT_AFTER_S / 4, on_known, error)
 
-    async def late(commit: asyncio.Future[None]) -> None:
-        await commit
-        await asyncio.sleep(COMMIT_AFTER_S / 4)
+        return really_append(self, *drafts, on_known=late, **rows)
 
     Outbox.append = append  # type: ignore[method-assign,assignment]
     Outbox.redeliveries = lambda self, keys: {}  # type: ignore[method-assign]

@@ -5,6 +5,7 @@ Each is a function that makes one promise untrue with as little as possible, the
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from buffer.writer import Job
 from drivers.modbus_track import Track
 from drivers.scanner_dialogue import ScannerDialogue
 from gateway.capture.intake import Intake
+from gateway.capture.step import Step
 from gateway.events.cloudevents import EventIds
 from sync.batch import Batch, join_batch
 from sync.errors import BatchRefused, NotAnAnswer, SyncError, UpstreamHolds
@@ -34,10 +36,12 @@ Patch = pytest.MonkeyPatch
 def acknowledge_first(patch: Patch) -> None:
     """The device hears yes before the commit."""
 
-    async def at_once(self: Intake, step: Any) -> None:
-        return None
+    def at_once(self: Step, value: Any) -> asyncio.Future[Any]:
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answered.set_result(value)
+        return answered
 
-    patch.setattr(Intake, "_commits", at_once)
+    patch.setattr(Step, "answer", at_once)
 
 
 def mark_sent_first(patch: Patch) -> None:
@@ -138,13 +142,16 @@ def state_kept_after_failed_commit(patch: Patch) -> None:
 
 
 def refusal_taken_for_success(patch: Patch) -> None:
-    """A commit that the disk refused resolves its futures."""
+    """A commit that the disk refused is told as one that succeeded."""
     failed = GroupCommit._failed
 
     def resolved(self: GroupCommit, items: Any, error: Any) -> None:
         for item in items:
             if not isinstance(item, Job) and not item.future.done():
                 item.future.set_result(None)
+                if item.on_known is not None:
+                    item.on_known(None)
+                    item.on_known = None
         failed(self, items, error)
 
     patch.setattr(GroupCommit, "_failed", resolved)
