@@ -23,6 +23,8 @@ LASTS_S: Final = 60.0
 """How long after it was last met a shortage counts as lasting."""
 _NO_MORE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 """Why the kernel hands out no further connection: ours are used up, everybody's are, no memory for it."""
+_REOPENS = "._start_serving("
+"""What the loop calls a second after a refused connection, named in its message."""
 _NO_CONNECTION_HINT = "ss -tnp shows who holds connections open; LimitNOFILE= of the unit is how many there may be"
 _NO_MEMORY_HINT = "it ends, to be started again; what takes the memory? MemoryMax= of the unit bounds ours"
 _NO_LINE_HINT = "is the disk of the journal full, or does the journal hang?"
@@ -54,6 +56,8 @@ class Shortages:
             log.critical("%s", event("memory_refused", hint=_NO_MEMORY_HINT))
             self._on_starved()
             return
+        if isinstance(error, ValueError) and _REOPENS in str(context.get("message")) and self._is_refusing():
+            return  # the second is over, and the door was shut for good meanwhile: the gateway stops, or moved it
         if not isinstance(error, OSError) or error.errno not in _NO_MORE:
             loop.default_exception_handler(dict(context))
             return
@@ -62,10 +66,13 @@ class Shortages:
             log.error("%s", event("connections_refused", reason=error.strerror, hint=_NO_CONNECTION_HINT))
         self._refused_at, self._refused = now, error.strerror or str(error)
 
+    def _is_refusing(self) -> bool:
+        return self._monotonic() - self._refused_at <= LASTS_S
+
     def alarms(self) -> list[AlarmStatus]:
         """Return what is short now."""
         found, now = [], self._monotonic()
-        if now - self._refused_at <= LASTS_S:
+        if self._is_refusing():
             text = f"no further connection can be taken: {self._refused}; those that stand go on"
             found.append(AlarmStatus("connections_refused", "gateway", text, _NO_CONNECTION_HINT))
         lost = self._lines_lost()

@@ -44,6 +44,22 @@ async def test_a_door_that_cannot_open_further_is_an_alarm_and_one_line(caplog: 
     assert codes(shortages) == []
 
 
+async def test_a_door_that_was_shut_before_it_could_open_again_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    """The loop tries a refused door again after a second; by then the gateway may have been stopped."""
+    shortages = Shortages(Clock(), lambda: 0, on_starved=never)
+    loop = asyncio.get_running_loop()
+    late = {
+        "message": "Exception in callback BaseSelectorEventLoop._start_serving(<function>)",
+        "exception": ValueError("Invalid file descriptor: -1"),
+    }
+    shortages.on_loop_error(loop, late)
+    assert "Invalid file descriptor" in caplog.text, "without a shortage it would be a fault"
+    caplog.clear()
+    shortages.on_loop_error(loop, {"message": "", "exception": OSError(errno.EMFILE, os.strerror(errno.EMFILE))})
+    shortages.on_loop_error(loop, late)
+    assert "Invalid file descriptor" not in caplog.text
+
+
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "?"), RuntimeError("a fault of ours"), None])
 async def test_every_other_error_is_logged_as_it_always_was(
     error: Exception | None, caplog: pytest.LogCaptureFixture
