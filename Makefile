@@ -93,7 +93,7 @@ deb: $(VENV)/.test  ## Build the Debian package into dist/ (on Debian 12).
 bundle: $(VENV)/.test  ## Build the package and the archive for computers without internet into dist/.
 	@sh systemd/deb/build.sh $(VENV) dist bundle
 
-install-test: $(VENV)/.test  ## Install, upgrade, roll back, remove in a booted Debian of its own (root; ten minutes).
+install-test: $(VENV)/.test  ## Install, upgrade, roll back, remove in a booted Debian of its own (root; a quarter of an hour).
 	@sh tests/support/system_packages.sh install
 	$(BIN)/pytest -q -m install $(ARGS)
 

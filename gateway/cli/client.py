@@ -33,6 +33,7 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """A daemon that listens everywhere is called where only this computer can."""
 SERVICE_SOCKET = Path("/run/dockline/api.sock")
 """Where the service's unit has it made (RuntimeDirectory=)."""
+SERVICE_STORAGE = Path("/var/lib/dockline")
 Json = dict[str, Any]
 
 
@@ -51,6 +52,11 @@ class Site:
         from gateway.settings.document import read_document
         from gateway.settings.problem import Problem
 
+        self._token_file = token_file
+        if SERVICE_SOCKET.is_socket() and config.exists() and not os.access(config, os.R_OK):
+            # The service's own file, which is not everybody's to read: whoever asks here is told who he is instead.
+            self._data, self.storage = {}, SERVICE_STORAGE
+            return
         found = read_document(config)
         if isinstance(found, Problem):
             raise Failure(str(found), code=EXIT_CONFIG)
@@ -60,7 +66,6 @@ class Site:
         if not isinstance(path, str):
             raise Failure(f"{config} does not say where the storage is", hint="dockline check", code=EXIT_CONFIG)
         self.storage = Path(path)
-        self._token_file = token_file
 
     def get(self, path: str, **query: object) -> Json:
         """Ask the daemon. Raises NoDaemon, Failure."""

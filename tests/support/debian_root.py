@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,19 @@ class DebianRoot:
             ],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
         )  # fmt: skip
-        self._leader = int(until(self._child, "nspawn starts its first process"))
-        until(self._has_booted, "the machine boots")
-
-    def _child(self) -> str:
-        path = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
-        return path.read_text().strip() if path.exists() else ""
+        self._leader = 0
+        with ExitStack() as on_failure:
+            on_failure.callback(self.close)
+            until(self._has_booted, "the machine boots")
+            on_failure.pop_all()
 
     def _has_booted(self) -> bool:
+        # Asked anew each time: the first child of nspawn only makes the one that becomes the machine.
+        path = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
+        children = path.read_text().split() if path.exists() else []
+        if len(children) != 1:
+            return False
+        self._leader = int(children[0])
         return self.run("systemctl", "is-system-running", check=False).stdout.strip() in {"running", "degraded"}
 
     def run(self, *command: str, check: bool = True, text: str = "") -> subprocess.CompletedProcess[str]:

@@ -153,6 +153,18 @@ def test_a_fresh_installation_runs_on_loopback_and_says_what_is_missing(machine:
     assert owner == "dockline"
 
 
+def test_an_ordinary_user_may_look_and_not_act(machine: DebianRoot) -> None:
+    """Neither the configuration nor the outbox is theirs to read; the local socket is theirs to ask."""
+    as_nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    told = machine.run(*as_nobody, "dockline", "status", "--json")
+    assert '"ready": true' in told.stdout
+    refused = machine.run(*as_nobody, "dockline", "backup", "/tmp/mine", check=False)
+    assert refused.returncode == 77 and 'needs the role "admin"' in refused.stderr
+    assert not (machine.root / "tmp/mine").exists()
+    machine.run("dockline", "backup", "/root/first.backup")
+    assert "cli:root" in machine.run("dockline", "audit", "list").stdout
+
+
 def test_man_pages_and_completion_are_there(machine: DebianRoot) -> None:
     for path in ("man/man1/dockline.1.gz", "bash-completion/completions/dockline", "zsh/vendor-completions/_dockline",
                  "fish/vendor_completions.d/dockline.fish"):  # fmt: skip
