@@ -161,7 +161,7 @@ def test_an_ordinary_user_may_look_and_not_act(machine: DebianRoot) -> None:
     refused = machine.run(*as_nobody, "dockline", "backup", "/tmp/mine", check=False)
     assert refused.returncode == 77 and 'needs the role "admin"' in refused.stderr
     assert not (machine.root / "tmp/mine").exists()
-    machine.run("dockline", "backup", "/root/first.backup")
+    machine.run("dockline", "backup", "/var/tmp/first.backup")
     assert "cli:root" in machine.run("dockline", "audit", "list").stdout
 
 
