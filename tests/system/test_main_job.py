@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from site_under_test import SiteUnderTest, check_event, output_of
+from troubled_site import until
 
 from simulators.broker import Broker
 from simulators.centre import Centre
@@ -49,6 +50,8 @@ async def test_four_ways_in_arrive_as_valid_cloudevents(tmp_path: Path) -> None:
         await site.gateway.start()
         try:
             async with asyncio.timeout(60):
+                # A broker forgets what nobody has subscribed to, and `mosquitto_pub` does not say it again.
+                await until(lambda: "Sending SUBACK" in broker.log, "the gateway subscribes at the broker")
                 await _say_it_four_ways(site, scanner, broker.port)
                 await centre.until(lambda one: len(scans_at(one)) >= 4)
         finally:
