@@ -69,6 +69,7 @@ class Complains(Protocol):
         """Return what lasts, a line each, for a person; nothing when all is well."""
 
 
+@runtime_checkable
 class Probes(Protocol):
     """Can say whether its device is reachable without reading from it."""
 

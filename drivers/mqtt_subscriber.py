@@ -20,20 +20,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Final
+from typing import Any, Final
 
 import mqtt5
 from mqtt5 import ConnAckReasonCode as ConnAck
 
-from drivers.contract import DeviceFault, DriverError, Emit, LinkLost
+from drivers.contract import DeviceFault, DriverError, Emit, LinkLost, StorageUnavailable
 from drivers.mqtt_broker_link import BrokerLink, SubscriberStats, in_words
 from drivers.mqtt_routes import Parse, Routes
 from drivers.mqtt_session import ClientSession
 from drivers.mqtt_settings import BrokerSettings, parse_broker_url
 from drivers.mqtt_tls import client_context, fault_of
+from drivers.reading import Reading, Verdict
 
 __all__ = ["BrokerSettings", "MqttSubscriber"]
 
@@ -93,7 +95,41 @@ class MqttSubscriber:
             self.subscribed.clear()
             await link.close(self._settings.drain_s)
 
+    async def probe(self) -> str:
+        """Introduce ourselves under another client id and leave again: a session that stands is not disturbed.
+
+        Return one line for a person; raises LinkLost or DeviceFault.
+        """
+        link = BrokerLink(self.session, self.routes, self._settings, client_id="probe", stats=self.stats, emit=_refuse)
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                await self._greet(link, f"dockline-probe-{secrets.token_hex(4)}", clean_start=True)
+        except TimeoutError as error:
+            raise LinkLost(
+                f"the broker {self._settings.url} does not answer", hint="is it running, and is the port right?"
+            ) from error
+        finally:
+            await link.close(0)
+        return f"the broker {self._settings.url} lets us in"
+
     async def _connect(self, link: BrokerLink) -> None:
+        connack = await self._greet(
+            link,
+            self.client_id,
+            clean_start=False,
+            keep_alive=self._settings.keep_alive_s,
+            session_expiry_interval=self._settings.session_expiry_s,
+            receive_max=self._settings.receive_max,
+            max_packet_size=self._settings.packet_bytes_max,
+        )
+        self._note_session(connack)
+        link.send(self.session.subscribe(self.routes.filters))
+        self._check_suback(await link.hear(link.suback))
+        self.subscribed.set()
+        _log.info("broker_subscribed url=%s client_id=%s", self._settings.url, self.client_id)
+
+    async def _greet(self, link: BrokerLink, client_id: str, **session: Any) -> mqtt5.ConnAckPacket:
+        """Connect and say who we are; return the answer when it lets us in."""
         scheme, host, port = parse_broker_url(self._settings.url)
         loop = asyncio.get_running_loop()
         password, context = await loop.run_in_executor(self._executor, self._read_files, scheme)
@@ -106,25 +142,12 @@ class MqttSubscriber:
                 f"cannot reach the broker {self._settings.url}: {error.strerror or error}",
                 hint="is it running, and is the address right?",
             ) from error
-        link.send(
-            self.session.connect(
-                mqtt5.ConnectPacket(
-                    self.client_id,
-                    username=self._settings.username,
-                    password=password,
-                    clean_start=False,
-                    keep_alive=self._settings.keep_alive_s,
-                    session_expiry_interval=self._settings.session_expiry_s,
-                    receive_max=self._settings.receive_max,
-                    max_packet_size=self._settings.packet_bytes_max,
-                )
-            )
-        )
-        self._check_connack(await link.hear(link.connack))
-        link.send(self.session.subscribe(self.routes.filters))
-        self._check_suback(await link.hear(link.suback))
-        self.subscribed.set()
-        _log.info("broker_subscribed url=%s client_id=%s", self._settings.url, self.client_id)
+        who = mqtt5.ConnectPacket(client_id, username=self._settings.username, password=password, **session)
+        link.send(self.session.connect(who))
+        connack = await link.hear(link.connack)
+        if connack.reason_code is not ConnAck.SUCCESS:
+            raise _refusal(connack.reason_code)
+        return connack
 
     def _read_files(self, scheme: str) -> tuple[bytes | None, ssl.SSLContext | None]:
         settings = self._settings
@@ -140,9 +163,7 @@ class MqttSubscriber:
             return password, None
         return password, client_context(settings.ca_file, settings.certificate, settings.key)
 
-    def _check_connack(self, connack: mqtt5.ConnAckPacket) -> None:
-        if connack.reason_code is not ConnAck.SUCCESS:
-            raise _refusal(connack.reason_code)
+    def _note_session(self, connack: mqtt5.ConnAckPacket) -> None:
         self.stats.connects += 1
         if self.stats.connects > 1 and not connack.session_present:
             self.stats.sessions_lost += 1
@@ -174,6 +195,11 @@ class MqttSubscriber:
                     f'the broker grants "{topic_filter}" at QoS 0 only',
                     hint="allow QoS 1 (max_qos) in its configuration",
                 )
+
+
+async def _refuse(readings: Sequence[Reading]) -> list[Verdict]:
+    """A probe subscribes to nothing, so nothing comes."""
+    raise StorageUnavailable(f"{len(readings)} readings during a probe")
 
 
 def _refusal(reason: ConnAck) -> DriverError:

@@ -21,7 +21,7 @@ from pydantic import Field, field_validator
 
 from drivers.contract import DeviceFault, Emit
 from drivers.scanner_dialogue import ScannerDialogue, ScannerSettings
-from drivers.serial_link import Link, keep_alive, open_link, parse_tcp_url
+from drivers.serial_link import Link, TcpPeer, keep_alive, open_link, parse_tcp_url
 
 _SCHEMES = ("tcp", "tcp-listen")
 
@@ -68,6 +68,17 @@ class TcpScanner:
         link = await open_link(self._settings.url)
         await self._converse(link, emit)
 
+    async def probe(self) -> str:
+        """Connect and hang up, or listen and stop. Return one line for a person; raises LinkLost or DeviceFault."""
+        where = parse_tcp_url(self._settings.url)
+        if urlsplit(self._settings.url).scheme == "tcp-listen":
+            server = await _listen(_Door(self._settings.peer), where)
+            server.close()
+            return f"{where.host}:{where.port} can be listened on; the scanner connects when the gateway runs"
+        link = await open_link(self._settings.url)
+        await link.aclose()
+        return f"{where.host}:{where.port} accepts connections; scan something to see whether it talks"
+
     async def _converse(self, link: Link, emit: Emit) -> NoReturn:
         try:
             self.connected.set()
@@ -78,14 +89,7 @@ class TcpScanner:
 
     async def _serve(self, emit: Emit) -> NoReturn:
         door = _Door(self._settings.peer)
-        where = parse_tcp_url(self._settings.url)
-        try:
-            server = await asyncio.get_running_loop().create_server(door.admit, where.host, where.port, backlog=4)
-        except OSError as error:
-            raise DeviceFault(
-                f"cannot listen on {where.host}:{where.port}: {error.strerror or error}",
-                hint="is the address one of this machine, and the port free?",
-            ) from error
+        server = await _listen(door, parse_tcp_url(self._settings.url))
         try:
             self.port = server.sockets[0].getsockname()[1]
             self.listening.set()
@@ -95,6 +99,16 @@ class TcpScanner:
             self.listening.clear()
             server.close()
             door.close()
+
+
+async def _listen(door: _Door, where: TcpPeer) -> asyncio.Server:
+    try:
+        return await asyncio.get_running_loop().create_server(door.admit, where.host, where.port, backlog=4)
+    except OSError as error:
+        raise DeviceFault(
+            f"cannot listen on {where.host}:{where.port}: {error.strerror or error}",
+            hint="is the address one of this machine, and the port free?",
+        ) from error
 
 
 class _VisitorLink(Link):

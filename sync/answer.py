@@ -105,6 +105,16 @@ def hold_for(answer: Answer) -> UpstreamHolds:
     return UpstreamHolds(f"the upstream refuses us ({status})", hint=hint, code=code)
 
 
+def names_something(answer: Answer) -> bool:
+    """Return whether this is what a centre answers to an empty batch: an acknowledgement, empty, or 204 without one."""
+    if answer.status == 204:
+        return True
+    try:
+        return _parse_naming(answer) is not None or json.loads(answer.body) == {}
+    except (ValueError, RecursionError):
+        return False
+
+
 def _read_named(answer: Answer, batch: Batch) -> list[Outcome]:
     naming = _parse_naming(answer)
     if naming is None:

@@ -125,6 +125,20 @@ class EpcisCapture:
         del source
         return None
 
+    async def probe(self, source: str) -> str:
+        """Find out whether the repository lets us in, by asking what it takes (OPTIONS); nothing is captured.
+
+        Returns one line for a person. Raises UpstreamUnavailable, UpstreamHolds.
+        """
+        del source
+        answer = await self._ask("OPTIONS", self._settings.url, b"")
+        if answer.status >= 500 or answer.status == 429:
+            raise UpstreamUnavailable(f"the repository answered {answer.status}")
+        if not 200 <= answer.status < 300:
+            raise hold_for(answer)
+        limit = f", {self._events_max} events in one document" if self._events_max is not None else ""
+        return f"the repository lets us in ({answer.status}){limit}"
+
     def refreshed(self) -> bool:
         """Return whether a token or TLS file changed since it was last used."""
         return self._http.refreshed()

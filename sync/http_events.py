@@ -31,7 +31,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 
 from buffer.entry import Outcome
-from sync.answer import Answer, hold_for, read_answer
+from sync.answer import Answer, hold_for, names_something, read_answer
 from sync.batch import Batch
 from sync.errors import NotAnAnswer, UpstreamHolds, UpstreamUnavailable
 from sync.secret_file import SecretFile
@@ -46,6 +46,10 @@ _KEEPALIVE_S = 55.0
 """A connection idle for longer is not reused: many load balancers drop theirs after a minute, without a word."""
 
 _INSTANCE_CHARS_MAX = 200
+_REFUSES_EMPTY = frozenset({400, 409, 422})
+"""To an empty batch: who we are was looked at before what we brought."""
+_HAS_NO_OPTIONS = frozenset({404, 405, 501})
+_NOT_NOW = frozenset({408, 425, 429})
 
 _CONNECT_SHARE = 0.45
 """Of the deadline, for TCP and again for TLS. A TLS handshake that is cancelled from outside keeps its socket open for
@@ -104,6 +108,34 @@ class HttpEvents:
         if 300 <= answer.status < 500:
             raise hold_for(answer)
         return _read_position(answer, source)
+
+    async def probe(self, source: str) -> str:
+        """Find out whether the upstream lets us in, with requests that it can store nothing from.
+
+        Asks for the position where there is an address for it, and POSTs an empty batch with credential and signature;
+        a plain webhook, which might act on that, is asked for its OPTIONS instead. Returns one line for a person.
+        Raises UpstreamUnavailable, UpstreamHolds.
+        """
+        told = await self.position(source)
+        held = f"; it holds our events through {told.through}" if told is not None else ""
+        if self._settings.acknowledge == "status":
+            answer = await self.ask("OPTIONS", self._settings.url, self.credential_headers(), b"")
+            if answer.status in _HAS_NO_OPTIONS:
+                return f"{self._host} answers; a plain webhook says with its first event whether it lets us in{held}"
+        else:
+            answer = await self._post(Batch(source, (0,), (), b"[]"), coded=False)
+            if answer.status in _REFUSES_EMPTY:
+                return f"{self._host} lets us in and finds no event in an empty batch ({answer.status}){held}"
+        if answer.status >= 500 or answer.status in _NOT_NOW:
+            raise UpstreamUnavailable(f"{self._host} answered {answer.status}")
+        if not 200 <= answer.status < 300:
+            raise hold_for(answer)
+        if self._settings.acknowledge == "named" and not names_something(answer):
+            raise NotAnAnswer(
+                f"{self._host} answers {answer.status}, but not as a centre does",
+                hint='a portal or proxy in between? For a plain webhook set acknowledge = "status"',
+            )
+        return f"{self._host} lets us in ({answer.status}){held}"
 
     async def get(self, url: str, headers: dict[str, str], *, bytes_max: int) -> Answer:
         """GET an address of the upstream with our credential. Raises UpstreamUnavailable, UpstreamHolds."""

@@ -341,3 +341,24 @@ async def test_an_error_in_emit_ends_the_run(broker: ScriptedBroker) -> None:
         peer, *_ = await broker.subscribed()
         peer.send(publish(1, topic=scan_topic("hh-7")))
         await ended(task, ZeroDivisionError)
+
+
+async def test_a_probe_is_somebody_else_and_subscribes_to_nothing(broker: ScriptedBroker) -> None:
+    """With the session's own client id it would throw the running gateway off the broker."""
+    driver = subscriber(broker, username="dockline")
+    task = asyncio.ensure_future(driver.probe())
+    peer = await broker.connection()
+    connect = await peer.receive()
+    assert connect.client_id != driver.client_id
+    assert (connect.clean_start, connect.session_expiry_interval, connect.username) == (True, 0, "dockline")
+    peer.send(ACCEPTED)
+    assert "lets us in" in await asyncio.wait_for(task, BOUND_S)
+    assert isinstance(await peer.receive(), mqtt5.DisconnectPacket)
+
+
+async def test_a_probe_that_is_refused_says_why(broker: ScriptedBroker) -> None:
+    task = asyncio.ensure_future(subscriber(broker).probe())
+    peer = await broker.connection()
+    await peer.receive()
+    peer.send(mqtt5.ConnAckPacket(reason_code=ConnAck.BAD_USER_NAME_OR_PASSWORD).write())
+    assert "username and password_file" in str((await ended(task, DeviceFault)).hint)

@@ -142,3 +142,17 @@ def test_wrong_settings_are_explained(keys: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError) as caught:
         TcpScannerSettings(**keys)
     assert words in str(caught.value)
+
+
+async def test_a_probe_connects_and_hangs_up_or_listens_and_stops() -> None:
+    port = TcpServerPort()
+    await port.plug()
+    assert "accepts connections" in await TcpScanner("tunnel-1", TcpScannerSettings(url=port.url)).probe()
+    taken = port.url.rpartition(":")[2]
+    with pytest.raises(DeviceFault, match="cannot listen"):
+        await TcpScanner("tunnel-1", TcpScannerSettings(url=f"tcp-listen://127.0.0.1:{taken}")).probe()
+    await port.unplug()
+    with pytest.raises(LinkLost):
+        await TcpScanner("tunnel-1", TcpScannerSettings(url=port.url)).probe()
+    free = TcpScanner("tunnel-1", TcpScannerSettings(url="tcp-listen://127.0.0.1:0"))
+    assert "can be listened on" in await free.probe()

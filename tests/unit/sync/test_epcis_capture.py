@@ -312,3 +312,12 @@ async def test_it_says_who_it_is_and_what_it_speaks(bench: Bench) -> None:
     assert headers["gs1-epcis-version"] == "2.0.0"
     assert headers["gs1-capture-error-behaviour"] == "rollback"
     assert headers["content-type"] == "application/ld+json"
+
+
+async def test_a_probe_asks_for_options_and_captures_nothing(bench: Bench) -> None:
+    told = await bench.upstream().probe("//dc07/dock-pc-1")
+    assert told.startswith("the repository lets us in")
+    assert bench.centre.attempts == []
+    bench.centre.policy.token = "another"
+    with pytest.raises(UpstreamHolds, match="401"):
+        await bench.upstream().probe("//dc07/dock-pc-1")
