@@ -144,6 +144,7 @@ def rewind(writer: Writer, upstream: str, *, to: int, actor: str, reason: str) -
     if position > cursor:
         raise ValueError(f"{upstream}: cannot rewind to {to}: it is at {cursor}")
     (again,) = execute(_OWN_ROWS, (position, cursor, upstream)).fetchone()
+    again += quarantine.retry_again(writer, upstream, through=position, actor=actor, reason=reason)
     execute("UPDATE cursor SET seq = ?, delivered = delivered - ? WHERE upstream = ?", (position, again, upstream))
     seal_cursor(writer.connection, upstream)
     writer.record("upstream_rewound", actor=actor, upstream=upstream, detail=f"from {cursor} to {position}: {reason}")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from buffer.annex import AnnexDesk
 from buffer.audit import OUTBOX_ACTOR, record
 from buffer.incident import EPOCH_CHANGED, Told, record_incident
+from buffer.ledger import Epoch
 from buffer.writer import Writer
 
 
@@ -69,6 +70,11 @@ class EpochDesk(AnnexDesk):
         source = self.source
         await self._write(begin_epoch, source, reason)
         return source
+
+    @property
+    def epochs(self) -> list[Epoch]:
+        """Every epoch of this journal, oldest first."""
+        return list(self._opened.writer.epochs)
 
     def source_of(self, seq: int) -> str:
         """Return the source under which a sequence was given out (an older epoch's, for older entries)."""

@@ -7,6 +7,8 @@
                                             v
                                         discarded
 
+    delivered --the centre was put back--> retry
+
 Held entries (open, retry) are not purged. Every step is an audit record.
 """
 
@@ -100,6 +102,25 @@ def retry(writer: Writer, upstream: str, seqs: Sequence[int], *, actor: str, not
         _change(
             writer, upstream, seq, "retry", allowed=("open",), actor=actor, action="entry_retried", detail=note
         )  # fmt: skip
+
+
+def retry_again(writer: Writer, upstream: str, *, through: int, actor: str, reason: str) -> int:
+    """Have sent again what was delivered late at or before `through`: a centre that was put back may lack it.
+
+    Its position does not tell, since the gap record in its place came in order. Returns how many there are; they count
+    as quarantined until they are delivered again.
+    """
+    rows = writer.connection.execute(
+        "SELECT seq, id, type, station, device, captured_at, payload, digest, chain"
+        " FROM quarantine JOIN entry USING (seq) WHERE upstream = ? AND state = 'delivered' AND seq <= ? ORDER BY seq",
+        (upstream, through),
+    ).fetchall()
+    again = [row[0] for row in rows if is_whole(Entry(*row))]
+    for seq in again:
+        _change(
+            writer, upstream, seq, "retry", allowed=("delivered",), actor=actor, action="entry_retried", detail=reason
+        )  # fmt: skip
+    return len(again)
 
 
 def discard(writer: Writer, upstream: str, seqs: Sequence[int], *, actor: str, note: str) -> None:

@@ -228,6 +228,9 @@ class Centre:
             return Reply(413), b""
         if request.headers.get("content-type", "").split(";")[0] != _BATCH_TYPE:
             return Reply(415), b""
+        meant_for = request.headers.get("dockline-centre-instance", "").strip('"')
+        if meant_for and meant_for != self.policy.instance:
+            return Reply(412, b"this centre is another one, or was restored: ask where it is"), b""
         body = request.body
         if request.headers.get("content-encoding") == "gzip":
             if not self.policy.takes_gzip:

@@ -6,6 +6,7 @@ Theory of operation. The question behind every row is who is at fault:
     207, 409                  as 2xx, but only ever for the ids it names
     400, 422                  an event: the named ones, else the batch is to be halved
     413                       the size: to be halved
+    412                       us: we mean another instance of the centre; ask again where it is
     408, 425, 429, 5xx        the moment: come back later, `Retry-After` obeyed
     3xx, every other 4xx      credential, address or settings: keep everything, tell a person
 
@@ -88,6 +89,12 @@ def read_answer(answer: Answer, batch: Batch, *, acknowledge: Acknowledge, wall_
         code = "upstream_throttles" if status == 429 else None
         hint = "it is tried again by itself; when it lasts, ask the centre's operator"
         raise UpstreamUnavailable(f"the upstream answered {status}", retry_after_s=retry_after, hint=hint, code=code)
+    if status == 412 and batch.instance is not None:
+        raise UpstreamUnavailable(
+            f"the centre took nothing (412): it is not {_printable(batch.instance, 60)} any more",
+            hint="was it restored? It is asked where it is; when this lasts, its position_url tells another instance",
+            code="centre_changed",
+        )
     raise hold_for(answer)
 
 

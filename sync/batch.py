@@ -49,6 +49,8 @@ class Batch:
     """Head of the outbox's hash chain when the batch was made, "<source>:<sequence>:<hex>"; empty when unknown."""
     retry: bool = False
     """The events were quarantined and a person asked for another try: the sequences are old and have holes."""
+    instance: str | None = None
+    """The `centre_instance` it is meant for; another one must not take it. None: for whoever answers."""
 
     @property
     def first(self) -> int:
@@ -65,7 +67,12 @@ class Batch:
 
 
 def join_batch(
-    source_of: Callable[[int], str], entries: Sequence[Entry], *, chain: str = "", retry: bool = False
+    source_of: Callable[[int], str],
+    entries: Sequence[Entry],
+    *,
+    chain: str = "",
+    retry: bool = False,
+    instance: str | None = None,
 ) -> Batch:
     """Join the entries into one batch. `entries` must not be empty and must be in the order of their sequence.
 
@@ -90,6 +97,7 @@ def join_batch(
         body=b"[" + b",".join(parts) + b"]",
         chain=chain,
         retry=retry,
+        instance=instance,
     )
 
 

@@ -5,6 +5,7 @@ Theory of operation. One POST carries one batch:
     Content-Type: application/cloudevents-batch+json
     Idempotency-Key: "<source>:<first>-<last>:<sha-256 of the body>"
     Dockline-Chain: "<source>:<sequence>:<chain hash>"          head of the outbox's journal when the batch was made
+    Dockline-Centre-Instance: "<centre_instance>"               with a position_url that tells one; another answers 412
     webhook-id, webhook-timestamp, webhook-signature            Standard Webhooks, with a signing secret
     Authorization: Bearer <token>                               with a token
 
@@ -25,6 +26,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -46,6 +48,8 @@ _KEEPALIVE_S = 55.0
 """A connection idle for longer is not reused: many load balancers drop theirs after a minute, without a word."""
 
 _INSTANCE_CHARS_MAX = 200
+"""A longer one is cut and one that is not printable ASCII cannot stand in a header: both are told apart when the centre
+is asked, but no batch names them, because the centre would not know them again."""
 _REFUSES_EMPTY = frozenset({400, 409, 422})
 """To an empty batch: who we are was looked at before what we brought."""
 _HAS_NO_OPTIONS = frozenset({404, 405, 501})
@@ -86,6 +90,8 @@ class HttpEvents:
 
     async def send(self, batch: Batch) -> list[Outcome]:
         """POST the batch and read what the answer names. Raises as `Upstream.send`."""
+        if not self._can_name(batch.instance):
+            batch = replace(batch, instance=None)
         coded = self._compresses and len(batch.body) >= _COMPRESS_BYTES_MIN
         answer = await self._post(batch, coded=coded)
         if answer.status == 415 and coded:
@@ -163,12 +169,20 @@ class HttpEvents:
         }
         if batch.chain:
             headers["Dockline-Chain"] = _structured_string(batch.chain)
+        if batch.instance is not None:
+            headers["Dockline-Centre-Instance"] = _structured_string(batch.instance)
         if self._signing_secret is not None:
             headers |= self._signature_headers(self._signing_secret, key, batch.body)
         if coded:
             headers["Content-Encoding"] = "gzip"
         body = gzip.compress(batch.body, 1, mtime=0) if coded else batch.body
         return await self.ask("POST", self._settings.url, headers, body)
+
+    def _can_name(self, instance: str | None) -> bool:
+        # Without a position_url, what the centre once told of itself may be long past.
+        if not instance or self._settings.position_url is None:
+            return False
+        return len(instance) < _INSTANCE_CHARS_MAX and instance.isascii() and instance.isprintable()
 
     def credential_headers(self) -> dict[str, str]:
         """Return the header that says who we are; none without a token. Raises UpstreamHolds."""

@@ -24,6 +24,18 @@ class ChainHead(Protocol):
         """Its chain hash."""
 
 
+class Epoch(Protocol):
+    """A stretch of the journal under one source."""
+
+    @property
+    def source(self) -> str:
+        """The source with its epoch."""
+
+    @property
+    def first_seq(self) -> int:
+        """The sequence from which it holds, to the one before the next epoch."""
+
+
 class OutboxPort(Protocol):
     """The side of the outbox that faces an upstream. Every call may raise `buffer.errors.OutboxError`."""
 
@@ -33,6 +45,10 @@ class OutboxPort(Protocol):
 
     def source_of(self, seq: int) -> str:
         """Return the source under which a sequence was given: an older epoch's, for older entries."""
+
+    @property
+    def epochs(self) -> Sequence[Epoch]:
+        """Every epoch of this journal, oldest first."""
 
     async def cursor(self, upstream: str) -> int:
         """Return the sequence through which everything is settled for this upstream."""

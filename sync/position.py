@@ -4,15 +4,21 @@ the centre                              what follows
 is ahead of anything we made            this disk was rolled back or cloned: a new epoch begins, at once
 is ahead of our cursor                  answers were lost; send from our cursor, the consumer knows the ids
 is where we are                         nothing
-is behind, under a new instance         it was rebuilt or restored from a backup: rewind to where it is
+is another instance                     it was rebuilt or restored from a backup: rewind to where it is, in this source
+                                        and in the older ones, even when it seems to have everything of this one
 is behind, under the instance we know   a person decides; a centre that miscounts must not make us start over
 knows nothing of this source            a new epoch, or an upstream that started "now": nothing
+
+What a restored centre says is worth something only as long as it has taken nothing since: one event in front of the
+question, and nobody can tell any more what is missing before it. So every batch names the instance it is meant for
+(`Batch.instance`), and another one takes nothing of it.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from buffer.entry import StateRow
 from sync.errors import UpstreamHolds
@@ -24,6 +30,9 @@ _log = logging.getLogger(__name__)
 
 EPOCHS_MAX = 3
 """New epochs that one run of a delivery begins; a centre that wants more does not know what it says."""
+
+EPOCHS_ASKED_MAX = 32
+"""Older epochs that a restored centre is asked about, newest first; what lies before them is sent again unasked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +46,11 @@ class Start:
 
 def find_start(told: Position | None, *, cursor: int, known_instance: str | None) -> Start:
     """Return where to read on. `known_instance` is the one the upstream had when it was last asked."""
-    if told is None or cursor <= told.through:
+    if told is None:
         return Start(cursor)
     if told.instance is not None and known_instance is not None and told.instance != known_instance:
-        return Start(told.through, is_rewind=True)
-    if told.through == 0:
+        return Start(min(told.through, cursor), is_rewind=True)
+    if cursor <= told.through or told.through == 0:
         return Start(cursor)
     return Start(
         cursor,
@@ -53,6 +62,17 @@ def find_start(told: Position | None, *, cursor: int, known_instance: str | None
     )
 
 
+def known_instance(outbox: OutboxPort, name: str) -> str | None:
+    """Return the instance that the centre of an upstream had when it was last asked; None when it never said."""
+    key = _instance_key(name)
+    value = next((row.value for row in outbox.states(key) if row.key == key), None)
+    return value.decode() if value else None
+
+
+def _instance_key(name: str) -> str:
+    return f"sync/{name}/centre_instance"
+
+
 class PositionFinder:
     """Asks outbox and centre, and remembers the centre's instance in the outbox."""
 
@@ -61,6 +81,8 @@ class PositionFinder:
         self._upstream = upstream
         self._name = name
         self._epochs_begun = 0
+        self.instance: str | None = None
+        """The instance that what is sent now is meant for: the one that said where it is."""
 
     async def find(self, cursor: int, newest: int) -> Start:
         """Return where to read on. Raises as `Upstream.position`, and UpstreamHolds when the centre is ahead of every
@@ -72,19 +94,38 @@ class PositionFinder:
             if told is not None and told.through > newest:
                 self._epochs_begun = EPOCHS_MAX  # what it says means nothing: it is not believed a second time
                 raise _broken(told, newest)
+        self.instance = None if told is None else told.instance
         if told is None:
             return Start(cursor)
-        key = f"sync/{self._name}/centre_instance"
-        known = next((row.value for row in self._outbox.states(key) if row.key == key), None)
-        start = find_start(told, cursor=cursor, known_instance=known.decode() if known else None)
+        known = known_instance(self._outbox, self._name)
+        start = find_start(told, cursor=cursor, known_instance=known)
         if start.is_rewind:
             reason = f"centre instance {told.instance} is at {told.through}"
-            start = Start(await self._outbox.rewind(self._name, to=start.after, actor="centre", reason=reason))
-            _log.warning("delivery_rewound upstream=%s to=%d reason=%r", self._name, start.after, reason)
+            to = min(start.after, await self._lacks_of_older_epochs(cursor))
+            after = await self._outbox.rewind(self._name, to=to, actor="centre", reason=reason)
+            start = replace(start, after=after)
+            _log.warning("delivery_rewound upstream=%s to=%d reason=%r", self._name, after, reason)
         # After the rewind: a crash in between rewinds once more, which is harmless; the other way it never would.
-        if told.instance is not None and told.instance.encode() != known:
-            await self._outbox.note(StateRow(key, told.instance.encode()))
+        if told.instance is not None and told.instance != known:
+            await self._outbox.note(StateRow(_instance_key(self._name), told.instance.encode()))
         return start
+
+    async def _lacks_of_older_epochs(self, cursor: int) -> int:
+        """Return the sequence behind which the centre lacks events of sources that ended; `cursor` when it lacks none.
+
+        Its backup may be older than the present source, and then its position says nothing about those before.
+        """
+        asked = self._outbox.epochs[-EPOCHS_ASKED_MAX - 1 :]
+        if len(asked) < len(self._outbox.epochs):
+            return min(asked[0].first_seq - 1, cursor)
+        for epoch, behind in pairwise(asked):
+            last = min(behind.first_seq - 1, cursor)
+            if epoch.first_seq > last:
+                continue
+            told = await self._upstream.position(epoch.source)
+            if told is not None and told.through < last:
+                return max(told.through, epoch.first_seq - 1)
+        return cursor
 
     async def _begin_epoch(self, told: Position, newest: int) -> None:
         """This disk was rolled back or cloned: what comes now must not bear sequences that the centre has."""

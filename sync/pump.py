@@ -163,6 +163,8 @@ class Pump:
             self._show(settled_through=cursor, newest=newest)
             start = await self._finder.find(cursor, newest)
             self._standing_alarm = start.alarm
+            # Behind a rewind there are entries that a person had tried again, and the centre has forgotten.
+            self._retries_due = self._retries_due or start.is_rewind
             if start.after != self._position:
                 # Answers about events elsewhere. At the same place they still count: a centre that throttles after
                 # every request would otherwise make us ask for the same rejection for ever.
@@ -174,7 +176,7 @@ class Pump:
 
     async def _retry(self) -> None:
         self._retries_due = False
-        retried = await self._retries.run_once()
+        retried = await self._retries.run_once(self._finder.instance)
         self._retries_due = retried.has_more
         if retried.is_answered:
             self._answered()
@@ -220,7 +222,8 @@ class Pump:
         rest = entries
         while rest and len(spans) < flights:
             part = window.cut(rest)
-            spans.append((part, join_batch(self._outbox.source_of, part, chain=chain)))
+            batch = join_batch(self._outbox.source_of, part, chain=chain, instance=self._finder.instance)
+            spans.append((part, batch))
             rest = rest[len(part) :]
         # Full by count, by bytes (the outbox or the window stopped before the newest entry), or cut.
         self._has_more = len(entries) >= count_max or bool(rest) or entries[-1].seq < newest

@@ -27,6 +27,7 @@ from sync.backoff import Backoff
 from sync.batch import cut_entries, join_batch
 from sync.errors import BatchRefused, BatchTooLarge, NotAnAnswer, SyncError, UpstreamHolds
 from sync.outbox_port import OutboxPort
+from sync.position import known_instance
 from sync.upstream import Upstream
 
 _log = logging.getLogger(__name__)
@@ -190,7 +191,9 @@ class Replay:
     async def _send(self, entries: Sequence[Entry]) -> list[Outcome | None] | None:
         """Return an outcome an event (None: unconfirmed); None when the same is to be tried again."""
         try:
-            outcomes = await self._upstream.send(join_batch(self._outbox.source_of, entries, retry=True))
+            instance = known_instance(self._outbox, self.state.order.upstream)
+            batch = join_batch(self._outbox.source_of, entries, retry=True, instance=instance)
+            outcomes = await self._upstream.send(batch)
         except (BatchRefused, BatchTooLarge) as error:
             if len(entries) > 1:
                 self._count_max = max(1, len(entries) // 2)

@@ -49,12 +49,15 @@ class Retries:
         self._name = name
         self._record = record
 
-    async def run_once(self) -> RetryPass:
-        """Send what a person asked for and record how it went. Raises as `Upstream.send` when nobody answers."""
+    async def run_once(self, instance: str | None) -> RetryPass:
+        """Send what a person asked for, to this instance of the centre, and record how it went.
+
+        Raises as `Upstream.send` when nobody answers.
+        """
         entries = await self._outbox.retries(self._name, count_max=RETRY_EVENTS_MAX)
         if not entries:
             return RetryPass()
-        outcomes = await self._send(entries)
+        outcomes = await self._send(entries, instance)
         delivered: list[int] = []
         rejected: list[tuple[int, str]] = []
         for entry, outcome in zip(entries, outcomes, strict=True):
@@ -70,16 +73,16 @@ class Retries:
         has_more = len(entries) == RETRY_EVENTS_MAX and bool(delivered or rejected)
         return RetryPass(len(delivered), len(rejected), has_more)
 
-    async def _send(self, entries: Sequence[Entry]) -> list[Outcome]:
+    async def _send(self, entries: Sequence[Entry], instance: str | None) -> list[Outcome]:
         try:
-            return await self._upstream.send(join_batch(self._outbox.source_of, entries, retry=True))
+            return await self._upstream.send(join_batch(self._outbox.source_of, entries, retry=True, instance=instance))
         except NotAnAnswer:
             # Not raised: if it is a portal that answers, the next ordinary batch finds out.
             return [Released() for _ in entries]
         except (BatchRefused, BatchTooLarge) as error:
             if len(entries) == 1:
                 return [Rejected(str(error))]
-            return [(await self._send([entry]))[0] for entry in entries]
+            return [(await self._send([entry], instance))[0] for entry in entries]
 
     async def _settle(self, delivered: Sequence[int], rejected: Sequence[tuple[int, str]]) -> None:
         try:

@@ -12,6 +12,7 @@ from outbox_rig import Rig, draft
 
 from buffer import Draft, Limits, Outbox, OutboxFull
 from simulators.centre import Centre, Policy
+from simulators.centre_ledger import CentreLedger
 from simulators.centre_script import Act
 from simulators.network import Network
 from sync import HttpEventsSettings, OutboxPort, Pump
@@ -206,6 +207,22 @@ async def test_a_restored_centre_is_filled_up_again_and_the_rewind_is_on_record(
         assert "upstream_rewound" in [record.action for record in await outbox.audit_list()]
         census = await outbox.census(UPSTREAM, fresh=True)
         assert (census.delivered, census.imbalance) == (40, 0)
+    await outbox.close(5)
+
+
+async def test_what_reaches_a_restored_centre_before_it_was_asked_hides_nothing(rig: Rig) -> None:
+    """Restored between two requests, from a backup that never saw this source: it must not begin with the next scan."""
+    outbox = await rig.open()
+    await outbox.append(events(outbox, 1, 40))
+    async with Centre(Policy(instance="before")) as centre, pumping(outbox, centre, with_position=True):
+        await settled(outbox, 40)
+        centre.ledger, centre.policy.instance = CentreLedger(), "after"
+        await outbox.append(events(outbox, 41, 1))
+        await settled(outbox, 41)
+        assert sorted(centre.ledger.sources[outbox.source].ids) == [*range(1, 42)]
+        assert (centre.ledger.late, centre.ledger.missing) == ([], [])
+        census = await outbox.census(UPSTREAM, fresh=True)
+        assert (census.delivered, census.imbalance) == (41, 0)
     await outbox.close(5)
 
 

@@ -14,8 +14,13 @@ ROOT = Path(__file__).parents[2]
 SEEDS = range(1, 151)
 
 STORIES = {
+    283: "A restored centre took the newest event before it was asked where it is, and seemed to lack nothing of it.",
+    354: "The backup of the centre was older than the present source; the events of the one before never came again.",
+    370: "A restored centre had what came since its backup of the new source, seemed complete, and was not rewound.",
     388: "Killed before the ACK byte; the repeat was cut after a byte, whose record hid that the next was a repeat.",
+    471: "A person had an event retried; the restored centre lacked it, and only its gap record was in its position.",
     491: "A clock before 1970 left event ids without chance, so that two processes made the same ones.",
+    535: "Put back by night, the centre had forgotten an event that came late, after somebody had it tried again.",
     658: "The centre refuses an event, takes those behind it, and wants the first one after all: late, not lost.",
     1012: "The clock jumped a month, the gateway restarted, and the delivery note scanned a minute ago was forgotten.",
 }

@@ -17,13 +17,25 @@ class Head:
     chain_hex: str
 
 
+@dataclass(frozen=True)
+class FakeEpoch:
+    source: str
+    first_seq: int
+
+
 class FakeOutbox:
     def __init__(self, entries: Sequence[Entry] = (), *, source: str = SOURCE) -> None:
         self.source = source
+        self.older: list[FakeEpoch] = []
+        """Epochs before the present one."""
+        self.first_of_source = 1
+        """The first sequence of the present epoch."""
         self.rows: list[Entry] = list(entries)
         self.at = 0
         self.quarantine: dict[int, str] = {}
         self.asked_again: set[int] = set()
+        self.again_after_rewind: set[int] = set()
+        """What was delivered by a retry and is to be tried again when the centre was put back."""
         self.retried: list[int] = []
         self.state: dict[str, bytes] = {}
         self.settles: list[int] = []
@@ -33,8 +45,12 @@ class FakeOutbox:
         self.refuse_settles = 0
         self._grown = asyncio.Event()
 
+    @property
+    def epochs(self) -> list[FakeEpoch]:
+        return [*self.older, FakeEpoch(self.source, self.first_of_source)]
+
     def source_of(self, seq: int) -> str:
-        return self.source
+        return next(epoch.source for epoch in reversed(self.epochs) if epoch.first_seq <= seq)
 
     def add(self, *entries: Entry) -> None:
         self.rows += entries
@@ -107,6 +123,8 @@ class FakeOutbox:
         assert to <= self.at
         self.at = to
         self.rewinds.append(to)
+        self.asked_again |= self.again_after_rewind
+        self.quarantine.update(dict.fromkeys(self.again_after_rewind, "was rejected"))
         return to
 
     async def begin_epoch(self, reason: str) -> str:

@@ -59,6 +59,8 @@ HANDHELDS_MAX = 5
 COUNTER = "good_parts"
 POSITION_EVERY_S = 20.0
 """How often a delivery asks the centre where it is; in earnest every five minutes, of which most would be idle."""
+FOUND_OUT_S = POSITION_EVERY_S + sync.pump.IDLE_LOOK_S + 5.0
+"""Within which an idle delivery finds out that its centre was put back: it asks when it looks whether it is time."""
 LABEL_EVERY = 4
 """Scans at a dock from one delivery note to the next."""
 SETTLES_WITHIN_S = 3600.0
@@ -460,11 +462,11 @@ class Voyage:
             while self.restores < self.restores_due:
                 await asyncio.sleep(0.5)
             if self.restores:
-                await asyncio.sleep(2 * POSITION_EVERY_S)  # an idle delivery finds out by asking now and then
+                await asyncio.sleep(FOUND_OUT_S)  # an idle delivery finds out by asking now and then
                 await self._delivered()
             if self.kept_ledger is not None:
                 self._put_centre_back(self.kept_ledger)  # at night, between two requests
-                await asyncio.sleep(2 * POSITION_EVERY_S)
+                await asyncio.sleep(FOUND_OUT_S)
                 await self._delivered()
             if self.will_roll_back:
                 await self._roll_back()

@@ -76,6 +76,35 @@ async def test_a_person_retries_and_it_is_delivered(rig: Rig) -> None:
     await outbox.close(5)
 
 
+async def test_what_was_delivered_by_a_retry_is_retried_when_the_centre_is_put_back(rig: Rig) -> None:
+    """The restored centre has the gap records of both, so its position is behind them; it never saw the events."""
+    outbox = await opened(rig, entries=8)
+    await outbox.settle("centre", through=8, rejected=[(2, "no"), (3, "no"), (4, "no"), (7, "no")])
+    await outbox.quarantine_retry("centre", [2, 4, 7], actor="op7")
+    await outbox.settle_retry("centre", [2, 4, 7], [])
+    rig.tamper("DROP TRIGGER entry_is_never_updated", "UPDATE entry SET payload = CAST('{}' AS BLOB) WHERE seq = 4")
+    assert await outbox.rewind("centre", to=6, actor="centre", reason="b is at 6") == 6
+    assert [entry.seq for entry in await outbox.retries("centre", count_max=9)] == [2]
+    census = await outbox.census("centre", fresh=True)
+    assert (census.delivered, census.quarantined, census.pending, census.imbalance) == (5, 2, 1, 0)
+    assert [entry.gap_reason for entry in await outbox.head("centre", after=6, count_max=9, bytes_max=10**6)] == [
+        None,
+        None,
+    ]
+    last = (await outbox.audit_list())[-2]
+    assert (last.actor, last.action, last.seq, last.detail) == (
+        "centre",
+        "entry_retried",
+        2,
+        "b is at 6",
+    )
+    await outbox.settle("centre", through=8)
+    await outbox.settle_retry("centre", [2], [])
+    census = await outbox.census("centre", fresh=True)
+    assert (census.delivered, census.quarantined, census.imbalance) == (7, 1, 0)
+    await outbox.close(5)
+
+
 async def test_a_person_discards_and_the_books_say_so(rig: Rig) -> None:
     outbox = await opened(rig)
     await outbox.settle("centre", through=1, rejected=[(2, "no")])

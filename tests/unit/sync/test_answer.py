@@ -13,6 +13,7 @@ from sync.answer import REASON_CHARS_MAX, Answer, read_answer
 
 BATCH = join_batch(lambda _seq: SOURCE, entries(11, 14))
 OLD = join_batch(lambda _seq: SOURCE, entries(11, 14), retry=True)
+MEANT = join_batch(lambda _seq: SOURCE, entries(11, 14), instance="wms-1")
 A, R = Accepted(), Released()
 
 
@@ -198,3 +199,12 @@ def test_no_answer_whatsoever_accepts_what_it_does_not_name(status: int, body: b
         if outcome == A:
             through = content.get("accepted_through")
             assert id in (content.get("accepted") or []) or (through is not None and int(through) >= seq)
+
+
+def test_a_centre_that_is_another_one_by_now_is_asked_where_it_is() -> None:
+    """It was restored between two requests. No event is at fault and nobody has to come: the question is asked anew."""
+    with pytest.raises(UpstreamUnavailable, match="wms-1") as caught:
+        read_answer(answer(412), MEANT, acknowledge="named", wall_ms=0)
+    assert caught.value.code == "centre_changed"
+    with pytest.raises(UpstreamHolds):
+        read_answer(answer(412), BATCH, acknowledge="named", wall_ms=0)

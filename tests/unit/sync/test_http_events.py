@@ -10,6 +10,7 @@ import struct
 import threading
 import tracemalloc
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -62,6 +63,41 @@ async def test_the_request_bears_what_a_consumer_needs() -> None:
         assert "webhook-id" not in headers
         assert centre.attempts[0].body == sent.body
         assert centre.ledger.sources[SOURCE].chain == (3, "ab12")
+
+
+async def test_a_batch_that_is_meant_for_another_centre_is_not_taken() -> None:
+    """The centre was put back to its backup between two requests and has not been asked yet where it is."""
+    async with Centre(Policy(instance="before")) as centre:
+        sender = upstream(centre.url, position_url=centre.position_url)
+        meant = replace(batch(), instance="before")
+        assert await sender.send(meant) == [Accepted()] * 3
+        assert centre.attempts[0].headers["dockline-centre-instance"] == '"before"'
+        centre.policy.instance = "after"
+        with pytest.raises(UpstreamUnavailable) as caught:
+            await sender.send(replace(batch(4, 6), instance="before"))
+        assert caught.value.code == "centre_changed"
+        assert len(centre.ledger.by_id) == 3
+
+
+@pytest.mark.parametrize(
+    ("instance", "is_asked", "named"),
+    [
+        ("w" * 199, True, f'"{"w" * 199}"'),
+        ("w" * 200, True, None),  # it may be the head of a longer one
+        ("b\u00fcro", True, None),
+        ("line\nbreak", True, None),
+        ("", True, None),
+        (None, True, None),
+        ("before", False, None),  # the setting is gone, and what was heard in its time may be long past
+    ],
+)
+async def test_only_what_the_centre_would_know_again_is_named(
+    instance: str | None, is_asked: bool, named: str | None
+) -> None:
+    async with Centre(Policy(instance=instance or "")) as centre:
+        sender = upstream(centre.url, position_url=centre.position_url if is_asked else None)
+        assert await sender.send(replace(batch(), instance=instance)) == [Accepted()] * 3
+        assert centre.attempts[0].headers.get("dockline-centre-instance") == named
 
 
 async def test_the_signature_verifies_and_only_the_timestamp_changes_over_attempts(tmp_path: Path) -> None:

@@ -3,14 +3,14 @@
 import asyncio
 
 import pytest
-from upstream_events import SOURCE, entries
-from upstream_outbox import FakeOutbox
+from upstream_events import SOURCE, entries, entry
+from upstream_outbox import FakeEpoch, FakeOutbox
 from upstream_pump import PumpBench, pumping
 from upstream_scripted import ScriptedUpstream
 
 from buffer.errors import OutboxDamaged
-from sync import NotAnAnswer, Position
-from sync.position import find_start
+from sync import NotAnAnswer, Position, UpstreamUnavailable
+from sync.position import EPOCHS_ASKED_MAX, find_start, known_instance
 from sync.pump import POSITION_EVERY_S
 
 
@@ -19,6 +19,8 @@ from sync.pump import POSITION_EVERY_S
     [
         (10, "a", "a", 10, False, False),
         (12, "a", "a", 10, False, False),
+        (10, "b", "a", 10, True, False),
+        (12, "b", "a", 10, True, False),
         (7, "b", "a", 7, True, False),
         (0, "b", "a", 0, True, False),
         (7, "a", "a", 10, False, True),
@@ -57,6 +59,74 @@ async def test_a_restored_centre_gets_what_it_lost_once() -> None:
         await bench.time.turn()
         assert outbox.rewinds == [12]
         assert len(upstream.taken) == 8
+
+
+async def test_a_backup_older_than_the_source_lacks_the_end_of_the_one_before() -> None:
+    """A new epoch began between the backup and its restore. The centre has what came since, so it seems complete."""
+    outbox = FakeOutbox(entries(1, 20))
+    outbox.older = [FakeEpoch("//dc07/dock-pc-1/e0", 1), FakeEpoch("//dc07/dock-pc-1/e0b", 9)]
+    outbox.first_of_source = 15
+    first = {SOURCE: 0, "//dc07/dock-pc-1/e0": 0, "//dc07/dock-pc-1/e0b": 0}
+    upstream = ScriptedUpstream()
+    upstream.tells = lambda source: Position(source, first[source], "first")
+    async with pumping(outbox, upstream) as bench:
+        await bench.settled(20)
+    upstream.taken.clear()
+    backup = {SOURCE: 20, "//dc07/dock-pc-1/e0": 8, "//dc07/dock-pc-1/e0b": 11}
+    upstream.tells = lambda source: Position(source, backup[source], "second")
+    async with pumping(outbox, upstream) as bench:
+        await bench.until(lambda: len(upstream.taken) == 9)
+        await bench.time.turn()
+    assert upstream.taken == [f"id-{seq}" for seq in range(12, 21)]
+    assert outbox.rewinds == [11]
+
+
+@pytest.mark.parametrize(("epochs", "to"), [(EPOCHS_ASKED_MAX + 1, 60), (EPOCHS_ASKED_MAX + 2, 1)])
+async def test_of_very_many_epochs_the_oldest_are_sent_again_unasked(epochs: int, to: int) -> None:
+    outbox = FakeOutbox(entries(1, 60))
+    outbox.older = [FakeEpoch(f"//dc07/dock-pc-1/old-{number}", number) for number in range(1, epochs)]
+    outbox.first_of_source = epochs
+    upstream = ScriptedUpstream()
+    upstream.tells = lambda source: Position(source, 60, "first")
+    async with pumping(outbox, upstream) as bench:
+        await bench.settled(60)
+    upstream.tells = lambda source: Position(source, 60, "second")
+    async with pumping(outbox, upstream) as bench:
+        await bench.until(lambda: bool(outbox.rewinds))
+        await bench.settled(60)
+    assert outbox.rewinds == [to]
+
+
+async def test_what_somebody_had_retried_is_tried_again_at_a_restored_centre() -> None:
+    """The gap record in its place came in order, so the position of the centre says nothing about the event itself."""
+    outbox = FakeOutbox(entries(1, 9))
+    upstream = ScriptedUpstream()
+    upstream.told = Position(SOURCE, 0, "first")
+    async with pumping(outbox, upstream) as bench:
+        await bench.settled(9)
+    outbox.again_after_rewind = {4}
+    upstream.told = Position(SOURCE, 9, "second")
+    upstream.taken.clear()
+    async with pumping(outbox, upstream) as bench:
+        await bench.until(lambda: bool(outbox.retried))
+    assert upstream.taken == ["id-4"]
+    assert upstream.sent[-1].instance == "second"
+
+
+async def test_every_batch_names_the_centre_that_said_where_it_is() -> None:
+    """Until the new one was asked, nothing may be taken by it: one event in front of the question spoils the answer."""
+    outbox = FakeOutbox(entries(1, 3))
+    upstream = ScriptedUpstream()
+    upstream.told = Position(SOURCE, 0, "first")
+    async with pumping(outbox, upstream) as bench:
+        await bench.settled(3)
+        upstream.answers = [UpstreamUnavailable("412", code="centre_changed")]
+        upstream.told = Position(SOURCE, 1, "second")
+        outbox.add(entry(4))
+        await bench.settled(4)
+    assert [(batch.first, batch.instance) for batch in upstream.sent] == [(1, "first"), (4, "first"), (2, "second")]
+    assert outbox.rewinds == [1]
+    assert known_instance(outbox, "centre") == "second"
 
 
 async def test_a_centre_that_is_restored_while_nothing_fails_is_found_out_by_asking() -> None:
