@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 COMMANDS = (
+    ("init", "gateway.cli.init"),
     ("run", "gateway.cli.run"),
     ("check", "gateway.cli.check"),
     ("status", "gateway.cli.status"),

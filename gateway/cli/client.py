@@ -15,6 +15,7 @@ import os
 import shutil
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,14 +89,18 @@ class Site:
         with self._request("DELETE", path) as answer:
             return _json_of(answer)
 
-    def follow(self, path: str, **query: object) -> Iterator[Json]:
-        """Yield what the daemon sends until it stops. Raises NoDaemon, Failure."""
+    def follow(self, path: str, *, within_s: float | None = None, **query: object) -> Iterator[Json]:
+        """Yield what the daemon sends until it stops, or for so long. Raises NoDaemon, Failure."""
         asked = {key: value for key, value in query.items() if value is not None}
-        with self._request("GET", f"{path}?{urlencode(asked)}" if asked else path) as answer:
+        end = None if within_s is None else time.monotonic() + within_s
+        whole = f"{path}?{urlencode(asked)}" if asked else path
+        with self._exchange("GET", whole, timeout_s=TIMEOUT_S if within_s is None else within_s) as (answer, wire):
             try:
                 while line := answer.readline():
                     if line.startswith(b"data:"):
                         yield json.loads(line[5:])
+                    if end is not None:
+                        wire.settimeout(max(0.01, end - time.monotonic()))
             except (OSError, http.client.HTTPException):
                 return
 
@@ -126,6 +131,13 @@ class Site:
     def _request(
         self, method: str, path: str, body: bytes | None = None, *, timeout_s: float = TIMEOUT_S
     ) -> Iterator[http.client.HTTPResponse]:
+        with self._exchange(method, path, body, timeout_s=timeout_s) as (answer, _):
+            yield answer
+
+    @contextmanager
+    def _exchange(
+        self, method: str, path: str, body: bytes | None = None, *, timeout_s: float
+    ) -> Iterator[tuple[http.client.HTTPResponse, socket.socket]]:
         local = None if self._token_file is not None else self._socket()
         connection = self._connect(timeout_s) if local is None else _LocalConnection(local, timeout_s)
         user = os.environ.get("SUDO_USER") or getpass.getuser()
@@ -137,12 +149,13 @@ class Site:
         try:
             try:
                 connection.request(method, path, body, headers)
+                wire = connection.sock  # which the connection forgets when the answer is the last one
                 answer = connection.getresponse()
             except (OSError, http.client.HTTPException) as error:
                 raise NoDaemon(str(error) or type(error).__name__) from None
             if answer.status >= 400:
                 raise _failure_of(answer)
-            yield answer
+            yield answer, wire
         finally:
             connection.close()
 

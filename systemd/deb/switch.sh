@@ -183,7 +183,7 @@ switch_to() { # switch_to VERSION
 first_start() {
     [ -d /run/systemd/system ] || return 0
     if deb-systemd-invoke start "$UNIT" && is_up; then
-        say "the service runs. Next: edit $CONFIG, then dockline check, and dockline status"
+        say "the service runs. Next: dockline init (or edit $CONFIG and ask dockline check)"
     else
         say "the service does not start: dockline check; systemctl status dockline"
     fi

@@ -79,7 +79,8 @@ def command_lines() -> Iterator[tuple[str, str]]:
         for line in re.findall(r"`dockline ([^`]+)`", text):
             yield page.name, line.replace("\\|", "|")
         for block in blocks(page, "sh"):
-            for line in re.findall(r"(?:^|&& |/bin/)dockline ([a-z-][^\n>|;&#]*)", block, re.MULTILINE):
+            whole = block.replace("\\\n", " ")
+            for line in re.findall(r"(?:^|&& |/bin/)dockline ([a-z-][^\n>|;&#]*)", whole, re.MULTILINE):
                 yield page.name, line
 
 

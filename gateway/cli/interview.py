@@ -1,0 +1,307 @@
+"""The questions of `dockline init`: each answer is checked by the loader and tried out; a wrong one is asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+    from gateway.setup.draft import Draft, Table
+    from gateway.setup.trial import Tried
+    from gateway.wiring import World
+
+    Trial = Callable[[Settings], Coroutine[Any, Any, Tried | None]]
+
+HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\s]+)(?::(\d{1,5}))?")
+ACTIVITY_QUESTION = (
+    "What a scan means there (receipt, putaway, pick, count, shipment, return, transfer; empty: a sighting)"
+)
+
+
+@dataclass(slots=True)
+class Interview:
+    """One guided set-up; what was answered is in `draft`."""
+
+    draft: Draft
+    config: Path
+    world: World
+    serial_folder: Path
+    """Where serial ports have the names that stay."""
+    _scanners: int = field(default=0, init=False)
+
+    def hold(self) -> None:
+        """Ask everything. Raises typer.Abort when the person leaves."""
+        draft = self.draft
+        print("Every answer is tried out at once, and nothing is written before the end. Ctrl-C leaves all as it is.\n")
+        given, named = draft.site.get("id"), draft.site.get("gateway") or _id_of(platform.node())
+        draft.site = {"id": "site", "gateway": "gateway"}
+        self._key(draft.site, "id", "Id of the site (such as dc07)", "site", default=given)
+        self._key(draft.site, "gateway", "Id of this gateway there", "site", default=named)
+        draft.site = {key: draft.site[key] for key in ("id", "gateway")}
+        self._key(draft.storage, "path", "Folder for events", "storage", default=str(draft.storage["path"]))
+        self._upstreams()
+        self._stations()
+        self._broker()
+        self._devices()
+
+    # -- one answer
+
+    def _key(self, table: Table, key: str, question: str, place: str, *, default: str | None) -> None:
+        """Ask for one value until the loader finds nothing wrong with it; an empty answer leaves the key out."""
+        from gateway.setup.draft import problems_at
+
+        while True:
+            answer = ask(question, default)
+            table.pop(key, None)
+            if answer:
+                table[key] = answer
+            elif default is None and key in {"id", "gateway", "path", "url", "name"}:
+                bad("This cannot be left out.")
+                continue
+            with self.draft.rehearsed(self.config) as found:
+                wrong = problems_at(found, f"{place}.{key}")
+            if not wrong:
+                return
+            for sentence in wrong:
+                bad(sentence)
+
+    def _stands(self, tables: list[Table], place: str, trial: Trial) -> bool:
+        """Return whether the last of `tables` is kept: it is sound, and works or is kept all the same."""
+        from gateway.settings import SettingsError
+        from gateway.setup.draft import problems_at
+
+        with self.draft.rehearsed(self.config) as found:
+            wrong = problems_at(found, place)
+            for sentence in wrong:
+                bad(sentence)
+            if wrong:
+                tables.pop()
+                return False
+            if isinstance(found, tuple):
+                raise SettingsError(found)
+            tried = asyncio.run(trial(found))
+        if tried is None or tried.works:
+            if tried is not None:
+                good(tried.text)
+            return True
+        bad(tried.text)
+        if tried.hint:
+            print(f"    {tried.hint}")
+        if typer.confirm("Keep it all the same?", default=False):
+            return True
+        tables.pop()
+        return False
+
+    # -- where events go
+
+    def _upstreams(self) -> None:
+        heading("Where events go")
+        while True:
+            while not self._upstream():
+                continue
+            if not typer.confirm("Another one?", default=False):
+                return
+
+    def _upstream(self) -> bool:
+        from gateway.setup.draft import Secret
+        from gateway.setup.trial import try_upstream
+
+        upstreams = self.draft.upstreams
+        upstream: Table = {"name": "centre", "url": "http://127.0.0.1/"}
+        upstreams.append(upstream)
+        place = f"upstream[{len(upstreams)}]"
+        self._key(upstream, "name", "Name of the centre", place, default="centre" if len(upstreams) == 1 else None)
+        self._key(upstream, "url", "Address that takes events (https://...)", place, default=None)
+        name = upstream["name"]
+        for key, question, ending in (
+            ("token_file", "Token it gave you (not shown; empty: none)", "token"),
+            ("signing_secret_file", "Signing secret, whsec_... (not shown; empty: none)", "whsec"),
+        ):
+            if text := ask(question, "", hide=True):
+                upstream[key] = Secret(f"{name}.{ending}", text + "\n")
+        self._key(upstream, "position_url", "Address that says how far it is (empty: none)", place, default="")
+        return self._stands(
+            upstreams, place, lambda settings: try_upstream(settings, settings.upstreams[-1], self.world)
+        )
+
+    # -- stations
+
+    def _stations(self) -> None:
+        heading("Stations: the places where something is scanned")
+        stations = self.draft.stations
+        while True:
+            station: Table = {"id": "station"}
+            stations.append(station)
+            place = f"station[{len(stations)}]"
+            self._key(station, "id", "Id of the station (such as dock-3)", place, default=None)
+            self._key(station, "activity", ACTIVITY_QUESTION, place, default="")
+            if not typer.confirm("Another station?", default=False):
+                return
+
+    # -- devices
+
+    def _devices(self) -> None:
+        from gateway.setup.plugged import plugged_in
+
+        heading("Devices")
+        while True:
+            ports = plugged_in(self.serial_folder)
+            for number, port in enumerate(ports, 1):
+                print(f"  {number}  {port.describe()}")
+            print("  n  a scanner on the network\n  p  a PLC (Modbus)\n  h  handhelds\n  d  done")
+            answer = ask("Which one", "d" if self.draft.devices else None).lower()
+            if answer == "d":
+                return
+            if answer.isdecimal() and 1 <= int(answer) <= len(ports):
+                port = ports[int(answer) - 1]
+                self._scanner(f"serial://{port.path}", port.profile or "scanner-generic-aim")
+            elif answer == "n":
+                self._network_scanner()
+            elif answer == "p":
+                self._plc()
+            elif answer == "h":
+                self._device({"driver": "handheld"}, "hh-*", "Id of one handheld, or of many (hh-*)")
+            else:
+                bad(f'"{answer}" is none of these.')
+
+    def _scanner(self, url: str, profile: str) -> bool:
+        rate = self._choice("Baud rate", "9600", lambda text: text.isdecimal())
+        driver = {"driver": "serial-scanner", "url": f"{url}?baudrate={rate}"}
+        return self._device(driver, self._scanner_id(), "Id of the scanner", profile=profile)
+
+    def _network_scanner(self) -> bool:
+        from gateway.setup.plugged import SCANNER_PORTS, listening_ports
+
+        found = HOST_PORT.fullmatch(ask("Address of the scanner (host, or host:port)", None))
+        if found is None:
+            bad("Write it as 10.0.0.8 or 10.0.0.8:2001.")
+            return False
+        host, port = found[1], found[2]
+        if port is None:
+            listening = asyncio.run(listening_ports(host.strip("[]")))
+            if not listening:
+                tried = ", ".join(str(one) for one in SCANNER_PORTS)
+                bad(f"{host} listens on none of the ports scanners usually have ({tried}).")
+                return False
+            good(f"{host} listens on {', '.join(str(one) for one in listening)}")
+            port = self._choice("Port", str(listening[0]), lambda text: text.isdecimal())
+        return self._device({"driver": "tcp-scanner", "url": f"tcp://{host}:{port}"}, self._scanner_id(), "Id of it")
+
+    def _plc(self) -> bool:
+        from gateway.setup.words import WordsUnclear, point_of
+
+        address = ask("Address of the PLC (host:port, or a serial port /dev/...)", None)
+        unit = self._choice("Unit (slave) number", "1", lambda text: text.isdecimal())
+        scheme = "modbus-rtu" if address.startswith("/") else "modbus-tcp"
+        points: list[Table] = []
+        while True:
+            answer = ask(
+                "A value to read, NAME:ADDRESS:TYPE:MEANS, as in good_parts:0:uint32:count", "" if points else None
+            )
+            if not answer and points:
+                break
+            try:
+                points.append(point_of(answer))
+            except WordsUnclear as error:
+                bad(str(error))
+        table = {"driver": "modbus-poller", "url": f"{scheme}://{address}?unit={unit}", "points": points}
+        return self._device(table, f"{self.draft.stations[0]['id']}-plc", "Id of the PLC")
+
+    def _device(self, own: Table, default: str, question: str, *, profile: str | None = None) -> bool:
+        from gateway.setup.trial import try_device
+
+        devices, stations = self.draft.devices, [station["id"] for station in self.draft.stations]
+        device: Table = {"id": default, "station": stations[0], **own}
+        devices.append(device)
+        place = f"device[{len(devices)}]"
+        self._key(device, "id", question, place, default=default)
+        if len(stations) > 1:
+            self._key(device, "station", f"Its station ({', '.join(stations)})", place, default=stations[0])
+        if profile is not None:
+            self._key(device, "profile", f"Its profile ({', '.join(self._profiles())})", place, default=profile)
+        if not self._stands(devices, place, lambda found: try_device(found, str(device["id"]), self.world)):
+            return False
+        self._scanners += device["driver"].endswith("scanner")
+        return True
+
+    def _profiles(self) -> list[str]:
+        from gateway.settings.profiles import profile_folders, profile_names
+
+        return profile_names(profile_folders(self.config))
+
+    def _scanner_id(self) -> str:
+        base = f"{self.draft.stations[0]['id']}-scanner"
+        return base if not self._scanners else f"{base}-{self._scanners + 1}"
+
+    def _broker(self) -> None:
+        from gateway.setup.draft import Secret
+        from gateway.setup.trial import try_broker
+
+        heading("MQTT")
+        broker = self.draft.broker
+        while True:
+            self._key(
+                broker, "url", "Broker of the site that devices publish to (mqtt://host:1883; empty: none)",
+                "mqtt.broker", default="",
+            )  # fmt: skip
+            if not broker:
+                return
+            if user := ask("User on it (empty: none)", ""):
+                broker["username"] = user
+                broker["password_file"] = Secret(
+                    "broker.password", ask("Its password (not shown)", None, hide=True) + "\n"
+                )
+            tables = [broker]
+            if self._stands(tables, "mqtt.broker", lambda settings: try_broker(settings, self.world)):
+                return
+            broker.clear()
+
+    def _choice(self, question: str, default: str, is_sound: Callable[[str], bool]) -> str:
+        while not is_sound(answer := ask(question, default)):
+            bad(f'"{answer}" is no number.')
+        return answer
+
+
+def ask(question: str, default: str | None, *, hide: bool = False) -> str:
+    """Return an answer without white space around it; empty only where a default is given."""
+    while True:
+        shown = bool(default) and not hide
+        answer = str(typer.prompt(question, default=default or "", show_default=shown, hide_input=hide)).strip()
+        if answer or default is not None:
+            return answer
+        bad("This cannot be left out.")
+
+
+def heading(text: str) -> None:
+    """Begin a group of questions."""
+    from gateway.cli.show import print_line
+
+    print_line(f"\n{text}", "bold")
+
+
+def good(text: str) -> None:
+    """Say that an answer proved true."""
+    from gateway.cli.show import plain, print_line
+
+    print_line(f"  ok: {plain(text)}", "green")
+
+
+def bad(text: str) -> None:
+    """Say what is wrong with an answer."""
+    from gateway.cli.show import plain, print_line
+
+    print_line(f"  no: {plain(text)}", "red")
+
+
+def _id_of(name: str) -> str | None:
+    """Return a name of the computer as an id."""
+    kept = re.sub(r"[^a-z0-9-]+", "-", name.partition(".")[0].lower()).strip("-")[:63]
+    return kept or None
