@@ -11,7 +11,7 @@ BIN    := $(VENV)/bin
 MISSPELT := listner,reciept,recipt,seriel,nmae,adress,flor
 
 .DEFAULT_GOAL := help
-.PHONY: bundle mutants mutants-page damage deb install-test faults fault-matrix voyages help demo test check long format lock bench wheel clean system-packages crash-points
+.PHONY: docs bundle mutants mutants-page damage deb install-test faults fault-matrix voyages help demo test check long format lock bench wheel clean system-packages crash-points
 
 help:  ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -72,6 +72,9 @@ mutants: $(VENV)/.test  ## Plant bugs, one at a time, and see each caught by its
 
 mutants-page: $(VENV)/.test  ## Make docs/planted-bugs.md from the lists of planted bugs.
 	@$(PY) tests/support/mutants.py --page
+
+docs: $(VENV)/.test  ## Make the reference pages and schemas that are made from the code anew.
+	@$(PY) tests/support/reference.py
 
 bench: $(VENV)/.test  ## Print the speed table of the README, as ratios measured in one run.
 	$(PY) -m gateway bench $(ARGS)

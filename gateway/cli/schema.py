@@ -1,21 +1,21 @@
-"""`dockline schema`: the JSON Schema of the events and of the configuration."""
+"""`dockline schema`: JSON Schemas of events, documents and configuration, and the two descriptions of interfaces."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gateway.cli.errors import Failure
 
-CONFIG = "gateway.schema"
-EXPECTATION = "expectation.schema"
+OWN_FILES = {"gateway.schema": "config", "expectation.schema": "expectation"}
+INTERFACES = ("openapi", "asyncapi")
 
 
 def schema(
     name: Annotated[
-        str | None, typer.Argument(help="Event (receipt, pick, ...), event, expectation, or config.")
+        str | None, typer.Argument(help="Event (receipt, pick, ...), event, expectation, config, openapi, or asyncapi.")
     ] = None,
     *,
     write: Annotated[Path | None, typer.Option(help="Write all of them as files into this folder.")] = None,
@@ -25,13 +25,13 @@ def schema(
     from gateway.events.json_schema import schema_text, schemas, write_schemas
     from gateway.settings.json_schema import config_schema
 
-    found = {**schemas(), "expectation": document_schema(), "config": config_schema()}
+    found = {**schemas(), "expectation": document_schema(), "config": config_schema(), **_interfaces()}
     if write is not None:
         try:
             write.mkdir(parents=True, exist_ok=True)
             write_schemas(write)
-            for file, text in ((CONFIG, config_schema()), (EXPECTATION, document_schema())):
-                (write / f"{file}.json").write_text(schema_text(text), encoding="utf-8")
+            for file, named in (*OWN_FILES.items(), *((one, one) for one in INTERFACES)):
+                (write / f"{file}.json").write_text(schema_text(found[named]), encoding="utf-8")
         except OSError as error:
             raise Failure(f"{write}: {error.strerror}") from None
         print(f"{len(found)} schemas in {write}")
@@ -43,3 +43,10 @@ def schema(
         from gateway.settings.problem import did_you_mean
 
         raise Failure(f'There is no schema "{name}".', hint=did_you_mean(name, found))
+
+
+def _interfaces() -> dict[str, dict[str, Any]]:
+    from gateway.asyncapi import asyncapi
+    from gateway.web.openapi import openapi
+
+    return {"openapi": openapi(), "asyncapi": asyncapi()}

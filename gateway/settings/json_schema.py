@@ -56,7 +56,8 @@ def _upstream(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
 def _device(driver: str, definitions: dict[str, Any]) -> dict[str, Any]:
     common = _table(DeviceCommon, definitions)
     own = _table(load_driver(driver).settings_model, definitions)
-    properties = {**common["properties"], **own.get("properties", {}), "driver": {"const": driver}}
+    properties = {**common["properties"], **own.get("properties", {})}
+    properties["driver"] = {**properties["driver"], "const": driver}
     # What a profile presets need not stand in the device: only the common keys are required here.
     return {
         "title": driver,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from gateway.settings.checks import ChecksSettings, ExpectationsSettings
 from gateway.settings.section import FilePath, Section, Texts
@@ -118,7 +118,12 @@ def _tuple(value: object) -> object:
 
 Id = Annotated[str, AfterValidator(_id)]
 DeviceId = Annotated[str, AfterValidator(_device_id)]
-BindText = Annotated[Bind, PlainValidator(_bind), WithJsonSchema({"type": "string", "examples": ["127.0.0.1:8470"]})]
+BindText = Annotated[
+    Bind,
+    PlainValidator(_bind),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "examples": ["127.0.0.1:8470"]}),
+]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Uri = Annotated[str, AfterValidator(_read_point)]
 

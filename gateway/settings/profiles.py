@@ -10,15 +10,16 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-_SHIPPED = (
+SHIPPED = (
     Path(sysconfig.get_path("data")) / "share" / "dockline" / "config" / "profiles",
     Path(__file__).resolve().parents[2] / "config" / "profiles",
 )
+"""Where the profiles of the program lie: installed, and in a copy of the repository."""
 
 
 def profile_folders(configuration: Path) -> list[Path]:
     """Return the folders that may hold profiles, the site's own first."""
-    return [configuration.resolve().parent / "profiles", *_SHIPPED]
+    return [configuration.resolve().parent / "profiles", *SHIPPED]
 
 
 def find_profile(name: str, folders: Sequence[Path]) -> Path | None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import datetime
+from functools import cache
 from typing import Any, cast, get_args
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -52,6 +53,12 @@ class Queries:
         require(request, "viewer")
         body = exposition(await self._report.status(), self._report.latency)
         return Response(body, headers={"Content-Type": CONTENT_TYPE})
+
+    async def openapi(self, request: Request) -> Response:
+        """What there is to ask, for programs."""
+        require(request, "viewer")
+        # Making it takes a hundred milliseconds once: not in the loop that takes scans.
+        return Response(await self._report.aside(_description), media_type="application/json")
 
     async def status(self, request: Request) -> Response:
         """Everything."""
@@ -162,6 +169,13 @@ class Queries:
         asked = await read_action(request, {"seqs": "numbers", "reason": "text"})
         seqs = sorted(set(cast("list[int]", asked["seqs"])))
         return request.path_params["upstream"], seqs, str(asked["reason"]).strip(), actor_of(request, caller)
+
+
+@cache
+def _description() -> bytes:
+    from gateway.web.openapi import openapi
+
+    return json.dumps(openapi(), ensure_ascii=False).encode()
 
 
 def actor_of(request: Request, caller: Caller) -> str:

@@ -4,6 +4,7 @@ GET   /healthz                         the process lives; open to anybody who re
 GET   /readyz                          scans are taken; 503 and the reason while they are not
 GET   /metrics                         for Prometheus; docs/metrics.md names them
 POST  /v1/session                      {"token": ".."}: a session of the page; GET says who asks, DELETE ends it
+GET   /v1/openapi.json                 these addresses, for programs (docs/api.md is for people)
 GET   /v1/status                       everything, as `dockline status --json`
 GET   /v1/events                       newest first; ?type= &station= &device= &from= &to= &limit=
 GET   /v1/events/tail                  server-sent events as they are committed; ?after= or Last-Event-ID
@@ -81,6 +82,7 @@ def build_app(report: Report, policy: Policy, tokens: Tokens, sessions: Sessions
         Route("/v1/session", sign_in.begin, methods=post),
         Route("/v1/session", sign_in.show, methods=get),
         Route("/v1/session", sign_in.end, methods=["DELETE"]),
+        Route("/v1/openapi.json", queries.openapi, methods=get),
         Route("/v1/status", queries.status, methods=get),
         Route("/v1/events", queries.events, methods=get),
         Route("/v1/events/tail", queries.tail, methods=get),
