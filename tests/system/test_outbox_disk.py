@@ -5,6 +5,7 @@ On a file system of one megabyte where the tests may mount one, and by limiting 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -84,6 +85,43 @@ async def test_a_full_disk_refuses_keeps_drains_and_resumes(disk: tuple[Path, bo
     assert (await outbox.verify()).problems == ()
     census = await outbox.census("centre")
     assert (census.accepted, census.imbalance) == (held + 1, 0)
+    await outbox.close(5)
+    rig.shutdown()
+
+
+async def test_without_room_set_aside_a_settling_may_have_to_wait_and_loses_nothing(disk: tuple[Path, bool]) -> None:
+    """`spare_bytes = 0`, and the disk is full to the last byte: it may refuse what drains, too, but forgets nothing."""
+    path, mounted = disk
+    rig = Rig(path / "state")
+    outbox = await rig.open(limits=Limits(disk_reserve_bytes=0, spare_bytes=0))
+    await outbox.register("centre", required=True, start="now")
+    await outbox.append(drafts(1, 100, size=500))
+    ballast = path / "ballast"
+    if not mounted:
+        await pages_left(outbox, 0)
+    else:
+        with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+    settled = 0
+    for through in range(1, 101):
+        try:
+            await outbox.settle("centre", through=through)
+            settled = through
+        except OutboxFull:
+            await outbox.alive()
+            break
+    assert await outbox.cursor("centre") == settled
+    if mounted:
+        assert settled < 100, "the disk was not full"
+        ballast.unlink()
+    else:
+        await pages_left(outbox, None)
+    rig.advance(seconds=2)
+    await outbox.settle("centre", through=100)
+    assert (await outbox.verify()).problems == ()
+    census = await outbox.census("centre")
+    assert (census.delivered, census.imbalance) == (100, 0)
     await outbox.close(5)
     rig.shutdown()
 
