@@ -27,6 +27,9 @@ from dataclasses import dataclass, field
 from simulators.token import Token, find_tokens
 
 
+_FINDINGS = ('"type":"dockline.exception.v1"', '"type":"dockline.tally.v1"')
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceScan:
     """One scan as its device remembers it."""
@@ -51,6 +54,11 @@ class CentreEvent:
     """The event as JSON text, as it arrived."""
     is_gap: bool = False
     """A gap record: the entry with this sequence will not come as itself."""
+
+    @property
+    def is_finding(self) -> bool:
+        """True for what the gateway found out itself: it names scans that have events of their own."""
+        return any(name in self.body for name in _FINDINGS)
 
 
 @dataclass(slots=True)
@@ -148,7 +156,7 @@ def _begins(source: str, numbers: Mapping[str, set[int]]) -> int:
 def _tokens_of(events: Iterable[CentreEvent], ledger: Ledger) -> dict[Token, list[CentreEvent]]:
     by_token: dict[Token, list[CentreEvent]] = defaultdict(list)
     for event in events:
-        if event.is_gap:
+        if event.is_gap or event.is_finding:
             continue
         found = find_tokens(event.body)
         ledger.corrupted.extend(f"{text} in {event.id}" for text in found.damaged)

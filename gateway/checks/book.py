@@ -16,7 +16,7 @@ from gateway.capture.label import LabelItem
 from gateway.checks.expectation import identities
 from gateway.checks.line import Line
 from gateway.checks.match import Match, match
-from gateway.checks.piece import Piece
+from gateway.checks.piece import Piece, serial_name
 from gateway.checks.shelf import Header, Shelf
 from gateway.events.model import UNIT_EACH
 
@@ -124,6 +124,17 @@ class Book:
     def observed(self, *, round_: int = 1) -> dict[str, Decimal]:
         """Return what each line has in one round of counting."""
         return share(pool for (number, _), pool in self.pools.items() if number == round_ and pool.lines)
+
+    def missing_serials(self, line: Line) -> tuple[str, ...]:
+        """Return the serial numbers that a line names and that are of no piece, in any round."""
+        kinds = [kind for name in ("gtin", "sku") if (kind := line.item.get(name))]
+        return tuple(
+            sorted(
+                serial
+                for serial in line.serials
+                if not any((round_, serial_name(kind, serial)) in self._objects for kind in kinds for round_ in (1, 2))
+            )
+        )
 
     def excess(self, key: PoolKey) -> tuple[Line, Decimal] | None:
         """Return the line of a pool that has more than is expected, and how much it has; None when none has."""

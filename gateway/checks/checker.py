@@ -30,6 +30,7 @@ from gateway.checks.comparison import Comparer
 from gateway.checks.docket import GATEWAY_ACTOR, Docket, Identity, StatePort, Trouble
 from gateway.checks.documents import Documents, OpenDocument
 from gateway.checks.found import Effects, Found, Place
+from gateway.checks.inspection import UNDECIDED
 from gateway.checks.picks import Picks
 from gateway.checks.piece import NOT_COUNTED, US, Piece
 from gateway.checks.policy import Policy
@@ -214,7 +215,7 @@ class Checker:
             session.damaged,
             reading.may_repeat,
             1,
-            session.return_disposition if activity == "return" else None,
+            _return_disposition(session) if activity == "return" else None,
         )
         found.is_tag = reading.kind == "tag"
         if document is None:
@@ -249,6 +250,11 @@ class Checker:
             if piece is not None:
                 self.comparer.undone(one, piece, found)
         self.docket.undone(event, found)
+
+
+def _return_disposition(session: Session) -> str | None:
+    """Return what shall become of goods that came back; damaged ones that nobody decided about are to be looked at."""
+    return session.return_disposition or (UNDECIDED if session.damaged else None)
 
 
 def place_of(route: Route) -> Place:

@@ -162,8 +162,9 @@ class Closer:
             "document": document_of(one),
             "operator": operator,
             "expectation": reference_of(header),
+            "supplier": header.supplier,
             "variance": variance,
-            "lines": differing_lines(sheet.differing, header),
+            "lines": differing_lines(sheet.differing, header, one.book),
             "final": final if code == "count_variance" else None,
         }
         said = _said(one, sheet, final=final)

@@ -59,11 +59,12 @@ class Comparer:
         raised: list[Case | None] = []
         for code in added.match.problems:
             about = _about(scene)
-            places = sorted({place for line in added.match.lines for place in line.locations})
+            lines = added.match.lines or added.match.nearest
+            places = sorted({place for line in lines for place in line.locations})
             fields: dict[str, Any] = {}
             if code in ("wrong_location", "putaway_failure"):
                 fields = {"location": piece.location, "expected_locations": tuple(places) or None}
-            said = _mismatch(code, piece, added.match.lines, places)
+            said = _mismatch(code, piece, lines, places)
             raised.append(self._checked(Trouble(code, about, said, fields), scene, found))
         if not added.match.lines and not added.match.problems:
             code = "wrong_item" if scene.activity in OUTBOUND else "unexpected_item"
@@ -95,7 +96,7 @@ class Comparer:
     def _other_pick(self, unique: str, activity: str) -> str | None:
         """Return the event by which the object was picked for whatever document; None when it was not."""
         taken = self._picks.taken(unique) if activity == "pick" else None
-        return None if taken is None else taken[1]
+        return None if taken is None else taken.event
 
     def _duplicate(self, scene: Scene, twin: str, found: Found) -> None:
         if found.is_tag:
@@ -139,6 +140,7 @@ class Comparer:
             "operator": piece.operator,
             "document": None if scene.one is None else document_of(scene.one),
             "expectation": reference_of(header),
+            "supplier": None if header is None else header.supplier,
         }
         held = ""
         if rule.hold != "none":

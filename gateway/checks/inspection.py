@@ -23,6 +23,9 @@ RETURN_DISPOSITIONS: Final[dict[str | None, ReturnDisposition]] = {
     "disposal": "disposal",
 }
 
+UNDECIDED: Final[ReturnDisposition] = "refurbish"
+"""Of something damaged: somebody has to look before it is sold, repaired or thrown away."""
+
 Finding = tuple[Trouble, Rule]
 
 
@@ -36,8 +39,7 @@ def inspect_piece(scene: Scene, policy: Policy, at_ms: int) -> Iterator[Finding]
         if rule is not None:
             fields = {}
             if scene.activity == "return":
-                # Nobody decided: somebody has to look before it is sold, repaired or thrown away.
-                fields["return_disposition"] = RETURN_DISPOSITIONS.get(piece.return_disposition, "refurbish")
+                fields["return_disposition"] = RETURN_DISPOSITIONS.get(piece.return_disposition, UNDECIDED)
             yield Trouble("damaged", scene.identity, f"{shown(piece)} is damaged", fields), rule
     if scene.activity == "putaway" and piece.location is not None:
         yield from _inspect_place(scene, piece.location, policy)

@@ -4,7 +4,8 @@ Theory of operation. The answer depends on the piece and the document alone, nev
 what makes totals independent of order. Lines that a piece fits equally well form a pool; the pool is filled as one, and
 shared out over its lines, in the order of the document, only when somebody looks.
 
-A line that names lots, serial numbers or places is for those; a label that does not say its lot can fit any.
+A line that names lots, serial numbers or places is for those; a label that does not say its lot can fit any. Another
+object than those a line names fills no line: it would hide that one of them is missing.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Match(NamedTuple):
     """The lines it fits equally well, in the order of the document; none: it is not on the document."""
     problems: tuple[ExceptionCode, ...] = ()
     """What about it is not as the lines say, although the item is."""
+    nearest: tuple[Line, ...] = ()
+    """The lines of its item, when it fills none of them."""
 
 
 def match(piece: Piece, header: Header, shelf: Shelf, *, activity: str) -> Match:
@@ -60,6 +63,8 @@ def match(piece: Piece, header: Header, shelf: Shelf, *, activity: str) -> Match
         )
         if activity == "count" and len(problems) > before:
             return Match((), tuple(problems))  # what stands elsewhere does not fill this place
+    if "serial_mismatch" in problems:
+        return Match((), tuple(problems), lines)
     return Match(lines, tuple(problems))
 
 

@@ -51,10 +51,15 @@ def unique_of(item: LabelItem) -> str | None:
     if item.sscc and not item.gtin:
         return f"sscc:{item.sscc}"
     if item.serial and (key := item.gtin or item.sku):
-        return f"serial:{key}:{item.serial}"
+        return serial_name(key, item.serial)
     if item.epc and item.epc.startswith("urn:epc:id:"):
         return item.epc
     return None
+
+
+def serial_name(kind: str, serial: str) -> str:
+    """Return the name of the object with a serial number, among those of a GTIN or item number."""
+    return f"serial:{kind}:{serial}"
 
 
 def piece_key(document: str, activity: str, event: str = "") -> str:

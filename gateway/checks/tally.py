@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from gateway.capture.label import LabelItem
 from gateway.checks.book import ZERO, Book, Pool, PoolKey, share
+from gateway.checks.inspection import RETURN_DISPOSITIONS
 from gateway.checks.line import Line
 from gateway.checks.rule import Deviation, Rule
 from gateway.checks.shelf import Header
 from gateway.checks.wording import item_of, plain, variance_of
-from gateway.events.finding import LineVariance, ReturnDisposition, TallyLine
+from gateway.events.finding import LineVariance, ReturnShare, TallyLine
 from gateway.events.model import Item
 
 LINES_MAX: Final = 2_000
 """Lines in one tally event; those that differ come first."""
 VARIANCES_MAX: Final = 1_000
+SERIALS_MAX: Final = 1_000
+"""Serial numbers named as missing in one event."""
 Result = Literal["matched", "within_tolerance", "short", "over", "unexpected", "unchecked", "recount"]
 
 
@@ -85,17 +88,21 @@ def take_tally(
     return sheet
 
 
-def differing_lines(differing: Sequence[Differing], header: Header) -> tuple[LineVariance, ...]:
+def differing_lines(differing: Sequence[Differing], header: Header, book: Book) -> tuple[LineVariance, ...]:
     """Return the lines of an exception."""
     found = []
+    room = SERIALS_MAX
     for line, deviation, _ in differing[:VARIANCES_MAX]:
         variance = variance_of(deviation, line.unit, header)
+        missing = book.missing_serials(line)[:room] if line.serials and deviation.difference < 0 else ()
+        room -= len(missing)
         found.append(
             LineVariance(
                 **variance.model_dump(),
                 line=line.line,
                 item=expected_item(line),
                 location=line.locations[0] if len(line.locations) == 1 else None,
+                missing_serials=missing or None,
             )
         )
     return tuple(found)
@@ -149,7 +156,7 @@ def _told(one: Sum) -> TallyLine:
         "events": 0 if pool is None else pool.events,
         "possible_redeliveries": None if pool is None else pool.repeats or None,
         "damaged": None if pool is None or not pool.damaged else plain(pool.damaged),
-        "return_disposition": _disposition(pool, None if line is None else line.return_disposition),
+        **_dispositions(pool, None if line is None else line.return_disposition),
     }
     if line is None:
         assert pool is not None, "what is on no line was observed"
@@ -165,15 +172,22 @@ def _told(one: Sum) -> TallyLine:
     )
 
 
-def _disposition(pool: Pool | None, expected: str | None) -> ReturnDisposition | None:
-    """Return what was decided for all of it at the station, else what the document says."""
+def _dispositions(pool: Pool | None, expected: str | None) -> dict[str, Any]:
+    """Return what shall become of a line: what was decided at the station, and for the rest what the document says."""
+    if pool is None or not pool.observed:
+        return {"return_disposition": RETURN_DISPOSITIONS.get(expected)}
     # One that was undone leaves its word with a quantity of nothing.
-    said = {word for word, many in (pool.dispositions or {}).items() if many} if pool is not None else set()
-    chosen = said.pop() if len(said) == 1 else expected
-    known: dict[str, ReturnDisposition] = {
-        "restock": "restock",
-        "refurbish": "refurbish",
-        "vendor_return": "vendor_return",
-        "disposal": "disposal",
+    decided = {word: many for word, many in (pool.dispositions or {}).items() if many}
+    rest = pool.observed - sum(decided.values(), ZERO)
+    if rest > 0 and expected is not None:
+        decided[expected] = decided.get(expected, ZERO) + rest
+    if not decided:
+        return {}
+    if len(decided) == 1 and pool.observed in decided.values():
+        return {"return_disposition": RETURN_DISPOSITIONS.get(next(iter(decided)))}
+    shares = [(word, many) for name, many in sorted(decided.items()) if (word := RETURN_DISPOSITIONS.get(name))]
+    return {
+        "return_dispositions": tuple(
+            [ReturnShare(return_disposition=word, quantity=plain(many)) for word, many in shares]
+        )
     }
-    return known.get(chosen or "")

@@ -15,7 +15,8 @@ from gateway.checks.documents import document_key
 from gateway.checks.exception import Case, case_key
 from gateway.checks.found import Found
 from gateway.checks.picks import PREFIX as PICKED
-from gateway.checks.piece import US, piece_key
+from gateway.checks.picks import decode_picks
+from gateway.checks.piece import piece_key
 from gateway.events.finding import ExceptionCode
 from gateway.events.model import ClockQuality
 
@@ -136,6 +137,6 @@ class Watch:
             if case.done_ms is not None and case.done_ms <= before_ms:
                 found.state[case_key(case.id)] = None
         for row in self._checker.outbox.states(PICKED):
-            if row.value is not None and int(row.value.decode().rpartition(US)[2]) <= before_ms:
+            if row.value is not None and decode_picks(row.value)[-1].ms <= before_ms:
                 found.state[row.key] = None
         self._cleaned_ms = self._operating_ms()

@@ -29,6 +29,9 @@ def demo(
     scenario: Annotated[
         str | None, typer.Option(help='Instead of the bad day: a piece of work by its name; "list" names them.')
     ] = None,
+    speed: Annotated[
+        float, typer.Option(min=0.1, max=100.0, help="With --scenario: how many times as fast pallets drive.")
+    ] = 1.0,
 ) -> None:
     """Run a simulated site, cut its uplink, kill the gateway, and compare what devices and centre remember.
 
@@ -41,7 +44,7 @@ def demo(
 
     console = Console(stderr=as_json)
     if scenario is not None:
-        _play(scenario, seed, console, keep=keep, as_json=as_json)
+        _play(scenario, seed, speed, console, keep=keep, as_json=as_json)
         return
     folder = Path(tempfile.mkdtemp(prefix="dockline-demo-"))
     try:
@@ -81,7 +84,7 @@ async def _live(folder: Path, seed: int, scans: int, console: Console) -> Verdic
         return await day.run()
 
 
-def _play(name: str, seed: int, console: Console, *, keep: bool, as_json: bool) -> None:
+def _play(name: str, seed: int, speed: float, console: Console, *, keep: bool, as_json: bool) -> None:
     """Play one scenario and print its verdict; exit code 1 when a claim does not hold."""
     from gateway.cli.child import ChildFailed
     from gateway.cli.errors import Failure
@@ -100,7 +103,7 @@ def _play(name: str, seed: int, console: Console, *, keep: bool, as_json: bool) 
         hint = did_you_mean(name, SCENARIOS) or f"there are {', '.join(SCENARIOS)}"
         raise Failure(f'There is no scenario "{name}".', hint=hint)
     folder = Path(tempfile.mkdtemp(prefix=f"dockline-{name}-"))
-    stage = Stage(folder, seed=seed, scanners=found.scanners)
+    stage = Stage(folder, found.posts, seed=seed, speed=speed)
     stage.on_tell = console.print
     try:
         judgement = asyncio.run(run_scenario(found, stage))

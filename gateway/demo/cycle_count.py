@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.demo.eight_percent_under import gtin
+from gateway.demo.post import PostPlan
 from gateway.demo.scenario import Claim, Scenario
 from gateway.demo.stage import Stage
 from simulators.labels import carton
@@ -92,9 +93,7 @@ def judge(stage: Stage) -> list[Claim]:
 SCENARIO = Scenario(
     "cycle-count",
     "A count beyond tolerance, and a blind recount by a second person",
-    STATIONS,
-    (("aisle-a-scanner", "aisle-a"),),
+    (PostPlan(STATIONS, (("aisle-a-scanner", "aisle-a"),), (sheet(),)),),
     play,
     judge,
-    (sheet(),),
 )

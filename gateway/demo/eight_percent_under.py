@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.demo.post import PostPlan
 from gateway.demo.scenario import Claim, Scenario
 from gateway.demo.stage import Stage
 from gateway.events.check_digit import check_digit
@@ -84,7 +85,7 @@ def judge(stage: Stage) -> list[Claim]:
     found = exceptions[0]["data"] if exceptions else {}
     variance = found.get("variance", {})
     under = [
-        (str(number), str(arrived - announced))
+        (str(number), str(arrived), str(arrived - announced))
         for number, (announced, arrived) in enumerate(zip(ANNOUNCED, ARRIVED, strict=True), start=1)
         if arrived != announced
     ]
@@ -99,7 +100,7 @@ def judge(stage: Stage) -> list[Claim]:
               (variance.get("expected"), variance.get("observed"), variance.get("percent"))),
         Claim("what is missing is worth", (f"-{missing * PRICE:g}", "EUR"),
               (variance.get("value"), variance.get("currency"))),
-        Claim("lines that differ", under, [(one["line"], one["difference"]) for one in found.get("lines", [])]),
+        Claim("lines that differ", under, [(one["line"], one["observed"], one["difference"]) for one in found.get("lines", [])]),
         Claim("advice it refers to", (ADVICE, "1"),
               (found.get("document", {}).get("id"), found.get("expectation", {}).get("version"))),
         Claim("scans it has as evidence", sorted(body["id"] for body in receipts), sorted(found.get("events", []))),
@@ -115,9 +116,7 @@ def judge(stage: Stage) -> list[Claim]:
 SCENARIO = Scenario(
     "eight-percent-under",
     "An advice of 250 cartons, 230 arrive, the uplink is down",
-    STATIONS,
-    (("dock-1-scanner", "dock-1"), ("dock-2-scanner", "dock-2")),
+    (PostPlan(STATIONS, (("dock-1-scanner", "dock-1"), ("dock-2-scanner", "dock-2")), (advice(),)),),
     play,
     judge,
-    (advice(),),
 )

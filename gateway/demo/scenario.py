@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.demo.post import PostPlan
 from gateway.demo.stage import Stage
 
 
@@ -33,16 +34,12 @@ class Scenario:
 
     name: str
     title: str
-    stations: str
-    """TOML of its stations, and of devices that are no scanners."""
-    scanners: tuple[tuple[str, str], ...]
-    """Each scanner and its station."""
+    posts: tuple[PostPlan, ...]
+    """The gateways it takes."""
     play: Callable[[Stage], Awaitable[None]]
     """Do the work; returns when every device has heard its answers."""
     judge: Callable[[Stage], list[Claim]]
     """Compare what devices and centre have; called when everything was delivered."""
-    expected: tuple[dict[str, Any], ...] = ()
-    """Documents that the gateway has before the work begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +57,32 @@ class Judgement:
 
 
 async def run_scenario(scenario: Scenario, stage: Stage) -> Judgement:
-    """Play a scenario and judge it. Raises ChildFailed when the gateway does not start."""
+    """Play a scenario and judge it. Raises ChildFailed when a gateway does not start."""
     async with stage:
-        await stage.begin(scenario.stations, scenario.expected)
         try:
+            await stage.begin()
             await scenario.play(stage)
             await stage.delivered()
         finally:
-            exit_code = await stage.gateway.stop()
-        ledger = stage.ledger()
-        general = [
-            Claim("the gateway stopped in good order (exit code)", 0, exit_code),
-            Claim("scans that carry a token and are at the centre", ledger.acknowledged, ledger.delivered),
-            Claim("promises broken (lost, doubled, invented, out of order, ...)", [], _broken(ledger.violations())),
-            Claim("events that do not agree with the published schemas", [], stage.misshapen()),
-        ]
-        return Judgement(scenario.name, scenario.title, (*general, *scenario.judge(stage)))
+            await stage.end()
+        return judged(scenario, stage)
+
+
+def judged(scenario: Scenario, stage: Stage) -> Judgement:
+    """Return what devices and centre show of a scenario that was played."""
+    ledgers = stage.ledgers()
+    general = [
+        Claim("the gateways stopped in good order (exit codes)", [0] * len(stage.posts), stage.exit_codes),
+        Claim("scans that carry a token and are at the centre",
+              [ledger.acknowledged for ledger in ledgers], [ledger.delivered for ledger in ledgers]),
+        Claim("promises broken (lost, doubled, invented, out of order, ...)", [],
+              [broken for ledger in ledgers for broken in _broken(ledger.violations())]),
+        Claim("goods that are not those of their labels", [],
+              [wrong for post in stage.posts for wrong in post.mislabelled(stage.centre)]),
+        Claim("exceptions about other goods than the events they show", [], stage.misdirected()),
+        Claim("events that do not agree with the published schemas", [], stage.misshapen()),
+    ]  # fmt: skip
+    return Judgement(scenario.name, scenario.title, (*general, *scenario.judge(stage)))
 
 
 def _broken(violations: dict[str, list[str]]) -> list[str]:

@@ -84,6 +84,8 @@ class LineVariance(Variance):
     line: Text
     item: Item
     location: Text | None = None
+    missing_serials: tuple[Text, ...] | None = None
+    """Serial numbers that the line names and nobody scanned; at most 1,000 in one event."""
 
 
 class ExceptionData(WorkData):
@@ -108,6 +110,8 @@ class ExceptionData(WorkData):
     expected_locations: tuple[Text, ...] | None = None
     """Where it would have been right."""
     rule: RuleReference
+    supplier: Text | None = None
+    """GLN or name of the supplier (of the customer, for returns), as the expected document says it."""
     expectation: ExpectationReference | None = None
     events: tuple[Text, ...] = ()
     """Evidence: ids of the events that show it, at most 1,000, oldest first."""
@@ -135,6 +139,13 @@ class ExceptionData(WorkData):
     """What was decided, by whoever resolved it."""
 
 
+class ReturnShare(Closed):
+    """How much of what came back shall become what."""
+
+    return_disposition: ReturnDisposition
+    quantity: DecimalText
+
+
 class TallyLine(Closed):
     """What one line of a document came to."""
 
@@ -156,6 +167,9 @@ class TallyLine(Closed):
     damaged: DecimalText | None = None
     """How much of the observed was damaged."""
     return_disposition: ReturnDisposition | None = None
+    """For returns: what shall become of all of it."""
+    return_dispositions: tuple[ReturnShare, ...] | None = None
+    """For returns: when that is not one thing for all of it, how much shall become what; the rest is undecided."""
 
 
 class TallyData(WorkData):

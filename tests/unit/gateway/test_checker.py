@@ -253,3 +253,57 @@ async def test_a_bug_in_a_check_does_not_cost_a_scan(site: Site, monkeypatch: py
     monkeypatch.setattr(site.checker.comparer, "check", broken)
     assert (await site.scan("s-1", label(1))).result == "stored"
     assert site.checker.documents.open("ASN-1", "receipt").book.pools == {}, "half a check leaves nothing behind"
+
+
+async def test_another_object_does_not_fill_the_place_of_the_one_that_is_missing(site: Site) -> None:
+    """A carton of the neighbour's is read at the portal while one of ours is not on the pallet."""
+    site.expect(document("ASN-1", "asn", line(1, 3, serials=["S1", "S2", "S3"])))
+    await site.scan("s-1", "ASN-1")
+    await site.scans("s-1", label(1, serial="S2"), label(1, serial="S1"))
+    assert codes(await site.scan("s-1", label(1, serial="S9"))) == ["serial_mismatch"]
+    assert codes(await site.scan("s-1", "DL:close")) == ["receiving_variance"]
+    (short,) = site.exceptions("receiving_variance")
+    assert [(one["observed"], one["missing_serials"]) for one in short["lines"]] == [("2", ["S3"])]
+    (tally,) = site.tallies()
+    assert [(one["observed"], one["result"]) for one in tally["lines"]] == [("2", "short"), ("1", "unexpected")]
+
+
+async def test_missing_serials_are_limited_in_one_event(site: Site) -> None:
+    serials = [f"S{number:04d}" for number in range(1_001)]
+    site.expect(document("ASN-1", "asn", line(1, 1_001, serials=serials), line(2, 1, serials=["S1"])))
+    await site.scans("s-1", "ASN-1", "DL:close")
+    (short,) = site.exceptions("receiving_variance")
+    assert [len(one.get("missing_serials", ())) for one in short["lines"]] == [1_000, 0]
+
+
+async def test_an_exception_names_the_supplier_of_its_document(site: Site) -> None:
+    site.expect(document("ASN-1", "asn", line(1, 2), supplier="4012345000009"))
+    await site.scans("s-1", "ASN-1", label(2), "DL:close", label(3))
+    assert [one.get("supplier") for one in site.exceptions()] == ["4012345000009", "4012345000009"]
+
+
+async def test_a_line_that_came_back_in_two_states_says_both(site: Site) -> None:
+    site.expect(document("RMA-1", "rma", line(1, 4, return_disposition="vendor_return"), line(2, 2)))
+    await site.scans("ret-1", "RMA-1", "DL:restock", label(1), "DL:damaged", label(1), label(1), label(1))
+    await site.scans("ret-1", "DL:disposal", label(2), label(2), "DL:close")
+    first, second = site.tallies()[0]["lines"]
+    shares = {one["return_disposition"]: one["quantity"] for one in first["return_dispositions"]}
+    assert shares == {"restock": "1", "refurbish": "1", "vendor_return": "2"}
+    assert "return_disposition" not in first
+    assert second["return_dispositions"] == [{"return_disposition": "disposal", "quantity": "1"}], "one is undecided"
+
+
+async def test_a_double_pick_that_is_undone_leaves_the_first_one_standing(site: Site) -> None:
+    for name in ("PL-1", "PL-2", "PL-3", "PL-4"):
+        site.expect(document(name, "pick_list", line(1, 5)))
+    pick = label(1, serial="S1")
+    first = await site.scan("hh-1", pick, document="PL-1")
+    second = await site.scan("hh-2", pick, document="PL-2")
+    assert codes(second) == ["duplicate_pick"]
+    assert codes(await site.scan("hh-2", "DL:undo", document="PL-2")) == []
+    third = await site.scan("hh-3", pick, document="PL-3")
+    assert site.exceptions("duplicate_pick")[-1]["events"] == [first.events[0], third.events[0]]
+    await site.scan("hh-1", "DL:undo", document="PL-1")
+    site.restart()
+    fourth = await site.scan("hh-4", pick, document="PL-4")
+    assert site.exceptions("duplicate_pick")[-1]["events"] == [third.events[0], fourth.events[0]], "the next one stands"

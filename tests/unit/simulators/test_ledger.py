@@ -123,3 +123,10 @@ def test_a_source_that_begins_where_another_ended_has_no_hole_in_front() -> None
     assert reconcile(scans(1, 2, 3), [*events, event(3, Token("hh1", 3), source=other)]).holds
     late = reconcile(scans(1, 2, 5), [*events, event(5, Token("hh1", 5), source=other)])
     assert only(late, "out_of_sequence")[0] == f"{other} 1 never came"
+
+
+def test_what_the_gateway_finds_out_itself_is_no_second_scan() -> None:
+    """An exception names the serial number of the scan it is about."""
+    finding = CentreEvent("x1", SOURCE, 2, f'{{"data":{{"item":"{Token("hh1", 1)}"}},"type":"dockline.exception.v1"}}')
+    assert reconcile(scans(1), [event(1, Token("hh1", 1)), finding]).holds
+    assert only(reconcile(scans(1), [event(1), finding]), "lost") == [str(Token("hh1", 1))]
