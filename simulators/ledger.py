@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 
 from simulators.token import Token, find_tokens
 
-
 _FINDINGS = ('"type":"dockline.exception.v1"', '"type":"dockline.tally.v1"')
 
 

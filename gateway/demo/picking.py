@@ -130,8 +130,10 @@ def _twice(stage: Stage) -> list[Claim]:
     picks = [body for body in stage.events("pick") if body["data"]["item"].get("serial") == SAME]
     times = [datetime.fromisoformat(body["data"]["captured_at"]) for body in picks]
     devices = [body["data"]["device"]["id"] for body in picks]
-    results = {(device, number): line["result"] for device in ("hh-1", "hh-2")
-               for number, line in enumerate(one for one in _answers(stage, device) if SAME in one["code"])}  # fmt: skip
+    results = {
+        device: [line["result"] for line in _answers(stage, device) if SAME in line["code"]]
+        for device in ("hh-1", "hh-2")
+    }
     cases = [one for one in stage.data("exception") if one["code"] == "duplicate_pick"]
     ids = [body["id"] for body in picks]
     together = len(times) == 3 and abs((times[1] - times[0]).total_seconds()) < TOGETHER_S
@@ -140,8 +142,8 @@ def _twice(stage: Stage) -> list[Claim]:
               (together, sorted(devices[:2]), devices[-1] if devices else None)),
         Claim("what it is", [gtin(4)] * 3, [body["data"]["item"]["gtin"] for body in picks]),
         Claim("who was first heard stored, the other one duplicate", ["stored", "duplicate"],
-              [results.get((device, 0)) for device in devices[:2]]),
-        Claim("after the power cut, on another list, it is a duplicate too", "duplicate", results.get(("hh-2", 1))),
+              [results[device][0] for device in devices[:2]]),
+        Claim("after the power cut, on another list, it is a duplicate too", "duplicate", results["hh-2"][-1]),
         Claim("exceptions about it, with what they show", [(LIST, ids[:2]), (OTHER, [*ids[:1], *ids[2:]])],
               [(one["document"]["id"], one["events"]) for one in cases]),
     ]  # fmt: skip

@@ -214,7 +214,8 @@ class Post:
 
     def mislabelled(self, centre: Centre) -> list[str]:
         """Return the events about goods whose item is not the one on the label that was scanned."""
-        journals = [one.journal for one in (*self.scanners.values(), *self.handhelds.values())]
+        journals = [scanner.journal for scanner in self.scanners.values()]
+        journals += [handheld.journal for handheld in self.handhelds.values()]
         codes = [str(line.get("code", "")) for journal in journals for line in journal.lines]
         labels = {token: code for code in codes for token in find_tokens(code).whole}
         found = []

@@ -74,19 +74,22 @@ def judge(stage: Stage) -> list[Claim]:
     damaged = Counter(item for item, words in SENT_BACK if "damaged" in words)
     return [
         Claim("cartons, whether damaged, and what was said of them",
-              [(gtin(item), "damaged" if "damaged" in words else "returned", _said(words)) for item, words in SENT_BACK],
+              [(gtin(item), _state(words), _said(words)) for item, words in SENT_BACK],
               [(one["item"]["gtin"], one["disposition"], one.get("return_disposition")) for one in returns]),
         Claim("what is done, for what", [("receiving", RMA)] * len(SENT_BACK),
               [(one["biz_step"], one["document"]["id"]) for one in returns]),
-        Claim("damaged: whose, and what shall become of it", [("quality", gtin(1), "refurbish"), ("quality", gtin(3), "disposal")],
-              [(one["owner"], one["item"]["gtin"], one["return_disposition"]) for one in cases if one["code"] == "damaged"]),
+        Claim("damaged: whose, and what shall become of it",
+              [("quality", gtin(1), "refurbish"), ("quality", gtin(3), "disposal")],
+              [(one["owner"], one["item"]["gtin"], one["return_disposition"])
+               for one in cases if one["code"] == "damaged"]),
         Claim("not on the RMA", [gtin(9)], [one["item"]["gtin"] for one in cases if one["code"] == "unexpected_item"]),
         Claim("what did not come back", [("4", "2", "1")],
               [(line["line"], line["expected"], line["observed"])
                for one in cases if one["code"] == "receiving_variance" for line in one["lines"]]),
         Claim("exceptions, and no more", 4, len(cases)),
         Claim("they name the customer", [CUSTOMER] * 4, [one.get("supplier") for one in cases]),
-        Claim("what shall become of each line", FATES, {line["line"]: _fates(line) for line in lines if "line" in line}),
+        Claim("what shall become of each line", FATES,
+              {line["line"]: _fates(line) for line in lines if "line" in line}),
         Claim("damaged by line", {gtin(item): str(many) for item, many in damaged.items()},
               {line["item"]["gtin"]: line["damaged"] for line in lines if "damaged" in line}),
         Claim("what is on no line", [(gtin(9), "unexpected")],
@@ -94,6 +97,10 @@ def judge(stage: Stage) -> list[Claim]:
         Claim("tones of the cartons that are not as they should be: damaged twice, not on the RMA, the close", 4,
               stage.tones("returns-scanner").count("a")),
     ]  # fmt: skip
+
+
+def _state(words: tuple[str, ...]) -> str:
+    return "damaged" if "damaged" in words else "returned"
 
 
 def _said(words: tuple[str, ...]) -> str | None:

@@ -107,8 +107,10 @@ def judge(stage: Stage) -> list[Claim]:
         Claim("what they are", [GTIN], sorted({one["item"]["gtin"] for one in stage.data("receipt")})),
         Claim("the neighbour's cartons, named at once", strays,
               sorted(one["item"]["serial"] for one in cases if one["code"] == "serial_mismatch")),
-        Claim("missing cartons, named by pallet", {f"pallet-{pallet}": [str(PLAN.tags_per_pallet), *sorted(serials)] for pallet, serials in gone.items()},
-              {line["line"]: [line["observed"], *line.get("missing_serials", ())] for one in short for line in one["lines"]}),
+        Claim("missing cartons, named by pallet, beside what is there",
+              {f"pallet-{pallet}": [str(PLAN.tags_per_pallet), *sorted(serials)] for pallet, serials in gone.items()},
+              {line["line"]: [line["observed"], *line.get("missing_serials", ())]
+               for one in short for line in one["lines"]}),
         Claim("announced, on the pallets",
               (str(len(cartons) + sum(MISSING.values())), str(len(cartons))),
               (short[0]["variance"]["expected"], short[0]["variance"]["observed"]) if short else None),

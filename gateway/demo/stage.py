@@ -111,7 +111,11 @@ class Stage:
         for event_id, data in bodies.items():
             shown = [bodies[one].get("item") for one in data.get("events", ()) if one in bodies]
             opened = bodies.get(data.get("exception", ""), data).get("item")
-            if "code" in data and "item" in data and (data["item"] not in (shown or [opened]) or data["item"] != opened):
+            if (
+                "code" in data
+                and "item" in data
+                and (data["item"] not in (shown or [opened]) or data["item"] != opened)
+            ):
                 found.append(f"{event_id} {data['code']}: {data['item']}")
         return found
 

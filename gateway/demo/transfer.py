@@ -56,7 +56,7 @@ def asked_for() -> dict[str, Any]:
 
 
 def shipped(stage: Stage) -> dict[str, Any]:
-    """Return what a centre announces to the receiving site: what the tally of the sending one says, carton by carton."""
+    """Return what a centre announces to the receiving site: the tally of the sending one, carton by carton."""
     serials: dict[str, list[str]] = defaultdict(list)
     for one in stage.data("shipment", site=EAST):
         serials[one["item"]["gtin"]].append(one["item"]["serial"])
@@ -111,7 +111,8 @@ def judge(stage: Stage) -> list[Claim]:
     return [
         Claim("what the sending site says is missing", [("short_pick", TRANSFER, "asked", [("3", "3", "2")])],
               [_told(one) for one in east]),
-        Claim("what the receiving site says is missing", [("receiving_variance", TRANSFER, "shipped", [("2", "4", "3")])],
+        Claim("what the receiving site says is missing",
+              [("receiving_variance", TRANSFER, "shipped", [("2", "4", "3")])],
               [_told(one) for one in missing]),
         Claim("the very carton that is missing there", [[str(Token("s1", LOST))]],
               [line.get("missing_serials") for one in missing for line in one["lines"]]),

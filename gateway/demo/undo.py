@@ -72,7 +72,9 @@ def judge(stage: Stage) -> list[Claim]:
     voids, receipts = stage.data("void"), {body["id"]: body for body in stage.events("receipt")}
     voided = [receipts[one["voids"]]["data"]["item"] for one in voids if one["voids"] in receipts]
     cases = stage.data("exception")
-    lines = [(line["line"], line["observed"], line["result"]) for tally in stage.data("tally") for line in tally["lines"]]
+    lines = [
+        (line["line"], line["observed"], line["result"]) for tally in stage.data("tally") for line in tally["lines"]
+    ]
     return [
         Claim("what is void: the wrong carton, and the one too many",
               [(gtin(WRONG), str(Token("s1", 4))), (gtin(1), str(Token("s1", 6)))],
