@@ -116,6 +116,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone. What is on its way to disk goes on; nobody will be told."""
         del exc
+        self._hall.gathering.open()
         self._gone()
 
     def _gone(self) -> None:
@@ -181,8 +182,15 @@ class Connection(asyncio.Protocol):
         if self._context is not None:
             # The handshake is over and what follows it is here before `_start_tls` was told.
             self._early += data
-        elif not self._is_ended:
+        elif self.identity:
             self._heard_at = self._loop.time()
+            self._hall.gathering.arrive(self, data)
+        else:
+            self.act_on(data)
+
+    def act_on(self, data: bytes) -> None:
+        """A socket read has its turn; what comes after the end does not count."""
+        if not self._is_ended:
             self._act(self._session.receive(data), len(data))
 
     def _act(self, arrival: Arrival, size: int) -> None:
@@ -252,6 +260,7 @@ class Connection(asyncio.Protocol):
         assigned = None if connect.client_id else f"{self.identity}-{id(self):x}"
         self._client_id = connect.client_id or assigned or ""
         key = (self.identity, self._client_id)
+        hall.gathering.open()
         earlier = hall.seat(key, self)
         if isinstance(earlier, Connection):
             hall.stats.taken_over += 1
@@ -376,8 +385,6 @@ class Connection(asyncio.Protocol):
     def stop_reading(self) -> None:
         """The listener stops: take nothing more in."""
         self._valve.shut("stop")
-
-    # Writing.
 
     def _write(self, data: bytes) -> None:
         if data and not self._is_ended:

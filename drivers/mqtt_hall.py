@@ -19,6 +19,7 @@ from typing import Final, Protocol
 
 from drivers.contract import Emit
 from drivers.mqtt_doorkeeper import Doorkeeper
+from drivers.mqtt_gathering import Gathering
 from drivers.mqtt_routes import Routes
 from drivers.mqtt_settings import ListenerSettings
 from drivers.reading import Verdict
@@ -97,6 +98,7 @@ class Hall:
     seated: dict[SessionKey, Guest] = field(default_factory=dict)
     emits: set[asyncio.Future[list[Verdict]]] = field(default_factory=set)
     """Emits under way. They outlive their connection: a QoS 0 message may be followed by good-bye at once."""
+    gathering: Gathering = field(default_factory=Gathering)
     bytes_held: int = 0
     is_closed: bool = False
     """Nobody gets in any more."""

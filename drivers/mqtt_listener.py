@@ -149,6 +149,7 @@ class MqttListener:
         connections = [guest for guest in hall.guests if isinstance(guest, Connection)]
         for connection in connections:
             connection.stop_reading()
+        hall.gathering.open()
         await hall.wait_for_emits(self._settings.drain_s)
         for connection in connections:
             connection.end_with(Reason.SERVER_SHUTTING_DOWN)

@@ -19,6 +19,9 @@ from pathlib import Path
 from gateway.cli.child import GatewayProcess, free_port
 
 DRAIN_TIMEOUT_S = 600.0
+GATEWAY = (sys.executable, "-m", "gateway")
+BARE = (sys.executable, "-m", "gateway.bench.bare_gateway")
+"""The yardstick."""
 
 CONFIG = """\
 [site]
@@ -74,16 +77,19 @@ class Rig:
     """One gateway with its centre, in one folder."""
 
     folder: Path
+    program: tuple[str, ...]
     port: int = field(default_factory=free_port)
     centre_port: int = field(default_factory=free_port)
     gateway: GatewayProcess = field(init=False)
+    total: int = 0
+    """Scans that were published, where the measurement counts them."""
     _centre: asyncio.subprocess.Process | None = field(default=None, init=False)
     _runs: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         config = self.folder / "gateway.toml"
         config.write_text(CONFIG.format(folder=self.folder / "state", port=self.port, centre_port=self.centre_port))
-        self.gateway = GatewayProcess(config, self.folder / "gateway.log")
+        self.gateway = GatewayProcess(config, self.folder / "gateway.log", self.program)
 
     async def start_centre(self) -> None:
         """Return when the counting centre listens. It counts what comes and names it all as accepted."""
@@ -143,12 +149,12 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def rig(folder: Path) -> AsyncIterator[Rig]:
-    """Lend a rig in a fresh folder below `folder`; both processes are gone afterwards."""
+async def rig(folder: Path, program: tuple[str, ...] = GATEWAY) -> AsyncIterator[Rig]:
+    """Lend a rig around `program` in a fresh folder below `folder`; both processes are gone afterwards."""
     number = len(list(folder.iterdir()))
     home = folder / f"run-{number}"
     home.mkdir()
-    built = Rig(home)
+    built = Rig(home, program)
     try:
         yield built
     finally:
