@@ -1,6 +1,16 @@
 """The devices: bytes to readings. Knows no other package of the program."""
 
-from drivers.contract import Complains, DeviceFault, Driver, DriverError, Emit, LinkLost, StorageUnavailable
+from drivers.contract import (
+    Complains,
+    DeviceFault,
+    Driver,
+    DriverError,
+    Emit,
+    Hears,
+    LinkLost,
+    Probes,
+    StorageUnavailable,
+)
 from drivers.reading import (
     Measurement,
     Reading,
@@ -16,8 +26,10 @@ __all__ = [
     "Driver",
     "DriverError",
     "Emit",
+    "Hears",
     "LinkLost",
     "Measurement",
+    "Probes",
     "Reading",
     "Remark",
     "ScanContext",

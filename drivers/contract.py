@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -50,6 +51,13 @@ class StorageUnavailable(Exception):
         self.hint = hint
 
 
+def os_words(error: OSError) -> str:
+    """Return what the system says, without the library's own words: "Connection refused"."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
+
+
 Emit = Callable[[Sequence[Reading]], Awaitable[list[Verdict]]]
 """Hand on readings; returns one verdict a reading, in order, when they are on disk. Raises StorageUnavailable."""
 
@@ -67,6 +75,14 @@ class Complains(Protocol):
 
     def complaints(self) -> Sequence[str]:
         """Return what lasts, a line each, for a person; nothing when all is well."""
+
+
+@runtime_checkable
+class Hears(Protocol):
+    """Can say when its device last sent anything, understood or not: a wrong baud rate is heard and not understood."""
+
+    def last_byte(self) -> float | None:
+        """Return the time of the running event loop (monotonic, seconds); None when nothing came on this link."""
 
 
 @runtime_checkable

@@ -73,6 +73,8 @@ class ModbusLink:
         self._reads: dict[Table, Callable[..., Awaitable[ModbusPDU]]] = {}
         self._is_lost = False
         self._owed: dict[int, tuple[Block, int]] = {}
+        self.last_byte: float | None = None
+        """When something last arrived, on the loop's clock."""
 
     async def open(self) -> None:
         """Return when connected; raises LinkLost, or DeviceFault when a port cannot be set up as configured."""
@@ -192,6 +194,8 @@ class ModbusLink:
         )
 
     def _on_packet(self, sending: bool, data: bytes) -> bytes:
+        if not sending:
+            self.last_byte = asyncio.get_running_loop().time()
         passed = self._filter.packet(sending, data)
         if self._filter.out_of_step or self._filter.foreign:
             self._stop_waiting()

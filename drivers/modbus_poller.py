@@ -101,13 +101,18 @@ class ModbusPoller:
         ids = dict.fromkeys(block.unit_id for block in blocks)
         self._units = [_Unit(device, i, [block for block in blocks if block.unit_id == i]) for i in ids]
         self._must_recall = True
+        self._link: ModbusLink | None = None
+
+    def last_byte(self) -> float | None:
+        """Return when something last arrived, on the loop's clock."""
+        return self._link.last_byte if self._link is not None else None
 
     async def run(self, emit: Emit) -> None:
         """Poll until the link is lost or the device refuses. Never returns normally.
 
         Raises LinkLost, DeviceFault.
         """
-        link = self._new_link()
+        self._link = link = self._new_link()
         try:
             await link.open()
             self._resume_outages()

@@ -29,7 +29,7 @@ from typing import Any, Final
 import mqtt5
 from mqtt5 import ConnAckReasonCode as ConnAck
 
-from drivers.contract import DeviceFault, DriverError, Emit, LinkLost, StorageUnavailable
+from drivers.contract import DeviceFault, DriverError, Emit, LinkLost, StorageUnavailable, os_words
 from drivers.mqtt_broker_link import BrokerLink, SubscriberStats, in_words
 from drivers.mqtt_routes import Parse, Routes
 from drivers.mqtt_session import ClientSession
@@ -139,7 +139,7 @@ class MqttSubscriber:
             raise fault_of(error) from error
         except OSError as error:
             raise LinkLost(
-                f"cannot reach the broker {self._settings.url}: {error.strerror or error}",
+                f"cannot reach the broker {self._settings.url}: {os_words(error)}",
                 hint="is it running, and is the address right?",
             ) from error
         who = mqtt5.ConnectPacket(client_id, username=self._settings.username, password=password, **session)

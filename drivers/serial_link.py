@@ -33,7 +33,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import serialx
 
-from drivers.contract import DeviceFault, DriverError, LinkLost
+from drivers.contract import DeviceFault, DriverError, LinkLost, os_words
 
 BUFFER_BYTES_MAX = 64 * 1024
 WRITE_TIMEOUT_S = 2.0
@@ -140,6 +140,9 @@ class Link(asyncio.Protocol):
         self._closed = asyncio.Event()
         self._paused = False
         self._lost: str | None = None
+        self._time = asyncio.get_running_loop().time
+        self.last_byte: float | None = None
+        """When something last arrived, on the loop's clock."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -148,6 +151,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
+        self.last_byte = self._time()
         self._arrived.set()
         if len(self._buffer) > BUFFER_BYTES_MAX and not self._paused and self._transport is not None:
             self._paused = True
@@ -241,7 +245,7 @@ async def _open_tcp(peer: TcpPeer) -> Link:
     except TimeoutError:
         raise LinkLost(f"{name} does not answer", hint="is the device on, and on this network?") from None
     except OSError as error:
-        raise LinkLost(f"{name}: {error.strerror or error}", hint="is the device on, and listening there?") from error
+        raise LinkLost(f"{name}: {os_words(error)}", hint="is the device on, and listening there?") from error
     keep_alive(transport)
     return link
 

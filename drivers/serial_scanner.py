@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from drivers.contract import Emit
 from drivers.scanner_dialogue import ScannerDialogue, ScannerSettings
-from drivers.serial_link import SerialPort, open_link, parse_link_url
+from drivers.serial_link import Link, SerialPort, open_link, parse_link_url
 
 
 class SerialScannerSettings(ScannerSettings):
@@ -36,10 +36,15 @@ class SerialScanner:
         self._settings = settings
         self.connected = asyncio.Event()
         """Set while the link is open."""
+        self._link: Link | None = None
+
+    def last_byte(self) -> float | None:
+        """Return when something last arrived, on the loop's clock."""
+        return self._link.last_byte if self._link is not None else None
 
     async def run(self, emit: Emit) -> NoReturn:
         """Open the link and converse until it is lost. Raises LinkLost or DeviceFault."""
-        link = await open_link(self._settings.url)
+        self._link = link = await open_link(self._settings.url)
         try:
             self.connected.set()
             await ScannerDialogue(self._device, self._settings, link, emit).converse()

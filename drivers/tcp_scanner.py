@@ -60,6 +60,11 @@ class TcpScanner:
         """Set while a scanner may connect (tcp-listen)."""
         self.port: int | None = None
         """The TCP port listened on, once `listening` is set."""
+        self._link: Link | None = None
+
+    def last_byte(self) -> float | None:
+        """Return when something last arrived, on the loop's clock."""
+        return self._link.last_byte if self._link is not None else None
 
     async def run(self, emit: Emit) -> NoReturn:
         """Converse with the scanner until the connection is lost. Raises LinkLost or DeviceFault."""
@@ -80,6 +85,7 @@ class TcpScanner:
         return f"{where.host}:{where.port} accepts connections; scan something to see whether it talks"
 
     async def _converse(self, link: Link, emit: Emit) -> NoReturn:
+        self._link = link
         try:
             self.connected.set()
             await ScannerDialogue(self._device, self._settings, link, emit).converse()

@@ -55,6 +55,8 @@ class LinkHealth:
     """Wall clock when the state began."""
     readings: int = 0
     last_reading: float | None = None
+    last_byte: float | None = None
+    """When the device last sent anything, understood or not; None for a link that cannot tell."""
     restarts: int = 0
     last_error: str | None = None
     hint: str | None = None

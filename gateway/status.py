@@ -76,6 +76,8 @@ class LinkStatus:
     since_ms: int
     readings: int
     last_reading_age_s: float | None
+    last_byte_age_s: float | None
+    """Since anything came, understood or not; None: nothing did, or the link cannot tell."""
     restarts: int
     last_error: str | None
     hint: str | None
@@ -206,16 +208,8 @@ def orphan_status(name: str, *, required: bool, through: int, census: Census) ->
 
 
 def _books(census: Census) -> dict[str, int]:
-    return {
-        "accepted": census.accepted,
-        "delivered": census.delivered,
-        "pending": census.pending,
-        "quarantined": census.quarantined,
-        "discarded": census.discarded,
-        "skipped": census.skipped,
-        "lost": census.lost,
-        "imbalance": census.imbalance,
-    }
+    terms = ("accepted", "delivered", "pending", "quarantined", "discarded", "skipped", "lost", "imbalance")
+    return {term: getattr(census, term) for term in terms}
 
 
 def link_status(health: LinkHealth, now: float) -> LinkStatus:
@@ -227,6 +221,7 @@ def link_status(health: LinkHealth, now: float) -> LinkStatus:
         since_ms=health.since_ms,
         readings=health.readings,
         last_reading_age_s=_since(health.last_reading, now),
+        last_byte_age_s=_since(health.last_byte, now),
         restarts=health.restarts,
         last_error=health.last_error,
         hint=health.hint,

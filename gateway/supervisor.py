@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from drivers import DeviceFault, Driver, Emit, LinkLost, Reading, StorageUnavailable, Verdict
+from drivers import DeviceFault, Driver, Emit, Hears, LinkLost, Reading, StorageUnavailable, Verdict
 from gateway.health import (
     Announce,
     Availability,
@@ -136,6 +136,8 @@ class Supervisor:
 
     def health(self) -> list[LinkHealth]:
         """Return what is known of each link, in order of device."""
+        for keeper in self._keepers.values():
+            keeper.note_bytes()
         return [self._keepers[device].health for device in sorted(self._keepers)]
 
     def taken(self, readings: Sequence[Reading], began: float) -> None:
@@ -217,7 +219,13 @@ class _Keeper:
             return _Ending("faulty", error, "a fault of the program; the log has it whole", pauses.fault_base_s,
                            pauses.fault_max_s)  # fmt: skip
         finally:
+            self.note_bytes()
             self.driver = None
+
+    def note_bytes(self) -> None:
+        """Note when the running driver last heard anything; what an earlier run heard stays known."""
+        if isinstance(self.driver, Hears) and (heard := self.driver.last_byte()) is not None:
+            self.health.last_byte = heard
 
     async def _drive(self, driver: Driver) -> None:
         """Run the driver, and note when it says that its link stands. Raises what the driver raises."""

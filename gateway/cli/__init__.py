@@ -31,6 +31,7 @@ COMMANDS = (
 """Command and the module that has a function of that name."""
 
 GROUPS = (
+    ("devices", "gateway.cli.devices", "Devices: list, probe, watch."),
     ("events", "gateway.cli.events", "Events in the outbox: list, show, tail, export."),
     ("quarantine", "gateway.cli.quarantine", "Events an upstream would not take: list, show, retry, discard."),
     ("upstream", "gateway.cli.upstream", "Positions of upstreams: list, rewind, rename, remove."),

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from gateway.settings import DeviceSettings, Settings
 
 
-SERIAL_SCHEMES = ("serial", "modbus-rtu")
-
-
 def check(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Name every problem of the configuration (exit code 78), or explain what it means, defaults included."""
     if as_json:
@@ -82,10 +79,11 @@ def explain(settings: Settings) -> None:
 
 def _absent_ports(settings: Settings) -> Iterator[str]:
     """What is not plugged in now is no mistake in the file; whoever checks it will want to know all the same."""
+    from gateway.doctor.devices import serial_port
+
     for device in settings.devices:
-        scheme, _, rest = str(getattr(device.link, "url", "")).partition("://")
-        port = Path(rest.partition("?")[0])
-        if scheme in SERIAL_SCHEMES and device.enabled and not port.exists():
+        port = serial_port(device)
+        if port is not None and device.enabled and not port.exists():
             present = ", ".join(sorted(path.name for path in Path("/dev/serial/by-id").glob("*"))) or "nothing"
             yield f"{device.id}: {port} is not there now; plugged in by id: {present}"
 

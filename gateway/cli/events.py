@@ -102,6 +102,12 @@ def tail_events(
     *,
     after: Annotated[int | None, typer.Option(min=0, help="Begin after this sequence; else with the next.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+    within: Annotated[float | None, typer.Option(min=0.1, help="Stop after so many seconds.")] = None,
+    event_type: TypeOption = None,
+    station: StationOption = None,
+    device: DeviceOption = None,
+    document: Annotated[str | None, typer.Option(help="Only about this document.")] = None,
+    code: Annotated[str | None, typer.Option(help="Only about this GTIN, SSCC, item number or scanned text.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
     token_file: TokenOption = None,
@@ -112,7 +118,10 @@ def tail_events(
     from gateway.cli.client import Site
     from gateway.cli.show import plain
 
-    for seen, found in enumerate(Site(config, token_file).follow("/v1/events/tail", after=after), 1):
+    check_type(event_type)
+    wanted = {"type": event_type, "station": station, "device": device, "document": document, "code": code}
+    site = Site(config, token_file)
+    for seen, found in enumerate(site.follow("/v1/events/tail", within_s=within, after=after, **wanted), 1):
         line = json.dumps(found) if as_json else "  ".join(plain(cell) for cell in _row(found))
         print(line, flush=True)
         if count is not None and seen >= count:
@@ -129,10 +138,11 @@ def _row(found: dict[str, Any]) -> tuple[object, ...]:
     data = event.get("data", {})
     kind = str(event.get("type", "")).removeprefix("dockline.").removesuffix(".v1")
     device = data.get("device") or {}
-    return (found["seq"], data.get("captured_at"), kind, event.get("subject"), device.get("id"), _what(data))
+    return (found["seq"], data.get("captured_at"), kind, event.get("subject"), device.get("id"), what_of(data))
 
 
-def _what(data: dict[str, Any]) -> str:
+def what_of(data: dict[str, Any]) -> str:
+    """Return what an event is about, in a few words."""
     item = data.get("item") or {}
     for key in ("sscc", "gtin", "sku", "epc", "code"):
         if item.get(key):

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.log import escape
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 SHORT_CELL_CHARACTERS = 15
+TURNED_ROWS_MAX = 4
+"""More rows than this are not read side by side."""
+PIPE_COLUMNS = 200
 
 
 def print_json(value: Any) -> None:
@@ -18,31 +24,65 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; cells are text, whatever is in them."""
+    """Print a table; cells are text, whatever is in them. What does not fit side by side is listed line by line."""
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     console = Console()
     if not console.is_terminal:
         # A file or a pipe has no edge to fold lines at.
-        console = Console(width=200)
+        console = Console(width=PIPE_COLUMNS)
     cells = [[plain(cell) for cell in row] for row in rows]
     if not cells:
-        console.print(Text(f"{title}: none"))
+        print_line(f"{title}: none")
         return
-    if len(heads) > 2 and sum(len(head) + 2 for head in heads) - 2 > console.width:
+    widths = [max(len(head), *(len(row[index]) for row in cells)) for index, head in enumerate(heads)]
+    turned = [max(len(cell) for cell in row) for row in cells]
+    if _fits(widths, console.width):
+        _print_grid(console, title, heads, cells, widths)
+    elif len(heads) > 2 and len(cells) <= TURNED_ROWS_MAX and _fits([max(map(len, heads)), *turned], console.width):
         # Heads that do not fit stand below each other, and what they head beside them.
-        cells = [[head, *(row[index] for row in cells)] for index, head in enumerate(heads)]
-        heads, cells = cells[0], cells[1:]
+        upright = [[head, *(row[index] for row in cells)] for index, head in enumerate(heads)]
+        _print_grid(console, title, upright[0], upright[1:], [max(map(len, heads)), *turned])
+    else:
+        _print_blocks(console, title, heads, cells)
+
+
+def _fits(widths: Sequence[int], columns: int) -> bool:
+    """Short columns are kept whole; long ones are folded, into no less than a short one's width."""
+    return sum(min(width, SHORT_CELL_CHARACTERS) for width in widths) + 2 * (len(widths) - 1) <= columns
+
+
+def _print_grid(
+    console: Console, title: str, heads: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence[int]
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for index, head in enumerate(heads):
-        # Short columns are kept whole, so that what must be folded is what is long.
-        is_short = max(len(head), *(len(row[index]) for row in cells)) <= SHORT_CELL_CHARACTERS
-        table.add_column(Text(head), overflow="fold", no_wrap=is_short)
+    for head, width in zip(heads, widths, strict=True):
+        # So that what must be folded is what is long.
+        is_short = width <= SHORT_CELL_CHARACTERS
+        table.add_column(
+            Text(head),
+            overflow="fold",
+            no_wrap=is_short,
+            min_width=None if is_short else min(width, SHORT_CELL_CHARACTERS),
+        )
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
+
+
+def _print_blocks(console: Console, title: str, heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Text(title, style="italic"))
+    for first, *rest in cells:
+        console.print(Text(first, style="bold"))
+        said = ", ".join(f"{head} {cell}" for head, cell in zip(heads[1:], rest, strict=True) if cell != "-")
+        if said:
+            console.print(Padding(Text(said, overflow="fold"), (0, 0, 0, 4)))
 
 
 def print_line(text: str, style: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,27 +82,38 @@ def _device(device: DeviceSettings, told: dict[str, Any] | None, link: dict[str,
 
 def serial_port(device: DeviceSettings) -> Path | None:
     """Return the port of a device on a serial line; None for another one."""
-    scheme, _, rest = str(getattr(device.link, "url", "")).partition("://")
+    return serial_port_of(str(getattr(device.link, "url", "")))
+
+
+def serial_port_of(url: str) -> Path | None:
+    """Return the port that a URL names; None for one that is no serial line."""
+    scheme, _, rest = url.partition("://")
     return Path(rest.partition("?")[0]) if scheme in SERIAL_SCHEMES else None
 
 
 def holders_of(port: Path) -> list[str]:
-    """Return who has a port open, as far as we may look: "name (pid)"."""
-    wanted, found = str(port.resolve()), []
+    """Return who else has a port open, as far as we may look: "name (pid 123)"."""
+    try:
+        wanted, found = port.stat(), []
+    except OSError:
+        return []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            is_holder = any(_target(fd) == wanted for fd in (process / "fd").iterdir())
+            is_holder = any(_is(fd, port.resolve(), wanted) for fd in (process / "fd").iterdir())
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
         except OSError:
             continue
-        if is_holder:
+        if is_holder and process.name != str(os.getpid()):
             name = "dockline" if "gateway" in command or "dockline" in command else command.partition(" ")[0]
             found.append(f"{name} (pid {process.name})")
     return found
 
 
-def _target(descriptor: Path) -> str:
+def _is(descriptor: Path, port: Path, wanted: os.stat_result) -> bool:
+    """The name is looked at first, because asking an open file what it is may hang; in a container of its own a
+    process has another terminal under the same name.
+    """
     try:
-        return str(descriptor.readlink())
+        return descriptor.readlink() == port and os.path.samestat(descriptor.stat(), wanted)
     except OSError:  # closed since it was listed
-        return ""
+        return False

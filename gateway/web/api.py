@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import datetime
 from functools import cache
 from typing import Any, cast, get_args
 
-from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -23,8 +20,6 @@ from gateway.web.guard import ApiError, read_action, require
 from gateway.web.metrics import CONTENT_TYPE, exposition
 
 EVENTS_MAX = 1000
-TAIL_CHUNK = 100
-TAILS_MAX = 32
 SEQ_DIGITS_MAX = 18
 """What is longer is no sequence: SQLite holds 63 bits."""
 _ACTOR = re.compile(r"[\w.@-]{1,63}")
@@ -35,7 +30,6 @@ class Queries:
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._tails = 0
 
     async def healthz(self, request: Request) -> Response:
         """The process lives and its loop turns."""
@@ -82,34 +76,6 @@ class Queries:
         if entry is None:
             raise ApiError(404, "event_unknown", "there is no such event here", hint="it may be past its retention")
         return JSONResponse(as_event(entry))
-
-    async def tail(self, request: Request) -> Response:
-        """Events as they are committed, until the caller leaves or the daemon stops."""
-        require(request, "viewer")
-        if self._tails >= TAILS_MAX:
-            raise ApiError(503, "too_many_tails", f"{TAILS_MAX} tails are open", retry_after_s=30)
-        given = request.headers.get("last-event-id") or request.query_params.get("after")
-        after = number("after", given, self._report.outbox.stats().head_seq)
-        return EventSourceResponse(self._follow(after), ping=15, send_timeout=30)
-
-    async def _follow(self, after: int) -> AsyncIterator[ServerSentEvent]:
-        outbox, closing = self._report.outbox, self._report.closing
-        closed = asyncio.create_task(closing.wait(), name="tail closing")
-        self._tails += 1
-        try:
-            while not closing.is_set():
-                wanted = EntryFilter(seq_from=after + 1, newest_first=False, limit=TAIL_CHUNK)
-                entries = await outbox.entries(wanted)
-                for entry in entries:
-                    after = entry.seq
-                    yield ServerSentEvent(json.dumps(as_event(entry)), id=str(entry.seq), event="event")
-                if not entries:
-                    more = asyncio.ensure_future(outbox.appended(after))
-                    await asyncio.wait([more, closed], return_when=asyncio.FIRST_COMPLETED)
-                    more.cancel()
-        finally:
-            self._tails -= 1
-            closed.cancel()
 
     # -- quarantine
 

@@ -7,7 +7,8 @@ POST  /v1/session                      {"token": ".."}: a session of the page; G
 GET   /v1/openapi.json                 these addresses, for programs (docs/api.md is for people)
 GET   /v1/status                       everything, as `dockline status --json`
 GET   /v1/events                       newest first; ?type= &station= &device= &from= &to= &limit=
-GET   /v1/events/tail                  server-sent events as they are committed; ?after= or Last-Event-ID
+GET   /v1/events/tail                  server-sent events as they are committed; ?after= or Last-Event-ID,
+                                       ?type= &station= &device= &document= &code=
 GET   /v1/events/{id}                  one event, by id or sequence
 GET   /v1/quarantine                   ?upstream= &state= &reason= &after= &limit=
 GET   /v1/quarantine/{upstream}/{seq}  one, with its event and history
@@ -61,6 +62,7 @@ from gateway.web.ingest import Ingest
 from gateway.web.replay import ReplayDesk
 from gateway.web.session import Sessions
 from gateway.web.sign_in import SignIn
+from gateway.web.tail import TailDesk
 from gateway.web.upstreams import UpstreamDesk
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ log = logging.getLogger(__name__)
 
 def build_app(report: Report, policy: Policy, tokens: Tokens, sessions: Sessions) -> ASGIApp:
     """Return the application; it keeps nothing of its own."""
-    queries = Queries(report)
+    queries, tails = Queries(report), TailDesk(report)
     replays = ReplayDesk(report)
     expectations, exceptions = ExpectationsApi(report), ExceptionsApi(report)
     backups, sign_in = BackupDesk(report), SignIn(sessions)
@@ -85,7 +87,7 @@ def build_app(report: Report, policy: Policy, tokens: Tokens, sessions: Sessions
         Route("/v1/openapi.json", queries.openapi, methods=get),
         Route("/v1/status", queries.status, methods=get),
         Route("/v1/events", queries.events, methods=get),
-        Route("/v1/events/tail", queries.tail, methods=get),
+        Route("/v1/events/tail", tails.tail, methods=get),
         Route("/v1/events/{id}", queries.one_event, methods=get),
         Route("/v1/quarantine", queries.quarantine, methods=get),
         Route("/v1/quarantine/{upstream}/retry", queries.retry, methods=post),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tarfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -149,11 +150,13 @@ def test_a_secret_that_others_can_read_fails_with_what_to_do(tmp_path: Path) -> 
 def test_who_holds_a_port_is_named() -> None:
     """A terminal program that somebody left open eats every second scan."""
     master, slave = os.openpty()
-    try:
-        assert any(f"(pid {os.getpid()})" in one for one in holders_of(Path(os.ttyname(slave))))
-    finally:
-        os.close(master)
-        os.close(slave)
+    port = Path(os.ttyname(slave))
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=(slave,)) as program:
+        assert [f"(pid {program.pid})" in one for one in holders_of(port)] == [True], "and this process is left out"
+        program.communicate()
+    os.close(slave)
+    assert holders_of(port) == []
+    os.close(master)
 
 
 @pytest.mark.parametrize(
