@@ -98,7 +98,9 @@ EVENTS: Final = (
                      limit(1000, 100))),
     Operation("GET", "/v1/events/tail", "Events", "Events as they are committed, as server-sent events.",
               "text/event-stream",
-              query=(("after", SEQUENCE, "Begin behind this sequence; a Last-Event-ID header goes before it."),),
+              query=(("after", SEQUENCE, "Begin behind this sequence; a Last-Event-ID header goes before it."),
+                     TYPE, STATION, DEVICE, ("document", TEXT, "Only about this document."),
+                     ("code", TEXT, "Only about this GTIN, SSCC, item number or scanned text.")),
               also=((503, "Too many tails are open."),)),
     Operation("GET", "/v1/events/{id}", "Events", "One event, by id or sequence.", "StoredEvent", also=(UNKNOWN,)),
 )  # fmt: skip
