@@ -38,6 +38,17 @@ SERVICE_STORAGE = Path("/var/lib/dockline")
 Json = dict[str, Any]
 
 
+def _is_kept_from_us(config: Path) -> bool:
+    """True for a file that is there, or may be in a folder we may not look into, and that we may not read."""
+    try:
+        config.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not os.access(config, os.R_OK)
+
+
 class NoDaemon(Failure):
     """No daemon answers."""
 
@@ -54,7 +65,7 @@ class Site:
         from gateway.settings.problem import Problem
 
         self._token_file = token_file
-        if SERVICE_SOCKET.is_socket() and config.exists() and not os.access(config, os.R_OK):
+        if SERVICE_SOCKET.is_socket() and _is_kept_from_us(config):
             # The service's own file, which is not everybody's to read: whoever asks here is told who he is instead.
             self._data, self.storage = {}, SERVICE_STORAGE
             return
