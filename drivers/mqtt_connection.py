@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """More answers are unsent than a device may leave unread."""
         self._hall.stats.slow_readers += 1
-        self._hall.tell("slow_reader_dropped", "device=%s peer=%s", self.identity, self._peer)
+        self._hall.tell("slow_reader_dropped", "device_id=%s peer=%s", self.identity, self._peer)
         self.abort()
 
     def abort(self) -> None:
@@ -212,7 +212,7 @@ class Connection(asyncio.Protocol):
         stats = self._hall.stats
         stats.faults += 1
         stats.oversize += fault.reason is Reason.PACKET_TOO_LARGE
-        self._hall.tell("protocol_broken", "device=%r peer=%s reason=%r", self.identity, self._peer, str(fault))
+        self._hall.tell("protocol_broken", "device_id=%r peer=%s reason=%r", self.identity, self._peer, str(fault))
         if isinstance(fault, OldProtocol):
             stats.connections_refused += 1
             self.end(fault.answer)
@@ -308,7 +308,7 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_at(due, self._watch)
             return
         self._hall.stats.silent += 1
-        self._hall.tell("device_silent", "device=%s peer=%s", self.identity, self._peer)
+        self._hall.tell("device_silent", "device_id=%s peer=%s", self.identity, self._peer)
         self.end_with(Reason.KEEP_ALIVE_TIMEOUT)
 
     # From the wire to the disk and back.
@@ -320,7 +320,7 @@ class Connection(asyncio.Protocol):
         hall.stats.received += len(arrival.publishes)
         if delivery.foreign:
             hall.stats.foreign += len(delivery.foreign)
-            hall.tell("foreign_topic_refused", "device=%s topic=%r", self.identity, delivery.foreign[0][:120])
+            hall.tell("foreign_topic_refused", "device_id=%s topic=%r", self.identity, delivery.foreign[0][:120])
         if not delivery.readings:
             self._settle(delivery, ticket, [])
             return

@@ -140,7 +140,7 @@ class MqttListener:
                     and users is not None
                     and guest.identity not in users
                 ):
-                    hall.tell("device_removed", "device=%s", guest.identity)
+                    hall.tell("device_removed", "device_id=%s", guest.identity)
                     guest.end_with(Reason.ADMINISTRATIVE_ACTION)
 
     async def _close(self, hall: Hall) -> None:

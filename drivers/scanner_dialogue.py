@@ -193,7 +193,7 @@ class ScannerDialogue:
             verdicts = await self._emit_pieces(pieces)
         except StorageUnavailable as error:
             self._last_frame_in_doubt = True
-            log.warning("scan_not_stored", extra={"device_id": self._device, "reason": str(error), "hint": error.hint})
+            log.warning("scan_not_stored device_id=%s reason=%r hint=%r", self._device, str(error), error.hint or "")
             return [None] * len(pieces)
         return verdicts
 

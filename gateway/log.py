@@ -32,6 +32,8 @@ _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _NEEDS_QUOTES = re.compile(r"[\s\"=\\]|^$")
 _EVENT_NAME = re.compile(r"[A-Za-z_][\w.-]*")
+_FIELD = re.compile(r""" ([a-z_]+)=("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\S+)""")
+_ESCAPED = re.compile(r"""\\(["'\\])""")
 
 codecs.lookup("unicode_escape")
 """Found now: Python reads it from a file at its first use, and a process without file descriptors could not say so."""
@@ -132,6 +134,7 @@ class LineFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "event": found[0] if found else "",
             "logger": record.name,
+            "fields": fields_of(safe(message)),
             "message": safe(message),
         }
         if suppressed:
@@ -139,6 +142,14 @@ class LineFormatter(logging.Formatter):
         if trace:
             body["trace"] = safe(trace)
         return json.dumps(body)
+
+
+def fields_of(line: str) -> dict[str, str]:
+    """Return the fields of a line behind its event name; of what is no such line as much as looks like one."""
+    return {
+        found[1]: _ESCAPED.sub(r"\1", found[2][1:-1]) if found[2][:1] in "\"'" else found[2]
+        for found in _FIELD.finditer(line)
+    }
 
 
 def safe(text: str) -> str:

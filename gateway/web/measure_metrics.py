@@ -27,7 +27,7 @@ def measure_metrics(measures: MeasuresStatus) -> Iterator[Metric]:
     degraded = GaugeMetricFamily("dockline_devices_unreadable", "Devices above their control limit.")
     degraded.add_metric([], sum(one.is_degraded for one in measures.readability))
     yield degraded
-    since = GaugeMetricFamily("dockline_measures_since_seconds", "From when these are counted, since 1970 UTC.")
+    since = GaugeMetricFamily("dockline_measures_since_timestamp_seconds", "From when these are counted.")
     since.add_metric([], measures.since_ms / 1000)
     yield since
 

@@ -7,6 +7,7 @@ docs/metrics.md describes every name; a test compares the two.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -51,7 +52,10 @@ class _Once(Collector):
         yield _gauge("dockline_uptime_seconds", "Since the start of the process.", status.uptime_s)
         synchronised = status.clock == "synchronised"
         yield _gauge("dockline_clock_synchronised", "1 while the time service vouches for the clock.", synchronised)
-        yield _gauge("dockline_alarms", "Troubles that last, as listed by the status.", len(status.alarms))
+        alarms = GaugeMetricFamily("dockline_alarms", "Troubles that last, as listed by the status.", labels=["code"])
+        for code, count in sorted(Counter(alarm.code for alarm in status.alarms).items()):
+            alarms.add_metric([code], count)
+        yield alarms
         yield _gauge("dockline_knocking_devices", "Devices that spoke and are not configured.", len(status.knocking))
 
     def _storage(self) -> Iterator[Metric]:
@@ -65,7 +69,7 @@ class _Once(Collector):
         yield _gauge("dockline_outbox_full", "1 while scans are refused for want of room.", bool(storage.full_reason))
         hours = storage.autonomy_hours
         if hours is not None:
-            yield _gauge("dockline_autonomy_hours", "Hours of room left if nothing more is delivered.", hours)
+            yield _gauge("dockline_autonomy_seconds", "Time of room left if nothing more is delivered.", hours * 3600)
         yield _counter("dockline_failed_commits", "Commits that failed.", storage.failed_commits)
 
     def _intake(self) -> Iterator[Metric]:

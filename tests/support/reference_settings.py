@@ -58,7 +58,7 @@ INTRODUCTIONS = {
     "site": "Where this gateway is. Needed.",
     "storage": "What is kept, and where. Needed.",
     "limits": "How patient the gateway is with links and with itself.",
-    "log": "What is written to the journal.",
+    "log": "What is written to the journal ([log-events.md](log-events.md)).",
     "labels": "What labels of the site's own look like ([labels.md](labels.md)).",
     "api": "The local API ([api.md](api.md)) and the page in the browser.",
     "checks": "What scans are compared with ([exceptions.md](exceptions.md)).",

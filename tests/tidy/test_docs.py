@@ -13,7 +13,8 @@ from gateway.cli import build_app
 from gateway.settings import SettingsError, load_settings
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = [*(ROOT / name for name in TOP), *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_HERE = re.compile(r'"/etc/dockline/[a-z./-]+" does not exist( or is not a file)?')
 """The only thing that may be wrong with an example: the files it names are on the reader's computer."""
@@ -155,3 +156,30 @@ def test_what_a_page_copies_is_there(page: Path) -> None:
         name for block in blocks(page, "sh") for name in re.findall(r"(?<![/\w])(?:config|systemd)/[\w.-]+", block)
     ]
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+FOLDERS = "gateway|drivers|buffer|sync|simulators|config|systemd|tests|docs"
+NAMED = re.compile(rf"`((?:{FOLDERS})/[\w./-]*[\w/])`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    assert [name for name in NAMED.findall(page.read_text()) if not (ROOT / name).exists()] == []
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    text = (ROOT / "README.md").read_text()
+    reading = text[text.index("## Reading on") :]
+    linked = set(re.findall(r"\]\(([^)#\s]+)", reading))
+    pages = {path.relative_to(ROOT).as_posix() for path in PAGES} - {"README.md"}
+    assert pages - linked == set()
+
+
+def test_the_map_of_the_house_has_every_package_and_no_other() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    told = {name.rstrip("/") for row in rows for name in re.findall(r"`([\w/]+)`", row)}
+    packages = ("gateway", "drivers", "buffer", "sync", "simulators")
+    there = {path.parent.relative_to(ROOT).as_posix() for top in packages for path in (ROOT / top).rglob("__init__.py")}
+    assert there - told == set(), "docs/architecture.md lacks a package"
+    assert {name for name in told if not (ROOT / name).is_dir()} == set(), "docs/architecture.md names what is gone"

@@ -25,6 +25,9 @@ HOSTILE = [
 ]
 
 
+BOTH_QUOTES = "both \" and '"
+
+
 class Clock:
     now = 0.0
 
@@ -95,6 +98,22 @@ def test_json_lines_are_objects_with_the_event_named(root: logging.Logger) -> No
     writer.close()
     found = json.loads(stream.getvalue())
     assert (found["event"], found["level"], found["message"]) == ("link_lost", "error", "link_lost device_id=dock-3")
+    assert found["fields"] == {"device_id": "dock-3"}
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        (event("entry_quarantined", seq=8, reason='says "no"', hint=None), {"seq": "8", "reason": 'says "no"'}),
+        (event("x_happened", path="C:\\new folder"), {"path": "C:\\new folder"}),
+        ("retry_not_settled upstream=a reason=" + repr("it's over"), {"upstream": "a", "reason": "it's over"}),
+        (f"retry_not_settled reason={BOTH_QUOTES!r}", {"reason": BOTH_QUOTES}),
+        ("no event at all = nothing", {}),
+        ("", {}),
+    ],
+)
+def test_the_fields_of_a_line_are_found_again(line: str, fields: dict[str, str]) -> None:
+    assert log_module.fields_of(line) == fields
 
 
 def test_a_secret_is_blotted_out_wherever_it_turns_up(root: logging.Logger) -> None:
