@@ -16,6 +16,7 @@ COMMANDS = (
     ("run", "gateway.cli.run"),
     ("check", "gateway.cli.check"),
     ("status", "gateway.cli.status"),
+    ("top", "gateway.cli.top"),
     ("doctor", "gateway.cli.doctor"),
     ("replay", "gateway.cli.replay"),
     ("backup", "gateway.cli.backup"),
