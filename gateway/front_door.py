@@ -53,10 +53,14 @@ class FrontDoor:
         """Why the API is closed; None while it is open."""
 
     def open(self) -> None:
-        """Open the API unless it is open. What keeps it from opening becomes `fault`."""
-        if self._server is not None:
-            return
+        """Open the API; where it is open follow a renewed certificate. What keeps it from opening becomes `fault`."""
         settings = self._daemon.settings.api
+        if self._server is not None:
+            try:
+                self._server.renew()
+            except (OSError, ssl.SSLError) as error:
+                log.warning("%s", event("certificate_refused", path=settings.certificate, reason=error))
+            return
         try:
             self._tokens.follow(settings.tokens_file)
             listener = listen(settings.bind.host, settings.bind.port)

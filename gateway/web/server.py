@@ -138,8 +138,11 @@ class ApiServer:
             h11_max_incomplete_event_size=HEAD_BYTES_MAX,
         )
         config.load()
-        if certificate is not None and key is not None:
-            config.ssl = server_tls(certificate, key)
+        self._files = (certificate, key) if certificate is not None and key is not None else None
+        self._version = self._look()
+        self._context = server_tls(*self._files) if self._files is not None else None
+        if self._context is not None:
+            config.ssl = self._context
         self._listener = listener
         self._server = uvicorn.Server(config)
         # uvicorn would take SIGTERM for itself; the daemon stops things in its own order.
@@ -153,6 +156,24 @@ class ApiServer:
             return str(self._listener.getsockname())
         host, port = self._listener.getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def renew(self) -> None:
+        """Show new connections the certificate as its files are now. Raises OSError, ssl.SSLError, once a change.
+
+        Half a renewal, or a key of another certificate, changes nothing: the old one goes on.
+        """
+        if self._files is None or self._context is None or (version := self._look()) == self._version:
+            return
+        self._version = version
+        server_tls(*self._files)
+        self._context.load_cert_chain(*self._files, password="")
+
+    def _look(self) -> object:
+        """Return what tells one state of the files from another; None while one of them is away."""
+        try:
+            return [(found.st_mtime_ns, found.st_size, found.st_ino) for found in map(Path.stat, self._files or ())]
+        except OSError:
+            return None
 
     def start(self) -> None:
         """Begin to answer."""

@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import shutil
 import signal
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from starlette.types import Receive, Scope, Send
+from upstream_certificates import Authority
 
 from gateway.web import server as module
 from gateway.web.server import ApiServer, listen
@@ -148,3 +151,44 @@ async def test_a_server_that_never_started_lets_its_port_go() -> None:
 def test_a_certificate_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         module.server_tls(tmp_path / "no.pem", tmp_path / "no.key")
+
+
+async def subject_shown(server: ApiServer, authority: Authority) -> str:
+    """Return the common name of the certificate a new connection is shown."""
+    host, _, port = server.address.rpartition(":")
+    context = ssl.create_default_context(cafile=authority.certificate)
+    async with asyncio.timeout(BOUND_S):
+        _, writer = await asyncio.open_connection(host, int(port), ssl=context, server_hostname="localhost")
+    subject = writer.get_extra_info("peercert")["subject"]
+    writer.close()
+    return str(dict(pair for part in subject for pair in part)["commonName"])
+
+
+async def test_a_renewed_certificate_is_shown_without_a_restart_and_half_a_one_changes_nothing(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    old, new = authority.sign("old"), authority.sign("new")
+    certificate, key = tmp_path / "gateway.pem", tmp_path / "gateway.key"
+
+    def put(files: tuple[Path, Path]) -> None:
+        for source, target in zip(files, (certificate, key), strict=True):
+            shutil.copy(source, target)
+
+    put(old)
+    server = ApiServer(app, listen("127.0.0.1", 0), connections_max=9, certificate=certificate, key=key)
+    server.start()
+    try:
+        assert await subject_shown(server, authority) == "old"
+        shutil.copy(new[0], certificate)
+        with pytest.raises(ssl.SSLError):
+            server.renew()
+        server.renew()  # complained of once
+        assert await subject_shown(server, authority) == "old"
+        put(new)
+        server.renew()
+        assert await subject_shown(server, authority) == "new"
+        key.unlink()
+        with pytest.raises(OSError):
+            server.renew()
+        assert await subject_shown(server, authority) == "new"
+    finally:
+        await server.stop()
