@@ -8,7 +8,7 @@ from buffer.entry import Draft
 from drivers.reading import Remark
 from gateway.capture.label import LabelItem
 from gateway.capture.station import Session
-from gateway.events.cloudevents import instant
+from gateway.events.cloudevents import instant, quote
 
 
 class Moment(NamedTuple):
@@ -37,9 +37,20 @@ class Captured(NamedTuple):
     """What was handled, for an event about goods."""
     label_quantity: str | None = None
     """How many its label says they are."""
+    item_text: str | None = None
+    """`item` as JSON, as it stands in the event."""
 
 
 def moment(ms: int, clock: str) -> Moment:
     """Return the moment of the wall clock `ms`; `clock` is its quality."""
     text = instant(ms)
     return Moment(ms, text, f',"captured_at":"{text}","clock":"{clock}"')
+
+
+def item_text(item: LabelItem | None) -> str:
+    """Return the item as JSON, as events and pieces hold it."""
+    assert item is not None, "an item label carries its item"
+    if item.code and not any(item[:-1]):  # most labels that are not GS1
+        return f'{{"code":{quote(item.code)}}}'
+    members = [f'"{name}":{quote(value)}' for name, value in zip(LabelItem._fields, item, strict=True) if value]
+    return f"{{{','.join(members)}}}"

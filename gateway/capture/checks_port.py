@@ -8,10 +8,10 @@ never appended. `forget` drops everything, after a failed commit, to be read aga
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from buffer.entry import Draft, StateRow
+from buffer.entry import Draft
 from drivers.reading import Reading, Remark
 from gateway.capture.captured import Captured, Moment
 from gateway.capture.site_map import Route
@@ -24,8 +24,8 @@ class Judged(NamedTuple):
 
     drafts: Sequence[Draft] = ()
     """Events of the gateway itself, to be stored behind the event."""
-    state: Sequence[StateRow] = ()
-    """Rows that commit with them."""
+    state: Mapping[str, bytes | None] = {}
+    """Rows that commit with them; None removes one."""
     remarks: tuple[Remark, ...] = ()
     """For the operator, with the verdict."""
     is_duplicate: bool = False

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Final
 
@@ -51,6 +52,8 @@ from gateway.events.model import ClockQuality, DeviceState
 
 BUILT_IN_YEAR: Final = 2026
 """No clock is earlier than this program: a gateway that starts in 1970 still reads expiry dates right."""
+LOOKS_TOGETHER_MIN: Final = 4
+"""Readings of one take that are worth a read of the outbox they have in common."""
 LAST_PREFIX: Final = "last/"
 _MS_PER_YEAR: Final = 31_556_952_000
 
@@ -177,10 +180,11 @@ class Intake:
             for reading in readings
             if reading.message_id and (key := (reading.device, _storable(reading.message_id))) not in in_flight
         ]
-        known = self._outbox.redeliveries(keys) if keys else {}
         step, is_decided = Step(), False
         try:
-            verdicts = [self._take_one(reading, step, known, at, now) for reading in readings]
+            with self._outbox.one_look() if len(readings) >= LOOKS_TOGETHER_MIN else nullcontext():
+                known = self._outbox.redeliveries(keys) if keys else {}
+                verdicts = [self._take_one(reading, step, known, at, now) for reading in readings]
             self._append(step, now, wall_ms)
             is_decided = True
         finally:

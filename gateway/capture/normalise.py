@@ -34,7 +34,7 @@ from typing import Final
 from buffer.entry import Draft
 from drivers.reading import Measurement, Reading, Remark, ScanContext, TagRead
 from drivers.symbology import with_separators
-from gateway.capture.captured import Captured, Moment
+from gateway.capture.captured import Captured, Moment, item_text
 from gateway.capture.command import CommandUnknown, CommandVain, obey
 from gateway.capture.decimal_text import decimal_text, is_unit
 from gateway.capture.label import Label, LabelItem, LabelReader, split_symbology
@@ -142,8 +142,9 @@ class Normaliser:
         if problem is not None:
             remark = Remark("unreadable", problem)
             return self._unrecognised(route, reading, session, at, remark, is_repeat=is_repeat)
+        item = item_text(label.item)
         parts = (
-            f"{_work_parts(context, session)}{_item_part(label.item)}"
+            f'{_work_parts(context, session)},"item":{item}'
             f"{_quantity_part(context, session, label, activity)}"
             f"{_location_part(context, session, route.station, activity)}{_evidence_part(reading)}"
         )
@@ -162,7 +163,7 @@ class Normaliser:
         after = used(session)
         if self._site.command_prefix is not None:
             after = followed(after, Done(route.device, draft.id, activity, context.document or session.document))
-        return Captured(draft, after, remarks, item=label.item, label_quantity=label.quantity)
+        return Captured(draft, after, remarks, None, None, label.item, label.quantity, item)
 
     def _command(
         self, route: Route, reading: Reading, session: Session, at: Moment, words: str, *, is_repeat: bool
@@ -195,14 +196,16 @@ class Normaliser:
             return self._unrecognised(route, reading, session, at, Remark("unreadable", problem), is_repeat=False)
         activity = context.activity or session.activity or route.station.activity
         item = LabelItem(gtin=identity.gtin, sscc=identity.sscc, epc=identity.epc, serial=identity.serial or None)
+        text = item_text(item)
         quantity = f',"quantity":{{"value":"1","unit":"{UNIT_EACH}"}}' if activity else ""
         disposition = ',"disposition":"returned"' if activity == "return" else ""
         parts = (
-            f"{_work_parts(context, session)}{_item_part(item)}{quantity}{disposition}"
+            f'{_work_parts(context, session)},"item":{text}{quantity}{disposition}'
             f"{_location_part(context, session, route.station, activity)}"
             f'{_tag_part(tag)},"evidence":{{"raw":"{tag.epc.hex()}"}}'
         )
-        return Captured(self._draft(route, reading, activity or "observation", parts, at), session, item=item)
+        draft = self._draft(route, reading, activity or "observation", parts, at)
+        return Captured(draft, session, item=item, item_text=text)
 
     def _increment(self, route: Route, reading: Reading, session: Session, at: Moment) -> Captured:
         measurement = reading.measurement
@@ -310,14 +313,6 @@ def _work_parts(context: ScanContext, session: Session) -> str:
         line = part("line", session.document_line) if session.document_line else ""
         return f'{parts},"document":{{"id":{quote(session.document)}{kind}{line}}}'
     return parts
-
-
-def _item_part(item: LabelItem | None) -> str:
-    assert item is not None, "an item label carries its item"
-    if item.code and not any(item[:-1]):  # most labels that are not GS1
-        return f',"item":{{"code":{quote(item.code)}}}'
-    members = [f'"{name}":{quote(value)}' for name, value in zip(LabelItem._fields, item, strict=True) if value]
-    return f',"item":{{{",".join(members)}}}'
 
 
 def _quantity_part(context: ScanContext, session: Session, label: Label, activity: str | None) -> str:

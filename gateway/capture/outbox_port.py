@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from buffer.entry import Draft, Redelivery, StateRow
@@ -37,6 +38,9 @@ class OutboxPort(Protocol):
         `on_known` is called when the commit is known, in the order of the calls: with None when it is on disk, with
         the reason when it failed, and then for everything queued behind it before anything else runs.
         """
+
+    def one_look(self) -> AbstractContextManager[None]:
+        """Do the lookups within on one state of the file; raises OutboxError on entry."""
 
     def redeliveries(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Redelivery]:
         """Return the committed answers to those (device, message_id) keys."""

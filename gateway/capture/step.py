@@ -69,8 +69,7 @@ class Step:
         """Take over what the checks found: behind the event it is about."""
         self.judged.append(judged)
         self.drafts.extend(judged.drafts)
-        for row in judged.state:
-            self.state[row.key] = row.value
+        self.state.update(judged.state)
 
     def answer(self, value: T) -> asyncio.Future[T]:
         """Return a future that has `value` when the step, and those it leans on, are on disk; it raises

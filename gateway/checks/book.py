@@ -44,7 +44,7 @@ class Pool:
 
     def count(self, piece: Piece, sign: int) -> None:
         """Add the quantity of a piece, or take it out."""
-        quantity = piece.quantity * sign
+        quantity = piece.quantity if sign > 0 else -piece.quantity
         self.observed += quantity
         if piece.damaged:
             self.damaged += quantity
@@ -141,8 +141,11 @@ class Book:
         pool = self.pools.get(key)
         if pool is None or not pool.lines:
             return None
-        if pool.observed <= pool.expected and self._is_alone(key):
-            return None  # nearly every scan
+        if pool.observed <= pool.expected:
+            names = key[1]
+            # Nearly every scan: one line, and nothing else is for it.
+            if len(self._by_line[key[0], names[0]]) == 1 if len(names) == 1 else self._is_alone(key):
+                return None
         pools = self._neighbours(key)
         shared = share(pools)
         for line in pool.lines:
@@ -173,7 +176,8 @@ class Book:
     def _pool(self, piece: Piece, found: Match | None) -> tuple[PoolKey, Pool]:
         lines = found.lines if found is not None else ()
         if lines:
-            key: PoolKey = (piece.round, tuple([line.line for line in lines]))
+            names = (lines[0].line,) if len(lines) == 1 else tuple([line.line for line in lines])
+            key: PoolKey = (piece.round, names)
             pool = self.pools.get(key)
             if pool is not None:
                 return key, pool
@@ -186,7 +190,7 @@ class Book:
             key = (piece.round, ("", name, piece.item.lot or "", location or "", unit))
         pool = self.pools.get(key)
         if pool is None:
-            expected = sum([line.quantity for line in lines], ZERO)
+            expected = lines[0].quantity if len(lines) == 1 else sum([line.quantity for line in lines], ZERO)
             pool = self.pools[key] = Pool(lines, piece.item, unit, location, expected)
             for line in lines:
                 place = (piece.round, line.line)

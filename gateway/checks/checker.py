@@ -96,7 +96,7 @@ class Checker:
             return None
         if captured.item is None and captured.voids is None and captured.closes is None:
             return self._trouble(route, captured, at) if captured.remarks and captured.draft is not None else None
-        found = Found(at, place_of(route))
+        found = Found(at, route)
         try:
             self._check(route, reading, session, captured, found)
         except OutboxError:
@@ -126,7 +126,7 @@ class Checker:
         """Return what is to be said about a device event; see `Checks`."""
         if not self.is_on:
             return None
-        found = Found(at, place_of(route))
+        found = Found(at, route)
         before = self.docket.by_key("device_outage", route.device)
         if state == "up" and before is not None:
             self.docket.resolve(before, GATEWAY_ACTOR, "the device is back", found)
@@ -186,7 +186,7 @@ class Checker:
         remark = captured.remarks[0]
         if remark.code not in _TROUBLES or captured.draft is None:
             return None
-        found = Found(at, place_of(route))
+        found = Found(at, route)
         code = cast("ExceptionCode", remark.code)
         trouble = Trouble(code, route.device, f"{route.device}: {remark.message}", events=(captured.draft.id,))
         self.comparer.raise_(trouble, found)
@@ -195,7 +195,7 @@ class Checker:
     def _item(self, route: Route, reading: Reading, session: Session, captured: Captured, found: Found) -> None:
         context = reading.context or _NO_CONTEXT
         activity = context.activity or session.activity or route.station.activity
-        assert captured.draft is not None and captured.item is not None
+        assert captured.draft is not None and captured.item is not None and captured.item_text is not None
         if activity is None:
             return
         document = context.document or session.document
@@ -207,7 +207,7 @@ class Checker:
         piece = Piece(
             captured.draft.id,
             captured.item,
-            _ONE if quantity is None else Decimal(quantity),
+            _ONE if quantity is None or quantity == "1" else Decimal(quantity),
             context.unit,
             session.document_line if context.document is None else None,
             context.location or session.location or route.station.location,
@@ -229,7 +229,7 @@ class Checker:
         if activity == "count" and one.progress.round == 2:
             piece = self._recounted(one, piece, found)
         added = one.book.add(piece)
-        self.documents.add(one, piece, found)
+        self.documents.add(one, piece, captured.item_text, found)
         self.comparer.check(piece, activity, one, added, found)
 
     def _recounted(self, one: OpenDocument, piece: Piece, found: Found) -> Piece:
@@ -255,9 +255,3 @@ class Checker:
 def _return_disposition(session: Session) -> str | None:
     """Return what shall become of goods that came back; damaged ones that nobody decided about are to be looked at."""
     return session.return_disposition or (UNDECIDED if session.damaged else None)
-
-
-def place_of(route: Route) -> Place:
-    """Return where a route is, for events of the gateway's own."""
-    station = route.station
-    return Place(station.id, route.device, route.profile, station.read_point, station.business_location)

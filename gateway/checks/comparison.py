@@ -35,7 +35,7 @@ class Comparer:
     def check(self, piece: Piece, activity: str, one: OpenDocument | None, added: Added | None, found: Found) -> None:
         """Check a piece. `added` is what became of it in the book of its document, None when there is none."""
         scene = Scene(piece, activity, one)
-        if piece.item.expiry is not None or piece.damaged or activity == "putaway":
+        if piece.damaged or piece.item.expiry is not None or activity == "putaway":
             for trouble, rule in inspect_piece(scene, self._policy, found.at.ms):
                 self._raise(trouble, rule, scene, found)
         if piece.round != NOT_COUNTED:
@@ -56,6 +56,10 @@ class Comparer:
         header, piece = scene.header, scene.piece
         assert header is not None
         assert added.match is not None
+        counts = not is_twin and scene.activity != "count" and scene.activity in COMPARED[header.type]
+        if added.match.lines and not added.match.problems:  # nearly every scan
+            case = self._too_much(scene, added, found) if counts else None
+            return [] if case is None else [case]
         raised: list[Case | None] = []
         for code in added.match.problems:
             about = _about(scene)
@@ -70,7 +74,7 @@ class Comparer:
             code = "wrong_item" if scene.activity in OUTBOUND else "unexpected_item"
             said = f"{shown(piece)} is not on {header.id}"
             raised.append(self._checked(Trouble(code, _about(scene), said), scene, found))
-        elif not is_twin and scene.activity != "count" and scene.activity in COMPARED[header.type]:
+        elif counts:
             raised.append(self._too_much(scene, added, found))
         return [case for case in raised if case is not None]
 

@@ -141,11 +141,11 @@ class Documents:
         found.changed(lambda: setattr(one, "progress", before))
         self._touch(one, found)
 
-    def add(self, one: OpenDocument, piece: Piece, found: Found) -> None:
-        """Note a piece that was added to the book."""
+    def add(self, one: OpenDocument, piece: Piece, item: str, found: Found) -> None:
+        """Note a piece that was added to the book; `item` is its item as JSON."""
         one.pieces[piece.event] = piece
         one.flying += 1
-        found.state[piece_key(one.id, one.activity, piece.event)] = encode_piece(piece)
+        found.state[piece_key(one.id, one.activity, piece.event)] = encode_piece(piece, item)
 
         def landed() -> None:
             one.flying -= 1

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from buffer.entry import Draft, StateRow
+from buffer.entry import Draft
 from drivers.reading import Remark
 from gateway.capture.captured import Moment
 from gateway.capture.checks_port import Judged
+from gateway.capture.site_map import Route
 
 
 class Place(NamedTuple):
@@ -31,9 +32,11 @@ class Effects(NamedTuple):
 class Found:
     """Filled by the checks of one reading."""
 
-    def __init__(self, at: Moment, place: Place) -> None:
+    __slots__ = ("_where", "at", "drafts", "effects", "is_duplicate", "is_tag", "remarks", "state")
+
+    def __init__(self, at: Moment, where: Place | Route) -> None:
         self.at = at
-        self.place = place
+        self._where = where
         self.drafts: list[Draft] = []
         self.state: dict[str, bytes | None] = {}
         self.remarks: list[Remark] = []
@@ -41,6 +44,15 @@ class Found:
         self.is_tag = False
         """What was read is an RFID tag: it is seen again whenever it passes."""
         self.effects = Effects([], [])
+
+    @property
+    def place(self) -> Place:
+        """Where it was found, for events of the gateway's own; few scans make one."""
+        where = self._where
+        if isinstance(where, Place):
+            return where
+        station = where.station
+        return Place(station.id, where.device, where.profile, station.read_point, station.business_location)
 
     def changed(self, undo: Callable[[], object]) -> None:
         """Note how to take back a change that was just made in memory."""
@@ -56,7 +68,7 @@ class Found:
             return None
         return Judged(
             self.drafts,
-            [StateRow(key, value) for key, value in self.state.items()],
+            self.state,
             tuple(self.remarks),
             self.is_duplicate and len(self.remarks) == 1,
             self.effects,

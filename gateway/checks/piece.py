@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Final, NamedTuple
-
-from pydantic_core import to_json
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from gateway.capture.label import LabelItem
 
@@ -20,6 +19,9 @@ PREFIX: Final = "piece/"
 US: Final = "\x1f"
 NOT_COUNTED: Final = 0
 """Round of a piece that is stored and counts nowhere: a recount by the person who counted first."""
+
+
+RESTS_CACHED_MAX: Final = 1_024
 
 
 class Piece(NamedTuple):
@@ -46,6 +48,11 @@ class Piece(NamedTuple):
         return unique_of(self.item)
 
 
+_REST: Final = 3
+"""Members before it are of the one scan."""
+_DEFAULTS: Final = tuple([Piece._field_defaults[name] for name in Piece._fields[_REST:]])
+
+
 def unique_of(item: LabelItem) -> str | None:
     """Return the name of one object: SSCC, serialised GTIN, EPC; None when the label names only its kind."""
     if item.sscc and not item.gtin:
@@ -67,21 +74,17 @@ def piece_key(document: str, activity: str, event: str = "") -> str:
     return f"{PREFIX}{document}{US}{activity}{US}{event}"
 
 
-def encode_piece(piece: Piece) -> bytes:
-    """Return the piece as the value of its row; its event is in the name of the row."""
-    fields = [
-        {name: value for name, value in zip(LabelItem._fields, piece.item, strict=True) if value},
-        str(piece.quantity),
-        piece.unit,
-        piece.line,
-        piece.location,
-        piece.operator,
-        piece.damaged,
-        piece.is_repeat,
-        piece.round,
-        piece.return_disposition,
-    ]
-    return to_json(fields)
+def encode_piece(piece: Piece, item: str) -> bytes:
+    """Return the piece as the value of its row; its event is in the name of the row. `item` is its item as JSON, as it
+    stands in the event: to make it again would cost as much as all the rest."""
+    return f'[{item},"{piece.quantity}"{_rest(piece[_REST:])}]'.encode("utf-8", "replace")
+
+
+@lru_cache(maxsize=RESTS_CACHED_MAX)
+def _rest(fields: tuple[Any, ...]) -> str:
+    """Return the members behind the quantity, without those at the end that say nothing: the same scan after scan."""
+    last = max((number for number, one in enumerate(fields) if one != _DEFAULTS[number]), default=-1)
+    return "".join([f",{json.dumps(one)}" for one in fields[: last + 1]])
 
 
 def decode_piece(event: str, value: bytes) -> Piece:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from buffer.annex import AnnexRow
@@ -44,6 +45,9 @@ class OutboxFake:
     lookups: int = 0
     annexes: dict[tuple[str, str], bytes] = field(default_factory=dict)
     operating_ms: int = 1_000
+
+    def one_look(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def append(
         self,

@@ -64,6 +64,22 @@ async def test_rows_are_kept_together_or_not_at_all(rig: Rig) -> None:
     await outbox.close(5)
 
 
+async def test_lookups_of_one_look_see_one_state_and_the_next_ones_the_newest(rig: Rig) -> None:
+    outbox = await rig.open()
+    await outbox.keep([row(1, b"before")])
+    with outbox.one_look():
+        assert outbox.annex("line", "ASN-1/000001") == b"before"
+        await outbox.keep([row(1, b"after"), row(2)])
+        assert outbox.annex("line", "ASN-1/000001") == b"before"
+        assert outbox.annex("line", "ASN-1/000002") is None
+    assert outbox.annex("line", "ASN-1/000001") == b"after"
+    with pytest.raises(KeyError), outbox.one_look():
+        raise KeyError
+    await outbox.keep([row(1, b"last")])
+    assert outbox.annex("line", "ASN-1/000001") == b"last", "a look that failed holds nothing"
+    await outbox.close(5)
+
+
 async def test_a_salvage_carries_the_annex(rig: Rig) -> None:
     """A page of the file is lost: what is expected at the docks tomorrow is still there."""
     outbox = await rig.open()

@@ -158,5 +158,5 @@ async def test_the_outbox_reads_what_intake_wrote(gateway: Gateway) -> None:
 
 def test_the_outbox_has_what_intake_needs() -> None:
     needed = {name for name in vars(OutboxPort) if not name.startswith("_")}
-    assert needed == {"source", "failed_commits", "append", "redeliveries", "states"}
+    assert needed == {"source", "failed_commits", "append", "one_look", "redeliveries", "states"}
     assert needed - {"source"} <= set(dir(Outbox))
