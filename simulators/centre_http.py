@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
+from simulators.conversations import Conversations
+
 HEAD_BYTES_MAX = 65_536
 _READ_AHEAD_BYTES = 4_194_304
 
@@ -65,7 +67,7 @@ class HttpServer:
         self._tls = tls
         self._body_bytes_max = body_bytes_max
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections = Conversations()
 
     async def start(self) -> None:
         """Listen; port 0 becomes the port the system chose, and stays so over a restart."""
@@ -80,16 +82,11 @@ class HttpServer:
         if server is None:
             return
         server.close()
-        connections = list(self._connections)
-        for connection in connections:
-            connection.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+        await self._connections.end()
         await server.wait_closed()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        self._connections.begin(self._serve(reader, writer), writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal, Self
 
+from simulators.conversations import Conversations
+
 Direction = Literal["request", "answer"]
 
 _CHUNK_BYTES = 65_536
@@ -55,7 +57,7 @@ class Network:
         self.connections = 0
         """Connections taken since the start."""
         self._server: asyncio.Server | None = None
-        self._links: set[asyncio.Task[None]] = set()
+        self._links = Conversations()
         self._flowing = asyncio.Event()
         self._flowing.set()
 
@@ -65,8 +67,7 @@ class Network:
 
     async def __aexit__(self, *_: object) -> None:
         self.cut()
-        if self._links:
-            await asyncio.gather(*self._links, return_exceptions=True)
+        await self._links.end()
 
     @property
     def is_cut(self) -> bool:
@@ -82,8 +83,7 @@ class Network:
 
     def drop(self) -> None:
         """Break every connection, once; new ones are taken."""
-        for link in self._links:
-            link.cancel()
+        self._links.cancel()
 
     async def mend(self) -> None:
         """Take connections again, on the same port; bytes flow."""
@@ -109,9 +109,7 @@ class Network:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        link = asyncio.get_running_loop().create_task(self._join(reader, writer))
-        self._links.add(link)
-        link.add_done_callback(self._links.discard)
+        self._links.begin(self._join(reader, writer), writer)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_writer: asyncio.StreamWriter | None = None

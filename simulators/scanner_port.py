@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from simulators.conversations import Conversations
+
 
 class ScannerPort(Protocol):
     """One side of a link."""
@@ -118,6 +120,7 @@ class TcpServerPort:
         self._port = 0
         self._server: asyncio.Server | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._conversations = Conversations()
 
     @property
     def is_plugged(self) -> bool:
@@ -129,7 +132,7 @@ class TcpServerPort:
 
     async def plug(self) -> None:
         """Listen, on the port of the first time."""
-        self._server = await asyncio.start_server(self._serve, self._host, self._port)
+        self._server = await asyncio.start_server(self._accept, self._host, self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def unplug(self) -> None:
@@ -148,10 +151,12 @@ class TcpServerPort:
             self._writer = None
             self.connected.clear()
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._conversations.begin(self._serve(reader, writer), writer)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._drop()
         if self._server is None:
-            writer.transport.abort()
             return
         self._writer = writer
         self.connected.set()

@@ -18,6 +18,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from random import Random
 
+from simulators.conversations import Conversations
+
 
 @dataclass(frozen=True, slots=True)
 class WirePlan:
@@ -127,23 +129,20 @@ class TcpWire:
         self._wires = (Wire(carry_plan, rng, sleep=sleep), Wire(carry_plan, rng, sleep=sleep))
         self._target = target
         self._server: asyncio.Server | None = None
-        self._conversations: set[asyncio.Task[None]] = set()
+        self._conversations = Conversations()
         self._is_cut = False
         self.port = 0
         """Where to connect, once started."""
 
     async def start(self) -> None:
         """Listen; return when `port` accepts connections."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """Break every connection; close those that come, until mended."""
         self._is_cut = True
-        tasks = list(self._conversations)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._conversations.end()
 
     def mend(self) -> None:
         """Let connections through again."""
@@ -156,10 +155,10 @@ class TcpWire:
             self._server.close()
             await self._server.wait_closed()
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._conversations.begin(self._serve(reader, writer), writer)
+
     async def _serve(self, near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._conversations.add(task)
         far_writer: asyncio.StreamWriter | None = None
         try:
             if not self._is_cut:
@@ -171,7 +170,6 @@ class TcpWire:
             for writer in (near_writer, far_writer):
                 if writer is not None:
                     writer.transport.abort()
-            self._conversations.discard(task)
 
     async def _carry_both(
         self,

@@ -38,6 +38,8 @@ class GatewayProcess:
     config: Path
     log: Path
     program: tuple[str, ...] = (sys.executable, "-m", "gateway")
+    start_timeout_s: float = START_TIMEOUT_S
+    """A traced process on a machine that does a dozen other things needs longer than one that people wait for."""
     process: asyncio.subprocess.Process | None = field(default=None)
 
     @property
@@ -47,7 +49,7 @@ class GatewayProcess:
         return self.process.pid
 
     async def start(self) -> None:
-        """Return once the gateway says that it takes scans; raise ChildFailed if it ends before.
+        """Return once the gateway says that it takes scans; raise ChildFailed if it ends before, or takes too long.
 
         It says so as it says it to systemd: READY=1 on the socket named by NOTIFY_SOCKET.
         """
@@ -64,12 +66,13 @@ class GatewayProcess:
             )
             ready = asyncio.ensure_future(_said_ready(notify))
             ended = asyncio.ensure_future(self.process.wait())
-            await asyncio.wait({ready, ended}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-            is_ready = ready.done()
+            await asyncio.wait({ready, ended}, timeout=self.start_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            is_ready, has_ended = ready.done(), ended.done()
             for task in (ready, ended):
                 task.cancel()
         if not is_ready:
-            raise ChildFailed(self.last_words())
+            late = "" if has_ended else f"not ready after {self.start_timeout_s:.0f} s; "
+            raise ChildFailed(late + self.last_words())
 
     async def kill(self) -> None:
         """End the process as a power cut would: SIGKILL, no chance to say goodbye."""

@@ -32,7 +32,7 @@ PLANTED = Path(__file__).with_name("crash_bugs.py")
 SITE = "dc07"
 SOURCE = f"//{SITE}/dock-pc-1"
 POISON = "rotten"
-WAIT_S = 60.0
+WAIT_S = 180.0
 
 _CONFIG = """\
 [site]
@@ -267,7 +267,7 @@ async def _site(
         ports = Ports(listener, int(port.url.rpartition(":")[2]), centre.port)
         config = folder / "gateway.toml"
         _configure(config, state, storage, ports)
-        gateway = GatewayProcess(config, folder / "gateway.log", program)
+        gateway = GatewayProcess(config, folder / "gateway.log", program, start_timeout_s=WAIT_S)
         try:
             yield RecordedSite(folder, centre, scanner, gateway, listener), gateway, ports
         finally:

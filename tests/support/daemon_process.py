@@ -21,7 +21,7 @@ from typing import Any
 from gateway.cli.errors import run_command
 
 ROOT = Path(__file__).parents[2]
-BOUND_S = 30.0
+BOUND_S = 60.0
 
 CONFIG = """\
 [site]

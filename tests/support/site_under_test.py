@@ -18,6 +18,7 @@ from gateway.cli.child import GatewayProcess, free_port
 
 ROOT = Path(__file__).parents[2]
 PLANTED = Path(__file__).with_name("planted_gateway.py")
+START_BOUND_S = 120.0
 
 _CONFIG = """\
 [site]
@@ -77,7 +78,7 @@ class SiteUnderTest:
         program = (sys.executable, "-m", "gateway")
         if self.planted is not None:
             program = (sys.executable, str(PLANTED), self.planted)
-        self.gateway = GatewayProcess(config, self.folder / "gateway.log", program)
+        self.gateway = GatewayProcess(config, self.folder / "gateway.log", program, start_timeout_s=START_BOUND_S)
 
 
 class Progress:

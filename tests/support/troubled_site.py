@@ -270,7 +270,9 @@ async def troubled_site(
         config = folder / "gateway.toml"
         text = _CONFIG.format(folder=folder, listener=listener, api=api, upstream=describe(keys))
         config.write_text(text + more)
-        gateway = GatewayProcess(config, folder / "gateway.log", *([program] if program else []))
+        gateway = GatewayProcess(
+            config, folder / "gateway.log", *([program] if program else []), start_timeout_s=BOUND_S
+        )
         site = TroubledSite(folder, centre, network, gateway, listener, api)
         await gateway.start()
         try:
