@@ -312,14 +312,18 @@ def incident_alarms(incidents: list[Incident]) -> tuple[AlarmStatus, ...]:
             text += (
                 f": {told.carried} events carried over, {told.missing_count} missing, damaged files in {told.kept_as}"
             )
-        first = "keep that folder, look at the disk" if told.kept_as else "look at the disk"
-        if one.kind == EPOCH_CHANGED:
-            first = "was this disk restored, rolled back or cloned? Make sure that no second computer runs from it"
-        if one.kind == REWIND_SHORT:
-            first = "the centre lacks these events: fill them up from another copy of it"
-        hint = f"{first}, then: dockline audit acknowledge {one.number} --reason ..."
-        found.append(AlarmStatus(one.kind, "storage", text, hint))
+        found.append(AlarmStatus(one.kind, "storage", text, incident_hint(one)))
     return tuple(found)
+
+
+def incident_hint(incident: Incident) -> str:
+    """Return what to do about an incident, and how to say that somebody did."""
+    first = "keep that folder, look at the disk" if incident.told.kept_as else "look at the disk"
+    if incident.kind == EPOCH_CHANGED:
+        first = "was this disk restored, rolled back or cloned? Make sure that no second computer runs from it"
+    if incident.kind == REWIND_SHORT:
+        first = "the centre lacks these events: fill them up from another copy of it"
+    return f"{first}, then: dockline audit acknowledge {incident.number} --reason ..."
 
 
 def alarms_of(

@@ -11,6 +11,7 @@ from buffer import OutboxError, OutboxReader
 from buffer.spare import SPARE_NAME
 from gateway.cli.show import size
 from gateway.doctor.check import Check, Patient
+from gateway.status import incident_hint
 
 DISK_AUTONOMY_WARN_H = 24.0
 
@@ -98,8 +99,7 @@ def _read(reader: OutboxReader) -> Iterator[Check]:
     for one in open_ones:
         told = one.told
         carried = f"; {told.carried} events carried, {told.missing_count} missing" if told.kept_as else ""
-        action = f"look at the disk, then: dockline audit acknowledge {one.number} --reason ..."
-        yield Check("storage", one.kind.replace("_", " "), "failed", told.reason + carried, action)
+        yield Check("storage", one.kind.replace("_", " "), "failed", told.reason + carried, incident_hint(one))
     known = len(reader.incidents()) - len(open_ones)
     if not open_ones:
         evidence = f"no damage that nobody knows of; {known} earlier incidents acknowledged"

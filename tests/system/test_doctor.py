@@ -74,6 +74,8 @@ def test_a_salvage_is_told_until_somebody_acknowledges_it(tmp_path: Path) -> Non
         assert salvaged["state"] == "failed"
         assert "events carried, 0 missing" in salvaged["evidence"]
         assert "damaged-" in found["storage", "salvages"]["evidence"]
+        (alarm,) = [one for one in daemon.ask("GET", "/v1/status").json["alarms"] if one["code"] == "outbox_salvaged"]
+        assert salvaged["action"] == alarm["hint"], "one trouble, one thing to do"
         number = salvaged["action"].split("acknowledge ")[1].split()[0]
         assert daemon.command("audit", "acknowledge", number, "--reason", "disk replaced").returncode == 0
         _, found = asked(daemon)
