@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
 import ssl
@@ -40,6 +41,10 @@ from paho.mqtt.properties import Properties
 from simulators.journal import Journal
 from simulators.ledger import DeviceScan
 from simulators.token import Token, find_tokens
+
+LIBRARY_LOG = logging.getLogger("simulators.mqtt")
+"""Where the MQTT library talks about broken connections. Nobody listens: the journal of a device has them."""
+LIBRARY_LOG.addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +257,7 @@ class Handheld:
             keepalive=30,
             timeout=plan.ack_timeout_s,
             tls_context=plan.tls,
+            logger=LIBRARY_LOG,
         )
 
     async def _converse(self, client: aiomqtt.Client) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 import aiomqtt
 import httpx2
 
+from simulators.handheld import LIBRARY_LOG
+
 Send = Callable[[bytes], Awaitable[bool]]
 """Deliver one message; True: the gateway has it for good, False: it refused for good. Raises Unreached otherwise."""
 
@@ -78,6 +80,7 @@ class MqttSender:
             password=end.password,
             protocol=aiomqtt.ProtocolVersion.V5,
             timeout=end.ack_timeout_s,
+            logger=LIBRARY_LOG,
         )
         self._hear_refusals(client)
         return await client.__aenter__()
