@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-START_S: Final = 10.0
+START_S: Final = 60.0
 OPEN_TO_ALL: Final = "allow_anonymous true\npersistence false\n"
 
 

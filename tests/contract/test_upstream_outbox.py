@@ -18,7 +18,7 @@ from simulators.network import Network
 from sync import HttpEventsSettings, OutboxPort, Pump
 from sync.http_events import HttpEvents
 
-BOUND_S = 30.0
+BOUND_S = 60.0
 UPSTREAM = "centre"
 
 
@@ -154,7 +154,7 @@ async def test_poison_lands_in_quarantine_and_a_retry_brings_it_under_its_old_se
 
 
 async def test_a_damaged_row_is_announced_as_a_gap_and_the_rest_arrives(rig: Rig) -> None:
-    """FAULTS 13: SQLite does not see a flipped bit in a payload; the digest does."""
+    """Fault matrix 13: SQLite does not see a flipped bit in a payload; the digest does."""
     outbox = await rig.open()
     await outbox.append(events(outbox, 1, 9))
     rig.tamper(

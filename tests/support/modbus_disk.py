@@ -71,7 +71,7 @@ class Disk:
         """Return once `condition()` is true; looked at after every emit."""
         assert callable(condition)
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 while not condition():
                     self._changed.clear()
                     await self._changed.wait()

@@ -56,7 +56,7 @@ async def test_a_simulated_handheld_hears_what_became_of_its_scans(tmp_path: Pat
             )
             assert code == 0, said
             assert said.count(": stored (good)") == 3
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await centre.holds(3)
         finally:
             await site.gateway.stop()

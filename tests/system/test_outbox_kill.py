@@ -44,7 +44,7 @@ def run_and_kill(folder: Path, first: int, held_min: int, bug: str = "") -> tupl
         child.kill()
         guard.cancel()
         said += child.stdout.read().splitlines()
-        child.wait(20)
+        child.wait(60)
     promised = [int(line.split()[1]) for line in said if re.fullmatch(r"held \d+\n?", line)]
     assert len(promised) >= held_min
     return opened, max(promised, default=first - 1)

@@ -15,7 +15,7 @@ from daemon_process import CONFIG, GatewayProcess, gateway, until
 def scanner_port() -> Any:
     """A serial device server that takes connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(20)
+        listener.settimeout(60)
         yield listener
 
 

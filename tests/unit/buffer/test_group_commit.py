@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 
 import pytest
 from outbox_rig import Rig, draft, drafts, fail_disk, pages_left, redelivery, sqlite_error, state, writer_of
@@ -19,7 +20,7 @@ async def opened(rig: Rig, **limits: float) -> Outbox:
 
 
 async def results(*futures: asyncio.Future[None]) -> list[type[BaseException] | None]:
-    found = await asyncio.wait_for(asyncio.gather(*futures, return_exceptions=True), 20)
+    found = await asyncio.wait_for(asyncio.gather(*futures, return_exceptions=True), 60)
     return [None if result is None else type(result) for result in found]
 
 
@@ -171,7 +172,7 @@ async def test_a_writer_that_dies_of_a_bug_leaves_nobody_waiting(any_rig: Rig, m
 
     monkeypatch.setattr(writer_of(outbox), "_keep_house", explode)
     with pytest.raises(CommitUnknown):
-        await asyncio.wait_for(outbox.append([draft(1)]), 20)
+        await asyncio.wait_for(outbox.append([draft(1)]), 60)
     assert len(any_rig.fatal) == 1
     await outbox.close(5)
 
@@ -256,7 +257,7 @@ async def test_a_close_that_cannot_drain_keeps_the_lock(rig: Rig) -> None:
 
     outbox = await opened(rig)
     gate = threading.Event()
-    blocked = outbox._group.submit(lambda _: gate.wait(20), writes=False)
+    blocked = outbox._group.submit(lambda _: gate.wait(60), writes=False)
     with pytest.raises(TimeoutError):
         await outbox.close(0.01)
     from buffer import OutboxLocked
@@ -271,34 +272,40 @@ async def test_a_close_that_cannot_drain_keeps_the_lock(rig: Rig) -> None:
 
 async def test_a_lone_list_is_not_kept_waiting(rig: Rig) -> None:
     """A scan after a quiet spell is answered at once, however long closely following scans may wait."""
-    outbox = await opened(rig, commit_linger_s=1.0)
+    outbox = await opened(rig, commit_linger_s=120.0)
     outbox._group._last_start -= 3600
-    async with asyncio.timeout(0.9):
+    async with asyncio.timeout(60):
         await outbox.append([draft(1)])
-    await outbox.close(5)
+    outbox._group._limits = replace(outbox._group._limits, commit_linger_s=0.0)
+    await outbox.close(60)
 
 
 async def test_many_waiting_lists_do_not_linger(rig: Rig) -> None:
     """A burst is limited by the disk, not by a timer."""
-    outbox = await opened(rig, commit_linger_s=1.0)
+    outbox = await opened(rig, commit_linger_s=120.0)
+    outbox._group._last_start -= 3600
     await outbox.append([draft(1)])
-    async with asyncio.timeout(0.9):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(outbox.append([draft(number)]) for number in range(2, 2 + LINGER_ENTRIES_MAX)))
-    await outbox.close(5)
+    outbox._group._limits = replace(outbox._group._limits, commit_linger_s=0.0)
+    await outbox.close(60)
 
 
 async def test_company_shortens_the_wait(rig: Rig) -> None:
     """At a thousand scans a second the wait must stay in proportion to the flush; a lone straggler has time."""
-    outbox = await opened(rig, commit_linger_s=1.0)
+    outbox = await opened(rig, commit_linger_s=120.0)
     group = outbox._group
+    group._last_start -= 3600
     await outbox.append([draft(1)])
     began = group._last_start
     waiting = [outbox.append([draft(2)])]
-    assert group._timer_at == pytest.approx(began + 1.0)
+    assert group._timer_at == pytest.approx(began + 120)
     waiting.append(outbox.append([draft(3)]))
-    assert group._timer_at == pytest.approx(began + COMPANY_SHARE)
+    assert group._timer_at == pytest.approx(began + 120 * COMPANY_SHARE)
+    group._limits = replace(group._limits, commit_linger_s=0.0)
+    waiting.append(outbox.append([draft(4)]))
     await asyncio.gather(*waiting)
-    await outbox.close(5)
+    await outbox.close(60)
 
 
 async def test_who_appended_is_told_in_order_and_before_any_future_is_looked_at(any_rig: Rig) -> None:
@@ -344,6 +351,6 @@ async def test_a_patient_settle_rides_with_the_next_scan(rig: Rig) -> None:
 async def test_a_patient_settle_does_not_wait_for_ever(rig: Rig) -> None:
     outbox = await opened(rig)
     await outbox.append([draft(1)])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await outbox.settle("centre", through=1, patience_s=0.01)
     await outbox.close(5)

@@ -35,7 +35,7 @@ def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
             FolderLock(tmp_path)
         assert caught.value.pid == child.pid
         child.kill()
-        child.wait(20)
+        child.wait(60)
     FolderLock(tmp_path).release()
 
 

@@ -11,7 +11,7 @@ from buffer.newest import Newest
 
 async def test_what_is_there_is_not_waited_for() -> None:
     newest = Newest(5, b"chain")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await newest.beyond(4)
 
 

@@ -124,8 +124,8 @@ async def test_appended_wakes_when_the_entry_is_committed(any_rig: Rig) -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     await outbox.append([draft(1)])
-    await asyncio.wait_for(waiting, 10)
-    await asyncio.wait_for(outbox.appended(0), 10)
+    await asyncio.wait_for(waiting, 60)
+    await asyncio.wait_for(outbox.appended(0), 60)
     later = asyncio.ensure_future(outbox.appended(1))
     await outbox.append([], state=state(k=b"v"))
     assert not later.done()
@@ -198,7 +198,7 @@ async def test_alive_answers_without_a_commit(rig: Rig) -> None:
     """An idle gateway at night is alive, and asking does not wear out its flash."""
     outbox = await rig.open()
     changes = rig.query("PRAGMA data_version"), (rig.folder / "outbox.db-wal").stat().st_size
-    await asyncio.wait_for(outbox.alive(), 10)
+    await asyncio.wait_for(outbox.alive(), 60)
     assert changes == (rig.query("PRAGMA data_version"), (rig.folder / "outbox.db-wal").stat().st_size)
     await outbox.close(5)
 

@@ -134,7 +134,7 @@ async def test_an_answer_from_another_unit_ends_the_wait_at_once() -> None:
         writer.write(reply(request[:6] + b"\0" + request[7:], 6, 6))
 
     async with scripted(answer) as target, link_to(target, 60) as link:
-        outcome = await asyncio.wait_for(link.read(A), 10)
+        outcome = await asyncio.wait_for(link.read(A), 60)
     assert isinstance(outcome, Silence)
     assert "from unit 0" in outcome.reason
 
@@ -144,7 +144,7 @@ async def test_more_or_fewer_registers_than_asked_for_are_no_value() -> None:
         writer.write(reply(request, 6, 6, 6))
 
     async with scripted(answer) as target, link_to(target, 60) as link:
-        assert isinstance(await asyncio.wait_for(link.read(A), 10), Silence)
+        assert isinstance(await asyncio.wait_for(link.read(A), 60), Silence)
 
 
 async def test_half_an_answer_costs_the_connection_because_the_other_half_may_come() -> None:
@@ -168,7 +168,7 @@ async def test_a_server_that_speaks_something_else_is_found_out_at_once() -> Non
 
     async with scripted(answer) as target, link_to(target, 60) as link:
         with pytest.raises(LinkLost, match="not a Modbus frame"):
-            await asyncio.wait_for(link.read(A), 10)
+            await asyncio.wait_for(link.read(A), 60)
 
 
 async def test_a_connection_that_breaks_ends_the_wait_at_once() -> None:
@@ -179,7 +179,7 @@ async def test_a_connection_that_breaks_ends_the_wait_at_once() -> None:
 
     async with scripted(answer) as target, link_to(target, 60) as link:
         with pytest.raises(LinkLost, match="closed the connection"):
-            await asyncio.wait_for(link.read(A), 10)
+            await asyncio.wait_for(link.read(A), 60)
         with pytest.raises(LinkLost):
             await link.read(A)
 
@@ -219,7 +219,7 @@ async def test_cancelled_in_the_very_moment_of_the_answer_it_ends() -> None:
 
         link._client.ctx.trace_packet = cancel_then_pass  # type: ignore[union-attr]
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, 60)
 
 
 async def test_nobody_listens() -> None:
@@ -325,4 +325,4 @@ async def test_an_unplugged_adapter_ends_the_run(tmp_path: Path) -> None:
             await asyncio.sleep(0)
         await slave.port.unplug()
         with pytest.raises(LinkLost):
-            await asyncio.wait_for(reading, 10)
+            await asyncio.wait_for(reading, 60)

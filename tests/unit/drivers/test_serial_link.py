@@ -15,7 +15,7 @@ import pytest
 from drivers.contract import DeviceFault, LinkLost
 from drivers.serial_link import BUFFER_BYTES_MAX, SerialPort, TcpPeer, open_link, parse_link_url, port_holders
 
-BOUND_S = 10.0
+BOUND_S = 60.0
 
 
 class Terminal:

@@ -117,7 +117,7 @@ async def test_a_megabyte_without_terminator_is_one_unreadable_reading(bench: Sc
 
 
 async def test_a_plug_pulled_in_mid_scan_leaves_evidence_and_no_halves(bench: ScannerBench) -> None:
-    """FAULTS 39: the partial frame is dropped and counted, and never joined to what comes after."""
+    """Fault matrix 39: the partial frame is dropped and counted, and never joined to what comes after."""
     async with bench.running(scanner(bench)) as task:
         bench.port.write(b"]E0952123]")
         await bench.pulse.never(lambda: bool(bench.emits), "half a scan was handed on")

@@ -27,7 +27,7 @@ from gateway.wiring import World
 from sync import HttpEventsSettings, Upstream
 from sync.http_events import HttpEvents
 
-BOUND_S = 20.0
+BOUND_S = 60.0
 
 
 class Manager(Notifier):

@@ -13,7 +13,7 @@ from buffer.entry import Accepted, Outcome
 from gateway.deliveries import RESTART_S, Deliveries
 from sync import Batch, HttpEventsSettings, Position, Upstream
 
-BOUND_S = 10.0
+BOUND_S = 60.0
 SQLITE_FULL = 13
 
 

@@ -191,7 +191,7 @@ def test_a_stream_that_stalls_does_not_stall_the_caller(root: logging.Logger, mo
 
     class Stalled(io.StringIO):
         def write(self, text: str) -> int:
-            release.wait(30)
+            release.wait(60)
             return len(text)
 
     monkeypatch.setattr(log_module, "QUEUE_LINES_MAX", 10)
@@ -218,7 +218,7 @@ class DeadJournal(io.StringIO):
 
     def write(self, text: str) -> int:
         self.reached.set()
-        self.let_go.wait(30)
+        self.let_go.wait(60)
         return super().write(text)
 
 
@@ -228,7 +228,7 @@ def test_a_log_that_hangs_says_so_when_closed(monkeypatch: pytest.MonkeyPatch) -
     stream = DeadJournal()
     writer = LogWriter(stream, LineFormatter("text", under_journal=True))
     writer.emit(logging.LogRecord("x", logging.INFO, "", 0, "daemon_ready", (), None))
-    assert stream.reached.wait(30)
+    assert stream.reached.wait(60)
     writer.close()
     assert writer.is_stuck
     stream.let_go.set()

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.names import NameLoop
 
-BOUND_S = 20.0
+BOUND_S = 60.0
 ROOT = Path(__file__).parents[3]
 
 

@@ -13,7 +13,7 @@ from gateway.notify import Notifier
 def manager(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
-        listener.settimeout(5)
+        listener.settimeout(60)
         yield listener
 
 
@@ -46,7 +46,7 @@ def test_stopping_and_watchdog(manager: socket.socket) -> None:
 def test_an_abstract_socket_is_understood() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind("")  # the kernel chooses an abstract name
-        listener.settimeout(5)
+        listener.settimeout(60)
         name = listener.getsockname()
         Notifier({"NOTIFY_SOCKET": "@" + name[1:].decode()}, pid=1).watchdog()
         assert listener.recv(100) == b"WATCHDOG=1"

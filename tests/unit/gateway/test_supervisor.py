@@ -11,7 +11,7 @@ from gateway.health import DeviceChange, Hysteresis
 from gateway.supervisor import REOPEN_S_MIN, Link, Pauses, Supervisor
 
 SCAN = Reading("dock-3", "scan", b"x", code="x")
-BOUND_S = 5.0
+BOUND_S = 60.0
 
 
 class Clock:

@@ -15,7 +15,7 @@ from upstream_certificates import Authority
 from gateway.web import server as module
 from gateway.web.server import ApiServer, listen
 
-BOUND_S = 10.0
+BOUND_S = 60.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 Opener = Callable[[int], ApiServer]
 

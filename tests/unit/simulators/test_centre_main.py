@@ -25,7 +25,7 @@ async def test_it_says_where_it_listens_and_in_the_end_what_it_has(tmp_path: Pat
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             ready = json.loads(await process.stdout.readline())
             async with httpx2.AsyncClient(trust_env=False) as http:
                 headers = {**TYPE, "authorization": "Bearer t"}

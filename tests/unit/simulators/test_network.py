@@ -8,7 +8,7 @@ import pytest
 
 from simulators.network import Network
 
-BOUND_S = 20.0
+BOUND_S = 60.0
 
 
 @contextlib.asynccontextmanager

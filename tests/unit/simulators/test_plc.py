@@ -92,7 +92,7 @@ async def test_a_late_answer_is_really_sent() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", plc.port)
         plc.faults.delay_s = 0.05
         writer.write(bytes.fromhex("0007 0000 0006 01 03 0000 0001"))
-        answer = await asyncio.wait_for(reader.readexactly(11), 5)
+        answer = await asyncio.wait_for(reader.readexactly(11), 60)
         writer.close()
         await writer.wait_closed()
     assert answer == bytes.fromhex("0007 0000 0005 01 03 02 0009")

@@ -15,7 +15,7 @@ from simulators.scanner import Scanner, ScannerHabits
 from simulators.scanner_port import PtyPort, TcpClientPort, TcpServerPort
 from simulators.wire import PLANS, WirePlan
 
-BOUND_S = 10.0
+BOUND_S = 60.0
 ACK, NAK = b"\x06", b"\x15"
 
 

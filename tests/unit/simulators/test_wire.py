@@ -7,7 +7,7 @@ import pytest
 
 from simulators.wire import CLEAN, PLANS, TcpWire, Wire, WireCut, WirePlan
 
-BOUND_S = 10.0
+BOUND_S = 60.0
 
 
 async def carried(plan: WirePlan, data: list[bytes], seed: int = 1) -> list[bytes]:

@@ -43,7 +43,7 @@ def named(body: object, *, status: int = 200) -> list[object]:
     ],
 )
 def test_only_what_the_answer_names_is_settled(body: object, outcomes: list[object]) -> None:
-    """FAULTS 33: exact sets; `rejected` beats `accepted` and `accepted_through`."""
+    """Fault matrix 33: exact sets; `rejected` beats `accepted` and `accepted_through`."""
     assert named(body) == outcomes
     assert named(body, status=207) == outcomes
 
@@ -80,7 +80,7 @@ def test_only_what_the_answer_names_is_settled(body: object, outcomes: list[obje
     ],
 )
 def test_what_names_nothing_of_ours_is_no_answer(body: object) -> None:
-    """FAULTS 34: a portal, an empty body, a wrong service, a broken answer."""
+    """Fault matrix 34: a portal, an empty body, a wrong service, a broken answer."""
     with pytest.raises(NotAnAnswer) as caught:
         named(body)
     assert caught.value.hint
@@ -102,7 +102,7 @@ def test_a_high_water_mark_above_an_old_event_says_nothing_about_it() -> None:
 
 
 def test_409_delivers_only_the_ids_it_names() -> None:
-    """FAULTS 32: in both ways of acknowledging."""
+    """Fault matrix 32: in both ways of acknowledging."""
     for acknowledge in ("named", "status"):
         found = read_answer(answer(409, {"accepted": ["id-12"]}), BATCH, acknowledge=acknowledge, wall_ms=0)  # type: ignore[arg-type]
         assert found == [R, A, R, R]
@@ -130,7 +130,7 @@ def test_by_status_any_2xx_takes_the_batch(status: int) -> None:
     ],
 )
 def test_who_is_at_fault(status: int, error: type[SyncError], acknowledge: str) -> None:
-    """FAULTS 25, 27-31, 35."""
+    """Fault matrix 25, 27-31, 35."""
     with pytest.raises(error) as caught:
         read_answer(answer(status), BATCH, acknowledge=acknowledge, wall_ms=0)  # type: ignore[arg-type]
     assert type(caught.value) is error

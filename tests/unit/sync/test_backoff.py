@@ -51,7 +51,7 @@ def test_what_was_asked_for_is_the_least_that_is_waited(asked: float, failures: 
 
 @pytest.mark.parametrize(("asked", "most"), [(10**9, 660), (float("inf"), 660), (-5, 1)])
 def test_an_absurd_wish_is_bounded(asked: float, most: float) -> None:
-    """FAULTS 27."""
+    """Fault matrix 27."""
     assert 0 <= backoff().failed(asked) <= most
 
 

@@ -137,7 +137,7 @@ async def test_a_wrong_secret_is_a_credential_problem(tmp_path: Path) -> None:
 
 
 async def test_a_renewed_token_counts_without_a_restart(tmp_path: Path) -> None:
-    """FAULTS 30."""
+    """Fault matrix 30."""
     token = tmp_path / "token"
     token.write_text("old\n")
     token.chmod(0o600)
@@ -174,7 +174,7 @@ async def test_a_missing_token_holds_and_sends_nothing(tmp_path: Path) -> None:
 
 
 async def test_no_token_goes_where_a_redirect_points(tmp_path: Path) -> None:
-    """FAULTS 35."""
+    """Fault matrix 35."""
     token = tmp_path / "token"
     token.write_text("SECRET-TOKEN")
     token.chmod(0o600)
@@ -213,7 +213,7 @@ async def test_a_server_that_takes_no_gzip_gets_plain_bodies_from_then_on() -> N
 
 @pytest.mark.parametrize("act", ["portal", "empty", "nonsense", "wrong_ids", "huge", "deep"])
 async def test_a_200_that_names_nothing_of_ours_is_not_an_answer(act: str) -> None:
-    """FAULTS 34."""
+    """Fault matrix 34."""
     async with Centre() as centre:
         centre.script.then(Act(act))  # type: ignore[arg-type]
         sender = upstream(centre.url)
@@ -257,7 +257,7 @@ async def test_an_answer_that_ignores_our_wish_for_plain_bytes_is_not_unpacked()
     ids=["request cut", "answer cut", "answer lost"],
 )
 async def test_a_line_that_breaks_is_unavailable_and_nothing_is_marked(weather: dict[str, int]) -> None:
-    """FAULTS 22, 24, 26."""
+    """Fault matrix 22, 24, 26."""
     async with Centre() as centre, Network(centre.host, centre.port) as network:
         sender = upstream(f"http://127.0.0.1:{network.port}/v1/events")
         network.blow(**weather)
@@ -303,12 +303,12 @@ async def test_requests_that_broke_off_are_not_kept_in_memory() -> None:
 
 
 async def test_a_black_hole_ends_at_the_deadline() -> None:
-    """FAULTS 22."""
+    """Fault matrix 22."""
     async with Centre() as centre, Network(centre.host, centre.port) as network:
         network.black_hole()
         sender = upstream(f"http://127.0.0.1:{network.port}/v1/events", timeout_s=0.2)
         with pytest.raises(UpstreamUnavailable, match="within"):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await sender.send(batch())
         await network.mend()
         assert await sender.send(batch()) == [Accepted()] * 3
@@ -324,7 +324,7 @@ async def test_an_answer_dripping_in_does_not_outlast_the_deadline() -> None:
 
 
 async def test_a_host_that_does_not_exist_is_unavailable() -> None:
-    """FAULTS 21."""
+    """Fault matrix 21."""
     with pytest.raises(UpstreamUnavailable, match=r"no connection to nowhere\.invalid"):
         await upstream("http://nowhere.invalid/").send(batch())
 

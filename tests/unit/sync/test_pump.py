@@ -49,7 +49,7 @@ async def test_an_event_added_while_idle_leaves_without_a_timer() -> None:
 
 
 async def test_answer_lost_sends_the_same_bytes_again() -> None:
-    """FAULTS 24, 25, 26: it was taken, the answer was not heard; the same ids go out once more."""
+    """Fault matrix 24, 25, 26: it was taken, the answer was not heard; the same ids go out once more."""
     upstream = ScriptedUpstream(UpstreamUnavailable("cut"))
     async with pumping(FakeOutbox(entries(1, 3)), upstream) as bench:
         await bench.settled(3)
@@ -66,7 +66,7 @@ async def test_after_an_error_the_position_is_asked_again() -> None:
 
 
 async def test_three_days_without_a_network_cost_one_try_in_thirty_seconds_and_lose_nothing() -> None:
-    """FAULTS 21, 23: the back-off reaches its cap and stays there, in virtual time."""
+    """Fault matrix 21, 23: the back-off reaches its cap and stays there, in virtual time."""
     outbox = FakeOutbox(entries(1, 50))
     upstream = ScriptedUpstream(judge=lambda _batch: UpstreamUnavailable("refused"))
     async with pumping(outbox, upstream) as bench:
@@ -108,7 +108,7 @@ async def test_success_makes_the_next_wait_a_short_one_again() -> None:
 
 
 async def test_retry_after_is_obeyed() -> None:
-    """FAULTS 27: not a request before it is due."""
+    """Fault matrix 27: not a request before it is due."""
     upstream = ScriptedUpstream(UpstreamUnavailable("throttled", retry_after_s=120))
     async with pumping(FakeOutbox(entries(1, 1)), upstream) as bench:
         started = bench.time.now
@@ -137,7 +137,7 @@ async def test_an_open_entry_with_retry_after_waits_that_long() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 33, 100])
 async def test_one_poison_event_is_found_alone_in_few_requests(count: int) -> None:
-    """FAULTS 29: every other event is delivered, and finding the bad one takes at most 2*log2(n) + 2 requests."""
+    """Fault matrix 29: every other event is delivered, and finding the bad one takes at most 2*log2(n) + 2 requests."""
     for position in range(1, count + 1):
         outbox = FakeOutbox(entries(1, count))
         upstream = ScriptedUpstream(judge=refuses(f"id-{position}"))
@@ -258,7 +258,7 @@ async def test_rejections_one_by_one_add_up() -> None:
 
 
 async def test_too_large_is_halved_until_it_fits() -> None:
-    """FAULTS 28."""
+    """Fault matrix 28."""
     outbox = FakeOutbox(entries(1, 64))
     upstream = ScriptedUpstream(judge=lambda batch: BatchTooLarge("413") if len(batch.body) > 3000 else None)
     async with pumping(outbox, upstream) as bench:
@@ -296,7 +296,7 @@ async def test_a_small_limit_that_goes_away_is_forgotten() -> None:
 
 @pytest.mark.parametrize("code", ["upstream_credential", "upstream_address"])
 async def test_a_refused_credential_or_address_holds_everything_and_quarantines_nothing(code: str) -> None:
-    """FAULTS 30, 31."""
+    """Fault matrix 30, 31."""
     outbox = FakeOutbox(entries(1, 40))
     upstream = ScriptedUpstream(judge=lambda _batch: UpstreamHolds("no", hint="do this", code=code))
     async with pumping(outbox, upstream) as bench:
@@ -341,7 +341,7 @@ async def test_a_credential_file_that_keeps_changing_makes_no_storm() -> None:
 
 
 async def test_the_cursor_stops_at_the_first_event_that_was_left_open() -> None:
-    """FAULTS 33: what lies behind a hole is sent again with it; nothing in the hole is skipped."""
+    """Fault matrix 33: what lies behind a hole is sent again with it; nothing in the hole is skipped."""
     outbox = FakeOutbox(entries(1, 4))
     upstream = ScriptedUpstream([Accepted(), Released(), Accepted(), Rejected("no")])
     async with pumping(outbox, upstream) as bench:
@@ -359,7 +359,7 @@ async def test_an_answer_that_leaves_all_open_is_waited_for() -> None:
 
 
 async def test_a_portal_in_between_delivers_nothing() -> None:
-    """FAULTS 34."""
+    """Fault matrix 34."""
     outbox = FakeOutbox(entries(1, 2))
     upstream = ScriptedUpstream(judge=lambda _batch: NotAnAnswer("a portal answers"))
     async with pumping(outbox, upstream) as bench:

@@ -42,7 +42,7 @@ def search(count: int, bad: set[int]) -> tuple[list[int], list[int], int]:
 
 @pytest.mark.parametrize("count", range(1, 130))
 def test_one_bad_event_is_found_in_twice_log_two_plus_two_requests(count: int) -> None:
-    """FAULTS 29, for every place it can be in."""
+    """Fault matrix 29, for every place it can be in."""
     for place in range(1, count + 1):
         delivered, rejected, requests = search(count, {place})
         assert rejected == [place]
