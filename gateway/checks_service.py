@@ -24,7 +24,7 @@ from gateway.checks.policy import Policy
 from gateway.checks.pull import Get, Pull
 from gateway.checks.routing import Router, RoutingRule
 from gateway.checks.rule import LocationRule, Rule, RuleBook, Tolerance
-from gateway.checks.summary import ChecksStatus, summarise
+from gateway.checks.summary import ChecksStatus, summarise, summarise_suppliers
 from gateway.checks.watch import Delivery, Watch
 from gateway.deliveries import Deliveries
 from gateway.events.cloudevents import EventIds
@@ -102,13 +102,15 @@ class ChecksService:
 
     def status(self) -> ChecksStatus:
         """Return how the checks are. Raises OutboxError."""
-        exceptions = summarise(self.checker.docket.open_cases(), self._outbox.operating_ms)
+        cases, now_ms = self.checker.docket.open_cases(), self._outbox.operating_ms
+        exceptions, suppliers = summarise(cases, now_ms), summarise_suppliers(cases, now_ms)
         if self.pull is None:
-            return ChecksStatus(self.checker.is_on, exceptions)
+            return ChecksStatus(self.checker.is_on, exceptions, suppliers)
         state = self.pull.state
         return ChecksStatus(
             self.checker.is_on,
             exceptions,
+            suppliers,
             self._settings.expectations.url,
             state.failures,
             state.problem,

@@ -203,6 +203,7 @@ class Closer:
             "checked": header is not None and self._is_compared(one),
             "coverage": "complete" if is_complete else "partial",
             "final": final,
+            "supplier": None if header is None else header.supplier,
             "expectation": reference_of(header),
             "expected_total": plain(sheet.expected) if header is not None and self._is_compared(one) else None,
             "observed_total": plain(sheet.observed),

@@ -102,6 +102,12 @@ def _print_exceptions(found: dict[str, Any]) -> None:
     if checks["is_on"]:
         rows = [(one["code"], one["open"], one["overdue"], age(one["oldest_age_s"])) for one in checks["exceptions"]]
         print_table("Exceptions", ("code", "open", "overdue", "oldest"), rows)
+        theirs = [
+            (one["supplier"], one["code"], one["open"], one["overdue"], age(one["oldest_age_s"]))
+            for one in checks["suppliers"]
+        ]
+        if theirs:
+            print_table("Exceptions by supplier", ("supplier", "code", "open", "overdue", "oldest"), theirs)
 
 
 def _print_measures(measures: dict[str, Any]) -> None:
@@ -117,6 +123,12 @@ def _print_measures(measures: dict[str, Any]) -> None:
     scans = [(one["station"], one["last_hour"], one["this_hour"]) for one in measures["scans"]]
     if scans:
         print_table("Scans", ("station", "last hour", "this hour"), scans)
+    suppliers = [
+        (one["supplier"], sum(one["opened"].values()), one["documents_closed"], one["per_document"] or "")
+        for one in measures["suppliers"]
+    ]
+    if suppliers:
+        print_table("Suppliers", ("supplier", "exceptions", "documents closed", "a document"), suppliers)
     columns = ("device", "readings", "unreadable", "last_group", "limit")
     read = [
         (*(one[name] for name in columns), "degraded" if one["is_degraded"] else "well")

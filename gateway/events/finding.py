@@ -185,6 +185,8 @@ class TallyData(WorkData):
     """partial: other gateways may work on the document as well, so what is missing here is not called short."""
     final: bool = True
     """False: lines with the result "recount" are to be counted again by a second person."""
+    supplier: Text | None = None
+    """GLN or name of the supplier (of the customer, for returns), as the expected document says it."""
     expectation: ExpectationReference | None = None
     expected_total: DecimalText | None = None
     observed_total: DecimalText

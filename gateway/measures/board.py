@@ -9,7 +9,7 @@ text of their item.
     pick cycle        from one pick of a device to its next; a pause of more than `PAUSE_MS` is none.
     scans an hour     events with goods by station, in the last whole and in this hour of the wall clock
     unreadable        readings of a device that could not be understood, with a control limit (`chart`)
-    exceptions        opened, by code
+    exceptions        opened, by code and by supplier, and how long they took (`suppliers`)
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, Final
 from buffer.entry import Draft
 from gateway.measures.chart import ControlChart
 from gateway.measures.durations import Durations
+from gateway.measures.suppliers import Suppliers
 
 HOUR_MS: Final = 3_600_000
 STOCK_MAX_MS: Final = 7 * 24 * HOUR_MS
@@ -39,7 +40,7 @@ _GOODS: Final = frozenset(
 )
 _TIMED: Final = frozenset({"dockline.receipt.v1", "dockline.putaway.v1", "dockline.pick.v1"})
 _UNREADABLE: Final = "dockline.unrecognised.v1"
-_EXCEPTION: Final = "dockline.exception.v1"
+_FINDINGS: Final = frozenset({"dockline.exception.v1", "dockline.tally.v1"})
 _GROUP: Final = attrgetter("type", "station", "device")
 _ITEM: Final = b'"item":{'
 
@@ -53,6 +54,7 @@ class Measures:
         self.dock_to_stock = Durations(DOCK_TO_STOCK_BOUNDS_S)
         self.pick_cycle = Durations(PICK_CYCLE_BOUNDS_S)
         self.exceptions: Counter[str] = Counter()
+        self.suppliers = Suppliers()
         self.charts: dict[str, ControlChart] = {}
         self.changed: deque[str] = deque(maxlen=DEVICES_MAX)
         """Devices whose verdict changed and was not told yet."""
@@ -77,7 +79,7 @@ class Measures:
             elif kind == _UNREADABLE:
                 self._read(device, unreadable=count)
             else:
-                is_looked_into |= kind == _EXCEPTION
+                is_looked_into |= kind in _FINDINGS
         if is_looked_into:
             self._look_into(drafts)
 
@@ -102,6 +104,7 @@ class Measures:
             "dock_to_stock": self.dock_to_stock.dump(),
             "pick_cycle": self.pick_cycle.dump(),
             "exceptions": dict(self.exceptions),
+            "suppliers": self.suppliers.dump(),
             "charts": {device: chart.dump() for device, chart in self.charts.items()},
             "open": {key.decode("utf-8", "replace"): times for key, times in self._open.items()},
             "hours": {station: list(one) for station, one in self._hours.items()},
@@ -116,6 +119,8 @@ class Measures:
         self.pick_cycle.load(kept["pick_cycle"])
         self.exceptions = Counter({str(code): int(count) for code, count in kept["exceptions"].items()})
         self.charts, self._open, self._hours = charts, opened, hours
+        if "suppliers" in kept:  # not counted by an older version
+            self.suppliers.load(kept["suppliers"])
         self.since_ms = int(kept["since_ms"])
 
     def _look_into(self, drafts: Sequence[Draft]) -> None:
@@ -127,8 +132,14 @@ class Measures:
                     self._received(draft)
                 case "dockline.putaway.v1":
                     self._stored(draft)
+                case "dockline.tally.v1":
+                    self.suppliers.closed_one(draft.payload)
                 case "dockline.exception.v1" if b'"state":"open"' in draft.payload:
-                    self.exceptions[_member(draft.payload, b'"code":"')] += 1
+                    code = _member(draft.payload, b'"code":"')
+                    self.exceptions[code] += 1
+                    self.suppliers.opened_one(code, draft.payload)
+                case "dockline.exception.v1" if b'"state":"resolved"' in draft.payload:
+                    self.suppliers.resolved_one(_member(draft.payload, b'"code":"'), draft)
 
     def _scanned(self, station: str, hour: int, count: int) -> None:
         counted, this, before = self._hours.get(station, (hour, 0, 0))

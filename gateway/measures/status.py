@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gateway.measures.board import Measures
 from gateway.measures.chart import GROUP_READINGS
 from gateway.measures.durations import Durations
+from gateway.measures.suppliers import Suppliers
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,18 @@ class ReadabilityStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class SupplierStatus:
+    """What went wrong with the documents of one supplier."""
+
+    supplier: str
+    documents_closed: int
+    opened: dict[str, int]
+    """Exceptions, by code."""
+    per_document: float | None
+    """Exceptions a document that was closed; None before the first."""
+
+
+@dataclass(frozen=True, slots=True)
 class MeasuresStatus:
     """How the work goes."""
 
@@ -61,6 +74,10 @@ class MeasuresStatus:
     scans: tuple[StationScans, ...]
     exceptions_opened: dict[str, int]
     """By code."""
+    exceptions_resolved: dict[str, DurationStatus]
+    """From raised to resolved, by code."""
+    suppliers: tuple[SupplierStatus, ...]
+    """Those with the most exceptions first."""
     readability: tuple[ReadabilityStatus, ...]
     """Devices that gave anything unreadable, and degraded ones."""
 
@@ -74,6 +91,8 @@ def measures_status(measures: Measures, now_ms: int) -> MeasuresStatus:
         pick_cycle=_durations(measures.pick_cycle),
         scans=tuple(StationScans(station, *counts) for station, counts in measures.scans(now_ms).items()),
         exceptions_opened=dict(sorted(measures.exceptions.items())),
+        exceptions_resolved={code: _durations(one) for code, one in sorted(measures.suppliers.resolution.items())},
+        suppliers=_suppliers(measures.suppliers),
         readability=tuple(
             ReadabilityStatus(
                 device,
@@ -88,6 +107,17 @@ def measures_status(measures: Measures, now_ms: int) -> MeasuresStatus:
             if chart.unreadable or chart.is_degraded
         ),
     )
+
+
+def _suppliers(suppliers: Suppliers) -> tuple[SupplierStatus, ...]:
+    opened: dict[str, dict[str, int]] = {supplier: {} for supplier in suppliers.closed}
+    for (code, supplier), count in sorted(suppliers.opened.items()):
+        opened.setdefault(supplier, {})[code] = count
+    found = []
+    for supplier, by_code in opened.items():
+        closed, total = suppliers.closed[supplier], sum(by_code.values())
+        found.append(SupplierStatus(supplier, closed, by_code, round(total / closed, 3) if closed else None))
+    return tuple(sorted(found, key=lambda one: (-sum(one.opened.values()), one.supplier)))
 
 
 def _durations(durations: Durations) -> DurationStatus:

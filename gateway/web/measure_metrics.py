@@ -24,6 +24,7 @@ def measure_metrics(measures: MeasuresStatus) -> Iterator[Metric]:
     for code, count in measures.exceptions_opened.items():
         opened.add_metric([code], count)
     yield opened
+    yield from _supplier_metrics(measures)
     degraded = GaugeMetricFamily("dockline_devices_unreadable", "Devices above their control limit.")
     degraded.add_metric([], sum(one.is_degraded for one in measures.readability))
     yield degraded
@@ -32,11 +33,34 @@ def measure_metrics(measures: MeasuresStatus) -> Iterator[Metric]:
     yield since
 
 
+def _supplier_metrics(measures: MeasuresStatus) -> Iterator[Metric]:
+    """Suppliers are as many as documents name; the measures keep a hundred apart."""
+    opened = CounterMetricFamily(
+        "dockline_supplier_exceptions_opened", "Exceptions opened.", labels=["code", "supplier"]
+    )
+    closed = CounterMetricFamily("dockline_supplier_documents_closed", "Documents closed.", labels=["supplier"])
+    for one in measures.suppliers:
+        closed.add_metric([one.supplier], one.documents_closed)
+        for code, count in one.opened.items():
+            opened.add_metric([code, one.supplier], count)
+    yield from (opened, closed)
+    resolved = HistogramMetricFamily(
+        "dockline_exception_resolution_seconds", "From raised to resolved, by the wall clock.", labels=["code"]
+    )
+    for code, told in measures.exceptions_resolved.items():
+        resolved.add_metric([code], *_buckets(told))
+    yield resolved
+
+
 def _histogram(name: str, text: str, told: DurationStatus) -> Metric:
     family = HistogramMetricFamily(name, text)
+    family.add_metric([], *_buckets(told))
+    return family
+
+
+def _buckets(told: DurationStatus) -> tuple[list[tuple[str, float]], float]:
     total, buckets = 0, []
     for bound, count in zip((*map(str, told.bounds_s), "+Inf"), told.counts, strict=True):
         total += count
         buckets.append((bound, float(total)))
-    family.add_metric([], buckets, told.sum_s)
-    return family
+    return buckets, told.sum_s

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from gateway.checks.summary import AGE_BOUNDS_S
 from gateway.health import LATENCY_BOUNDS_S, Latency
 from gateway.status import Status
 from gateway.web.measure_metrics import measure_metrics
@@ -155,6 +156,22 @@ class _Once(Collector):
             overdue.add_metric([one.code], one.overdue)
             oldest.add_metric([one.code], one.oldest_age_s)
         yield from (open_ones, overdue, oldest)
+        ages = GaugeMetricFamily("dockline_exceptions_by_age", "Exceptions not resolved.", labels=["code", "age"])
+        names = [*(f"{bound // 3600}h" for bound in AGE_BOUNDS_S), "more"]
+        for one in checks.exceptions:
+            for age, count in zip(names, one.ages, strict=True):
+                ages.add_metric([one.code, age], count)
+        labels = ["code", "supplier"]
+        theirs = GaugeMetricFamily("dockline_supplier_exceptions_open", "Exceptions not resolved.", labels=labels)
+        late = GaugeMetricFamily("dockline_supplier_exceptions_overdue", "Of these, overdue.", labels=labels)
+        since = GaugeMetricFamily(
+            "dockline_supplier_exception_oldest_age_seconds", "Operating time since the oldest.", labels=labels
+        )
+        for each in checks.suppliers:
+            theirs.add_metric([each.code, each.supplier], each.open)
+            late.add_metric([each.code, each.supplier], each.overdue)
+            since.add_metric([each.code, each.supplier], each.oldest_age_s)
+        yield from (ages, theirs, late, since)
         yield _gauge("dockline_expectations_pull_failures", "Since the last good pull.", checks.pull_failures)
 
 

@@ -189,3 +189,27 @@ def test_documents_and_decisions_are_fetched_and_the_gateway_is_never_called(tmp
         centre.status = 500
         until(lambda: centre.asked[-1][1] == 500, "the centre breaks")
         assert heard_codes(say(daemon, label(3), document="PL-1")) == ["wrong_item"], "checks go on without it"
+
+
+def test_exceptions_are_measured_by_supplier(daemon: GatewayProcess) -> None:
+    for name, supplier in (("ASN-1", "4012345000009"), ("ASN-2", "Müller"), ("PL-1", None)):
+        said = {} if supplier is None else {"supplier": supplier}
+        put(daemon, document(name, "asn", line(1, 1), **said))
+        say(daemon, label(2), document=name, activity="receipt")
+    say(daemon, "DL:close", document="ASN-1", activity="receipt")
+    status = daemon.ask("GET", "/v1/status").json
+    assert [(one["supplier"], one["code"], one["open"]) for one in status["checks"]["suppliers"]] == [
+        ("4012345000009", "receiving_variance", 1),
+        ("4012345000009", "unexpected_item", 1),
+        ("Müller", "unexpected_item", 1),
+    ]
+    assert {one["code"]: one["ages"] for one in status["checks"]["exceptions"]}["unexpected_item"] == [3, 0, 0, 0]
+    first = status["measures"]["suppliers"][0]
+    assert (first["supplier"], first["documents_closed"], first["per_document"]) == ("4012345000009", 1, 2.0)
+    metrics = daemon.ask("GET", "/metrics").body
+    text = metrics.decode() if isinstance(metrics, bytes) else str(metrics)
+    assert 'dockline_supplier_exceptions_opened_total{code="unexpected_item",supplier="Müller"} 1.0' in text
+    assert 'dockline_supplier_exceptions_open{code="receiving_variance",supplier="4012345000009"} 1.0' in text
+    assert 'dockline_exceptions_by_age{age="4h",code="unexpected_item"} 3.0' in text
+    told = daemon.command("status").stdout
+    assert "Exceptions by supplier" in told and "Müller" in told

@@ -5,6 +5,7 @@ from checks_rig import Site, codes, document, gtin, label, line
 
 from gateway.checks.policy import Policy
 from gateway.checks.rule import LocationRule, Rule, RuleBook
+from gateway.checks.summary import summarise, summarise_suppliers
 
 
 @pytest.fixture
@@ -307,3 +308,20 @@ async def test_a_double_pick_that_is_undone_leaves_the_first_one_standing(site: 
     site.restart()
     fourth = await site.scan("hh-4", pick, document="PL-4")
     assert site.exceptions("duplicate_pick")[-1]["events"] == [third.events[0], fourth.events[0]], "the next one stands"
+
+
+async def test_open_exceptions_are_summed_up_by_supplier_and_by_age(site: Site) -> None:
+    site.expect(document("ASN-1", "asn", line(1, 2), supplier="S1"))
+    await site.scan("hh-1", label(2), document="ASN-1", activity="receipt")
+    site.passes(5 * 3600)
+    await site.scan("hh-1", label(3), document="ASN-1", activity="receipt")
+    await site.scan("hh-1", label(1, expiry="200101"), document="ASN-1", activity="receipt")
+    cases, now_ms = site.checker.docket.open_cases(), site.outbox.operating_ms
+    assert [(one.code, one.ages) for one in summarise(cases, now_ms)] == [
+        ("expired", (1, 0, 0, 0)),
+        ("unexpected_item", (1, 1, 0, 0)),
+    ]
+    assert [(one.code, one.supplier, one.open, one.oldest_age_s) for one in summarise_suppliers(cases, now_ms)] == [
+        ("unexpected_item", "S1", 2, 5 * 3600),
+        ("expired", "S1", 1, 0),
+    ]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ from gateway.measures.board import DEVICES_MAX, HOUR_MS, OPEN_MAX, PAUSE_MS, STO
 from gateway.measures.chart import ASSUMED_SHARE, GROUP_READINGS, UNREADABLE_MIN, ControlChart
 from gateway.measures.durations import Durations
 from gateway.measures.status import measures_status
+from gateway.measures.suppliers import OTHERS, SUPPLIERS_MAX
 
 START = 490_000 * HOUR_MS
 """On the hour."""
@@ -178,3 +180,50 @@ def test_durations_fall_into_their_buckets() -> None:
     other = Durations((1.0,))
     other.load(durations.dump())
     assert other.count == 0
+
+
+def test_exceptions_by_supplier_have_a_rate() -> None:
+    measures = Measures(START)
+    odd = 'Müller "& Söhne\\'
+    for supplier, count in (("4012345000009", 3), (odd, 1)):
+        opened = draft("exception", state="open", code="receiving_variance", supplier=supplier)
+        measures.accept([opened] * count)
+    measures.accept([draft("exception", state="open", code="unreadable")])
+    measures.accept([draft("tally", supplier="4012345000009", final=True)] * 2)
+    measures.accept([draft("tally", supplier="4012345000009", final=False), draft("tally", final=True)])
+    told = measures_status(measures, START).suppliers
+    assert [(one.supplier, one.opened, one.documents_closed, one.per_document) for one in told] == [
+        ("4012345000009", {"receiving_variance": 3}, 2, 1.5),
+        (odd, {"receiving_variance": 1}, 0, None),
+    ]
+
+
+def test_how_long_an_exception_took_is_kept_by_code() -> None:
+    measures = Measures(START)
+    raised = "2025-11-24T16:00:00.000Z"
+    took = datetime.fromisoformat(raised).timestamp() - START / 1000
+    measures.accept([draft("exception", took + 600, state="resolved", code="expired", raised_at=raised)])
+    measures.accept([draft("exception", took - 600, state="resolved", code="expired", raised_at=raised)])
+    assert measures.suppliers.resolution["expired"].sum_s == 600, "a clock that was set back counts none"
+
+
+def test_suppliers_do_not_grow_with_what_documents_say() -> None:
+    measures = Measures(START)
+    for number in range(SUPPLIERS_MAX + 3):
+        measures.accept([draft("exception", state="open", code="expired", supplier=f"S{number}")])
+    found = {one.supplier: one.opened for one in measures_status(measures, START).suppliers}
+    assert (len(found), found[OTHERS]) == (SUPPLIERS_MAX + 1, {"expired": 3})
+
+
+def test_supplier_counts_outlive_a_restart_and_an_older_version_had_none() -> None:
+    measures = Measures(START)
+    measures.accept([draft("exception", state="open", code="expired", supplier="S1"), draft("tally", supplier="S2")])
+    measures.accept([draft("exception", 60, state="resolved", code="expired", raised_at="2020-01-01T00:00:00Z")])
+    kept = json.loads(json.dumps(measures.dump()))
+    again = Measures(START)
+    again.load(kept)
+    assert measures_status(again, START) == measures_status(measures, START)
+    del kept["suppliers"]
+    older = Measures(START)
+    older.load(kept)
+    assert measures_status(older, START).suppliers == ()
