@@ -22,7 +22,7 @@ SERVICE = "dockline"
 TEST_SCAN_S = 120.0
 RESTART_S = 330.0
 """Longer than the unit allows a start (TimeoutStartSec=)."""
-EXAMPLE = "--upstream 'centre url=https://wms.example/v1/events token-file=/root/centre.token'"
+EXAMPLE = "--upstream 'centre url=https://wms.example/v1/events token-file=centre.token'"
 
 
 def init(
