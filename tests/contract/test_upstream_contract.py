@@ -45,9 +45,11 @@ async def test_what_is_accepted_is_there_and_in_order(far: FarEnd) -> None:
     assert far.ids() == [f"id-{seq}" for seq in range(1, 7)]
 
 
-async def test_a_thousand_events_fit_into_one_batch(far: FarEnd) -> None:
-    assert await far.upstream.send(batch(1, 1000)) == [Accepted()] * 1000
-    assert len(far.ids()) == 1000
+@pytest.mark.parametrize("kind", FAR_ENDS)
+async def test_a_thousand_events_fit_into_one_batch(kind: str) -> None:
+    async with FAR_ENDS[kind](timeout_s=BOUND_S) as far:
+        assert await far.upstream.send(batch(1, 1000)) == [Accepted()] * 1000
+        assert len(far.ids()) == 1000
 
 
 async def test_a_redelivery_is_harmless(far: FarEnd) -> None:

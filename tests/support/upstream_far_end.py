@@ -153,14 +153,15 @@ class CaptureFarEnd(HttpFarEnd):
 
 
 @contextlib.asynccontextmanager
-async def epcis_capture(event_ids: str) -> AsyncIterator[CaptureFarEnd]:
+async def epcis_capture(event_ids: str, **settings: object) -> AsyncIterator[CaptureFarEnd]:
     async with Centre(Policy(), Script()) as centre, Network(centre.host, centre.port) as network:
-        settings = EpcisCaptureSettings.model_validate(
-            {"name": "centre", "url": f"http://127.0.0.1:{network.port}/capture", "timeout_s": 2, "job_poll_s": 0.001}
+        url = f"http://127.0.0.1:{network.port}/capture"
+        made = EpcisCaptureSettings.model_validate(
+            {"name": "centre", "url": url, "timeout_s": 2, "job_poll_s": 0.001, **settings}
         )
         encoder = EpcisEncoder(nothing_found, hash_ids=event_ids == "hash", wall=lambda: WALL_MS, sleep=asyncio.sleep)
         upstream = EpcisCapture(
-            settings,
+            made,
             encoder,
             wall=lambda: WALL_MS,
             monotonic=asyncio.get_running_loop().time,
@@ -177,8 +178,8 @@ async def nothing_found(event_id: str) -> None:
     del event_id
 
 
-FAR_ENDS: dict[str, Callable[[], contextlib.AbstractAsyncContextManager[FarEnd]]] = {
-    "http-events, named": lambda: http_events("named"),
-    "http-events, status": lambda: http_events("status"),
-    "epcis-capture, uuid": lambda: epcis_capture("uuid"),
+FAR_ENDS: dict[str, Callable[..., contextlib.AbstractAsyncContextManager[FarEnd]]] = {
+    "http-events, named": lambda **settings: http_events("named", **settings),
+    "http-events, status": lambda **settings: http_events("status", **settings),
+    "epcis-capture, uuid": lambda **settings: epcis_capture("uuid", **settings),
 }
