@@ -28,6 +28,7 @@ from buffer.outbox import Outbox
 from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
 from buffer.reader import EntryFilter, OutboxReader, Tally
 from buffer.restore import Present, Restored, present, restore
+from buffer.settlement import Settlement
 from buffer.snapshot import snapshot
 from buffer.stats import OutboxStats
 from buffer.verify import Verification
@@ -74,6 +75,7 @@ __all__ = [
     "Released",
     "Restored",
     "SchemaNewer",
+    "Settlement",
     "StateRow",
     "Tally",
     "Told",

@@ -10,6 +10,7 @@ from buffer.audit import OUTBOX_ACTOR
 from buffer.errors import UpstreamTaken, UpstreamUnknown
 from buffer.incident import REWIND_SHORT, Told, positions_are_lost, record_incident
 from buffer.row_check import position_row, seal_cursor
+from buffer.settlement import note_settled
 from buffer.writer import Writer
 
 CENTRE_ACTOR = "centre"
@@ -85,6 +86,7 @@ def unregister(writer: Writer, upstream: str, *, actor: str, reason: str) -> Non
         raise UpstreamUnknown(f"no upstream {upstream!r} is registered")
     (held,) = execute("SELECT count(*) FROM quarantine WHERE upstream = ?", (upstream,)).fetchone()
     execute("DELETE FROM quarantine WHERE upstream = ?", (upstream,))
+    execute("DELETE FROM settlement WHERE upstream = ?", (upstream,))
     execute("DELETE FROM cursor WHERE upstream = ?", (upstream,))
     writer.record(
         "upstream_removed",
@@ -129,6 +131,14 @@ def settle(writer: Writer, upstream: str, *, through: int, rejected: Sequence[tu
     (delivered,) = execute(_OWN_ROWS, (cursor, through, upstream)).fetchone()
     execute("UPDATE cursor SET seq = ?, delivered = delivered + ? WHERE upstream = ?", (through, delivered, upstream))
     seal_cursor(writer.connection, upstream)
+    note_settled(
+        writer.connection,
+        upstream,
+        after=cursor,
+        through=through,
+        operating_ms=writer.clock.now_ms(),
+        at=writer.wall(),
+    )
     writer.retention_due = True
 
 

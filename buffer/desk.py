@@ -15,6 +15,7 @@ from buffer.incident import Incident
 from buffer.opening import Opened
 from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
 from buffer.reader import EntryFilter, Tally
+from buffer.settlement import Settlement
 from buffer.snapshot import snapshot
 from buffer.writer import Writer
 
@@ -103,6 +104,10 @@ class Desk(ABC):
     async def entry(self, id_or_seq: str | int) -> Entry | None:
         """Return one entry by event id or sequence; None when it is not here."""
         return await self._read(self._opened.reader.entry, id_or_seq)
+
+    async def settlements(self, seq: int) -> list[Settlement]:
+        """Return what became of an entry with every upstream, and when."""
+        return await self._read(self._opened.reader.settlements, seq)
 
     async def tally(self, wanted: EntryFilter) -> Tally:
         """Count the entries that a filter lets through."""

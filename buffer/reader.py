@@ -26,6 +26,7 @@ from buffer.ledger import ChainHead, Epoch, Ledger, read_epochs, read_ledger, so
 from buffer.migrate import migrations, require_known, version_of
 from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
 from buffer.row_check import position_row
+from buffer.settlement import Settlement, settlements
 from buffer.verify import Verification, verify
 
 _COLUMNS = "seq, id, type, station, device, captured_at, payload, digest, chain"
@@ -239,6 +240,11 @@ class OutboxReader:
             row = connection.execute(f"SELECT {_COLUMNS} FROM entry WHERE seq = ?", (seq,)).fetchone()  # noqa: S608
             history = quarantine.history(connection, upstream, seq)
         return QuarantineCase(found[0], None if row is None else Entry(*row), history)
+
+    def settlements(self, seq: int) -> list[Settlement]:
+        """Return what became of an entry with every upstream, and when; see `settlement`."""
+        with self._snapshot() as connection:
+            return settlements(connection, seq)
 
     def incidents(self, *, unacknowledged_only: bool = False) -> list[Incident]:
         """Return the incidents, oldest first."""

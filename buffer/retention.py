@@ -14,6 +14,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from buffer.row_check import position_rows, seal_cursor
+from buffer.settlement import forget_settled
 
 CHUNK_ROWS = 500
 """Rows removed at once: below the size at which a delete stalls a scan."""
@@ -91,6 +92,7 @@ def purge(connection: sqlite3.Connection, through: int, rows_max: int = CHUNK_RO
         connection.execute(
             "DELETE FROM age_mark WHERE seq < ? AND operating_ms < (SELECT max(operating_ms) FROM age_mark)", (seqs[0],)
         )
+        forget_settled(connection)
         connection.execute("UPDATE ledger SET purged = purged + ?", (len(seqs),))
     return Purge(len(seqs), frozenset(skipped))
 

@@ -73,28 +73,48 @@ def show_event(
     event: Annotated[str, typer.Argument(help="Event id, or its sequence.")],
     *,
     config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
     token_file: TokenOption = None,
 ) -> None:
-    """Show one event as JSON."""
+    """Show one event, and each step of it with its time: device, gateway, commit, answer, each upstream.
+
+    What is not stored is said to be unknown.
+    """
+    import json
+
+    from gateway.cli.client import Site
+    from gateway.cli.show import plain, print_json, print_line, print_table
+
+    found = _journey(Site(config, token_file), event)
+    if as_json:
+        print_json(found)
+        return
+    what = " ".join(str(cell) for cell in _row(found)[2:] if cell)
+    print_line(f"Sequence {found['seq']}: {plain(what)}", "bold")
+    print_table("Steps", ("step", "when", "what is known"), [tuple(one.values()) for one in found["steps"]])
+    print(json.dumps(found.get("event", found), indent=2))
+
+
+def _journey(site: Site, event: str) -> dict[str, Any]:
+    """Return an event as stored with its steps, from the daemon or the file. Raises Failure."""
     from urllib.parse import quote
 
-    from gateway.cli.client import NoDaemon, Site
-    from gateway.cli.show import print_json
+    from gateway.cli.client import NoDaemon
+    from gateway.journey import as_json, journey
     from gateway.web.event_json import as_event
 
-    site = Site(config, token_file)
     try:
-        print_json(site.get(f"/v1/events/{quote(event, safe='')}"))
-        return
+        return site.get(f"/v1/events/{quote(event, safe='')}/steps")
     except NoDaemon:
         reader = site.read()
     try:
-        entry = reader.entry(int(event) if event.isascii() and event.isdigit() else event)
+        entry = reader.entry(int(event) if event.isascii() and event.isdigit() and len(event) < 19 else event)
+        if entry is None:
+            raise Failure("There is no such event here.", hint="it may be past its retention")
+        found = as_event(entry)
+        return {**found, "steps": as_json(journey(found, reader.settlements(entry.seq)))}
     finally:
         reader.close()
-    if entry is None:
-        raise Failure("There is no such event here.", hint="it may be past its retention")
-    print_json(as_event(entry))
 
 
 @app.command("tail")

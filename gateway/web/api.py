@@ -12,7 +12,8 @@ from typing import Any, cast, get_args
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from buffer import EntryFilter, QuarantineState
+from buffer import Entry, EntryFilter, QuarantineState
+from gateway.journey import as_json, journey
 from gateway.report import Report
 from gateway.web.auth import Caller, Role
 from gateway.web.event_json import as_event
@@ -70,12 +71,23 @@ class Queries:
     async def one_event(self, request: Request) -> Response:
         """One event, by id or sequence."""
         require(request, "viewer")
+        return JSONResponse(as_event(await self._entry(request)))
+
+    async def steps(self, request: Request) -> Response:
+        """What became of one event, step by step, each with its time as far as that is kept."""
+        require(request, "viewer")
+        entry = await self._entry(request)
+        found = as_event(entry)
+        steps = journey(found, await self._report.outbox.settlements(entry.seq))
+        return JSONResponse({**found, "steps": as_json(steps)})
+
+    async def _entry(self, request: Request) -> Entry:
         wanted = request.path_params["id"]
         is_seq = wanted.isascii() and wanted.isdigit() and len(wanted) <= SEQ_DIGITS_MAX
         entry = await self._report.outbox.entry(int(wanted) if is_seq else wanted)
         if entry is None:
             raise ApiError(404, "event_unknown", "there is no such event here", hint="it may be past its retention")
-        return JSONResponse(as_event(entry))
+        return entry
 
     # -- quarantine
 

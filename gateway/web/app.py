@@ -10,6 +10,7 @@ GET   /v1/events                       newest first; ?type= &station= &device= &
 GET   /v1/events/tail                  server-sent events as they are committed; ?after= or Last-Event-ID,
                                        ?type= &station= &device= &document= &code=
 GET   /v1/events/{id}                  one event, by id or sequence
+GET   /v1/events/{id}/steps            the same, and what became of it, step by step
 GET   /v1/quarantine                   ?upstream= &state= &reason= &after= &limit=
 GET   /v1/quarantine/{upstream}/{seq}  one, with its event and history
 POST  /v1/quarantine/{upstream}/retry    {"seqs": [..], "reason": ".."}   role operator
@@ -89,6 +90,7 @@ def build_app(report: Report, policy: Policy, tokens: Tokens, sessions: Sessions
         Route("/v1/events", queries.events, methods=get),
         Route("/v1/events/tail", tails.tail, methods=get),
         Route("/v1/events/{id}", queries.one_event, methods=get),
+        Route("/v1/events/{id}/steps", queries.steps, methods=get),
         Route("/v1/quarantine", queries.quarantine, methods=get),
         Route("/v1/quarantine/{upstream}/retry", queries.retry, methods=post),
         Route("/v1/quarantine/{upstream}/discard", queries.discard, methods=post),

@@ -248,9 +248,13 @@ def _journal() -> dict[str, Schema]:
     damaged = _required({**place, "id": TEXT, "damaged_base64": TEXT})
     stored = _required({**place, "event": _schema("Event")})
     case = {"event": {"anyOf": [_schema("StoredEvent"), {"type": "null"}]}, "history": _listed("AuditRecord")}
+    step = _required(
+        {"name": TEXT, "at": {"type": ["string", "null"], "description": "Null: not recorded."}, "note": TEXT}
+    )
     books = dict.fromkeys(("accepted", "delivered", "pending", "quarantined", "discarded", "skipped", "lost"), SEQUENCE)
     return {
         "StoredEvent": {"oneOf": [stored, damaged], "description": "An entry of the outbox, and its place there."},
+        "EventJourney": {"allOf": [_schema("StoredEvent"), _required({"steps": {"type": "array", "items": step}})]},
         "QuarantineCase": {"allOf": [_schema("Quarantined"), _required(case)]},
         "Position": _required(
             {

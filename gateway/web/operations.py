@@ -103,6 +103,8 @@ EVENTS: Final = (
                      ("code", TEXT, "Only about this GTIN, SSCC, item number or scanned text.")),
               also=((503, "Too many tails are open."),)),
     Operation("GET", "/v1/events/{id}", "Events", "One event, by id or sequence.", "StoredEvent", also=(UNKNOWN,)),
+    Operation("GET", "/v1/events/{id}/steps", "Events", "The same, and what became of it, step by step.",
+              "EventJourney", also=(UNKNOWN,)),
 )  # fmt: skip
 QUARANTINE: Final = (
     Operation("GET", "/v1/quarantine", "Quarantine", "Events that an upstream would not take.",

@@ -182,7 +182,12 @@ def test_events_without_a_daemon(stopped: GatewayProcess) -> None:
     one = listed[0]
     assert stopped.command("events", "list").stdout.count("pick") == 3
     for name in (one["event"]["id"], str(one["seq"])):
-        assert json.loads(stopped.command("events", "show", name).stdout) == one
+        shown = json.loads(stopped.command("events", "show", name, "--json").stdout)
+        steps = {step["name"]: step for step in shown.pop("steps")}
+        assert shown == one
+        assert (steps["pending for centre"]["at"], steps["committed"]["at"]) == (None, None)
+        assert steps["received"]["at"] == one["event"]["data"]["captured_at"]
+    assert "pending for centre" in stopped.command("events", "show", str(one["seq"])).stdout
     missing = stopped.command("events", "show", "nowhere")
     assert (missing.returncode, missing.stderr.splitlines()[0]) == (1, "There is no such event here.")
 
@@ -229,6 +234,14 @@ def test_the_life_of_a_quarantined_event(tmp_path: Path, centre: str) -> None:
         assert first["reason"] == "unknown article"
         shown = json.loads(daemon.command("quarantine", "show", "centre", str(first["seq"])).stdout)
         assert "POISON-0" in json.dumps(shown["event"])
+        steps = daemon.command("events", "show", str(first["seq"])).stdout
+        assert "in quarantine for centre" in steps and "unknown article" in steps
+
+        def accepted() -> Any:
+            found = json.loads(daemon.command("events", "show", str(first["seq"] + 1), "--json").stdout)["steps"]
+            return next((step for step in found if step["name"] == "accepted by centre"), None)
+
+        assert until(accepted, "the good one is accepted")["at"].endswith("Z")
 
         Picky.rejects = False
         done = daemon.command("quarantine", "retry", "centre", str(first["seq"]), "--reason", "article was added")
