@@ -53,6 +53,7 @@ _TAIL: Final = re.compile(
     r"(?P<date>(?:11|12|13|15|16|17)[0-9]{6})|(?P<gtin>0[12][0-9]{14})|(?P<sscc>00[0-9]{18})|(?P<weight>310[0-5][0-9]{6})"
 )
 _NEXT: Final = ("", "10", "11", "12", "13", "15", "16", "17", "20", "21", "30", "310", "37", "240")
+_DATE_LENGTH: Final = 8
 _YEARS_BACK, _YEARS_AHEAD = 5, 12
 """How far off a date on goods in a warehouse may plausibly lie, when it is only suspected to be one."""
 
@@ -199,8 +200,12 @@ def _check_tail(values: dict[str, str], year: int) -> None:
     if ai not in ("10", "21", "240", "241", "250", "251", "400"):
         return
     for found in _tails(value):
-        if found[:2] not in values and _is_plausible(found, year):
+        if not _is_plausible(found, year):
+            continue
+        if found[:2] not in values:
             raise ElementProblem(f"AI {ai}: {value} may hold AI {found}; a separator is missing, or the lot looks so")
+        if found[:2] in ("00", "01") and len(found) > _DATE_LENGTH:
+            raise ElementProblem(f"two scans arrived as one: {found[2:]} stands in AI {ai}", is_mismatch=True)
     behind_lot = ai == "10" and "21" not in values and len(value) >= _LOT_SUSPECT_MIN
     if behind_lot and _SERIAL_BEHIND_LOT.fullmatch(value):
         raise ElementProblem(f"AI 10: {value} may hold AI 21; a separator is missing, or the lot looks so")

@@ -36,6 +36,7 @@ from gateway.capture.digital_link import read_link
 from gateway.capture.element_company import company
 from gateway.capture.element_string import SEPARATOR, ElementProblem, gtin_problem, read_message
 from gateway.capture.element_value import gs1_date
+from gateway.capture.label_measure import LabelAmount, amount, net_weight_kg
 from gateway.capture.label_pattern import ITEM_GROUPS, LabelPattern
 from gateway.events.check_digit import check_digit_problem, is_closed, upc_a
 
@@ -102,6 +103,7 @@ class Label(NamedTuple):
     """What is wrong with the label beside what it says of the item, in words for a person."""
     problem: ProblemCode | None = None
     """unreadable: not understood. barcode_mismatch: read well, and it contradicts itself."""
+    amount: LabelAmount | None = None
 
 
 def split_symbology(code: str, symbology: str | None) -> tuple[str, str | None]:
@@ -327,8 +329,15 @@ def _from_elements(values: dict[str, str], year: int) -> Label:
         code=readable if gtin is None and sscc is None else None,
     )
     count = get("37") or get("30")
-    remark = company(frozenset(values)).remark
-    return Label("item", readable, item, decimal_text(count) if count else None, _net_weight(values), remark=remark)
+    return Label(
+        "item",
+        readable,
+        item,
+        decimal_text(count) if count else None,
+        net_weight_kg(values),
+        remark=company(frozenset(values)).remark,
+        amount=amount(values),
+    )
 
 
 def _location(values: dict[str, str]) -> str:
@@ -340,14 +349,6 @@ def _location(values: dict[str, str]) -> str:
 def _date(values: dict[str, str], ai: str, year: int) -> str | None:
     value = values.get(ai)
     return gs1_date(value[:6], year) if value else None
-
-
-def _net_weight(values: dict[str, str]) -> str | None:
-    for ai, value in values.items():
-        if ai[:3] == "310":
-            decimals = int(ai[3])
-            return decimal_text(f"{value[:-decimals]}.{value[-decimals:]}" if decimals else value)
-    return None
 
 
 def _read_pattern(pattern: LabelPattern, found: re.Match[str]) -> Label:

@@ -150,6 +150,9 @@ class Normaliser:
         )
         if label.net_weight_kg is not None:
             parts += f',"net_weight_kg":"{label.net_weight_kg}"'
+        if label.amount is not None:
+            value, kind, currency = label.amount
+            parts += f',"amount":{{"value":"{value}","kind":"{kind}"{part("currency", currency) if currency else ""}}}'
         if session.damaged:
             parts += ',"disposition":"damaged"'
         elif activity == "return":

@@ -123,6 +123,8 @@ def _unknown_header(header: int) -> str:
     if header == 0xE2:
         # TDS reserves 0xE2 as header because chip makers ship tags whose EPC memory repeats the TID, which begins so.
         return "header 0xE2: the tag was never encoded and shows its chip number"
+    if header == 0x00:
+        return "header 0x00: the tag was never programmed"  # TDS section 14.2: Unprogrammed Tag
     return f"header 0x{header:02X} is not an EPC binary header"
 
 

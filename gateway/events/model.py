@@ -102,6 +102,15 @@ class Item(Closed):
     """The text of a data carrier that is no GS1 key: plain text, or element strings in human readable form."""
 
 
+class Amount(Closed):
+    """Money that a label states: payable (AI 390n, 391n) or the price of an item of variable measure (392n, 393n), with
+    the label's decimals. Without a currency (ISO 4217) it is in that of the place where the label is read."""
+
+    value: DecimalText
+    kind: Literal["payable", "price"]
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
+
+
 class Quantity(Closed):
     """How many."""
 
@@ -194,6 +203,7 @@ class ItemData(WorkData):
     quantity: Quantity | None = None
     net_weight_kg: DecimalText | None = None
     """Net weight in kilograms (AI 310n)."""
+    amount: Amount | None = None
     tag_read: TagRead | None = None
     biz_step: Text | None = None
     """CBV business step, bare word."""
@@ -240,6 +250,7 @@ class CountData(WorkData):
     """Absent for an increment: the point of the PLC stands for the item."""
     quantity: Quantity
     net_weight_kg: DecimalText | None = None
+    amount: Amount | None = None
     measurement: Measurement | None = None
     """For an increment: the counter it comes from."""
     tag_read: TagRead | None = None

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.capture.label import LABELS_CACHED_MAX, Label, LabelItem, LabelReader, parse_label, split_symbology
+from gateway.capture.label_measure import LabelAmount
 from gateway.capture.label_pattern import LabelPattern
 
 GS = "\x1d"
@@ -525,3 +526,43 @@ def test_a_well_formed_message_is_read_in_any_order(
     label = parse_label(f"01{PADDED}" + "".join(fields[index] for index in order), "]C1", year=2026)
     assert (item(label).lot, item(label).serial, label.quantity) == (lot, serial, str(count))
     assert (item(label).expiry or "")[4:] == f"{date:-%m-%d}"
+
+
+@pytest.mark.parametrize(
+    ("elements", "value", "kind", "currency"),
+    [
+        ("019501234567890331030001223922000599", "5.99", "price", None),
+        ("01950123456789033103000122393297800599", "5.99", "price", "EUR"),
+        ("0195012345678903310300012239205", "5", "price", None),
+        ("0195012345678903310300012239249", "0.0009", "price", None),
+        ("415950110153000339021250\x1d8020REF1", "12.50", "payable", None),
+        ("4159501101530003391284012\x1d8020REF1", "0.12", "payable", "USD"),
+        ("41595011015300033901123456789012345\x1d8020REF1", "12345678901234.5", "payable", None),
+        ("41595011015300033909123456789012345\x1d8020REF1", "123456.789012345", "payable", None),
+    ],
+)
+def test_amounts_have_the_decimals_their_identifier_states(
+    elements: str, value: str, kind: str, currency: str | None
+) -> None:
+    """General Specifications, sections 3.7.1 to 3.7.4: the last digit of 390n to 393n counts the decimals."""
+    label = parse_label(f"]C1{elements}")
+    assert label.amount == LabelAmount(value, kind, currency)
+
+
+def test_a_label_without_money_has_no_amount() -> None:
+    assert parse_label("]C101095212345432133103001250").amount is None
+    assert parse_label("]C1255952123000001112345\x1d39400010").amount is None, "a discount in per cent is no amount"
+    assert parse_label("]C101950123456789033103000122393200100599").problem == "unreadable", "001 is no currency"
+
+
+@pytest.mark.parametrize(
+    "second", [f"21S01{CASE}21T", f"21S01{CASE}", f"10A01{PADDED}10B", f"10A01{CASE}", f"10AB01{CASE}"]
+)
+def test_a_second_scan_behind_a_short_text_field_is_no_part_of_it(second: str) -> None:
+    """Two cartons one after the other, and the terminator between them was lost: 20 characters are room enough."""
+    label = parse_label(f"]C101{PADDED}{second}")
+    assert label.kind == "problem", label
+
+
+def test_a_serial_number_that_only_resembles_a_second_scan_is_one() -> None:
+    assert item(parse_label(f"]C101{PADDED}21S01{wrong(CASE)}")).serial == f"S01{wrong(CASE)}"

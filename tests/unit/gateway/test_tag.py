@@ -110,7 +110,7 @@ def test_a_serial_with_a_slash_is_escaped_in_the_uri_only() -> None:
         ("F7950614141812345678901234567890", r"SGTIN\+"),
         ("FB950614141812345678901234567890", r"DSGTIN\+"),
         ("A15020B0C1D2E3F405162738", "not an EPC binary header"),
-        ("000000000000000000000343", "not an EPC binary header"),
+        ("000000000000000000000343", "never programmed"),
         ("3074257BF7194E4000001A85FFFF", "more than one"),
         ("3074257BF7194E4000001A850000", "more than one"),
         ("3074257BF7194E4000001A8500", "more than one"),

@@ -1,0 +1,59 @@
+"""What a label says in numbers beside its item: net weight and amounts of money.
+
+The last digit of these Application Identifiers is the number of decimals (GS1 General Specifications, section 3.6 for
+measures, 3.7 for amounts): 3103 with 001250 is 1.250 kg, 3932 with 978 and 1250 is 12.50 euros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from gateway.capture.decimal_text import decimal_text
+from gateway.capture.iso_codes import CURRENCY_LETTERS
+
+_AMOUNTS: Final = {"390": "payable", "391": "payable", "392": "price", "393": "price"}
+_WITH_CURRENCY: Final = ("391", "393")
+_CURRENCY_DIGITS: Final = 3
+
+
+class LabelAmount(NamedTuple):
+    """An amount of money."""
+
+    value: str
+    """Decimal string, with the decimals the label states."""
+    kind: str
+    """payable: amount payable or coupon value (AI 390n, 391n). price: of an item of variable measure (392n, 393n)."""
+    currency: str | None = None
+    """ISO 4217, three letters; None: that of the place where it is read (AI 390n, 392n)."""
+
+
+def net_weight_kg(values: Mapping[str, str]) -> str | None:
+    """Return the net weight in kilograms (AI 310n) as a decimal string; None when there is none."""
+    for ai, value in values.items():
+        if ai[:3] == "310":
+            return _decimal(value, int(ai[3]))
+    return None
+
+
+def amount(values: Mapping[str, str]) -> LabelAmount | None:
+    """Return the amount of money of a label; None when there is none. No label holds two: they exclude each other."""
+    for ai, value in values.items():
+        kind = _AMOUNTS.get(ai[:3]) if len(ai) == 4 else None
+        if kind is None:
+            continue
+        currency = None
+        if ai[:3] in _WITH_CURRENCY:
+            code, value = value[:_CURRENCY_DIGITS], value[_CURRENCY_DIGITS:]
+            currency = CURRENCY_LETTERS[code]
+        number = _decimal(value, int(ai[3]))
+        return None if number is None else LabelAmount(number, kind, currency)
+    return None
+
+
+def _decimal(digits: str, decimals: int) -> str | None:
+    """Return the number whose last digits are decimals; the zeros behind the point are the label's own."""
+    if not decimals:
+        return decimal_text(digits)
+    whole = digits.zfill(decimals + 1)
+    return decimal_text(f"{whole[:-decimals].lstrip('0') or '0'}.{whole[-decimals:]}")
