@@ -11,6 +11,7 @@
 # DOCKLINE_SOURCE   another copy of the sources            (the folder this file lies in)
 # DOCKLINE_VERSION  another version                        (the one in pyproject.toml)
 # DOCKLINE_WHEELS   where downloaded wheels are kept       (OUTPUT/wheels)
+# SOURCE_DATE_EPOCH the time that every file in it bears (the one of the newest commit)
 # DOCKLINE_XZ       compression as dpkg-deb knows it       (xz)
 set -eu
 umask 022
@@ -34,14 +35,14 @@ command -v dpkg-deb >/dev/null || fail "dpkg-deb is missing: packages are built 
 
 ARCH=$(dpkg --print-architecture)
 VERSION=${DOCKLINE_VERSION:-$(sed -n 's/^version = "\(.*\)"/\1/p' "$SOURCE/pyproject.toml" | head -n 1)}
-SOURCE_DATE_EPOCH=$(git -C "$SOURCE" log -1 --format=%ct 2>/dev/null || stat -c %Y "$SOURCE/pyproject.toml")
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$SOURCE" log -1 --format=%ct 2>/dev/null || stat -c %Y "$SOURCE/pyproject.toml")}
 export SOURCE_DATE_EPOCH
 SCHEMA=$(find "$SOURCE/buffer/sql" -name '*.sql' | wc -l)
 
 # -- our own wheel, from a copy: the version may be another one, and nothing else in the folder gets in
 COPY=$WORK/source
 mkdir "$COPY"
-(cd "$SOURCE" && tar -c --exclude='__pycache__' gateway drivers buffer sync simulators config systemd pyproject.toml README.md LICENSE CHANGELOG.md) | tar -x -C "$COPY"
+(cd "$SOURCE" && tar -c --exclude='__pycache__' gateway drivers buffer sync simulators config systemd docs pyproject.toml README.md LICENSE CHANGELOG.md SECURITY.md) | tar -x -C "$COPY"
 sed -i "0,/^version = /s/^version = .*/version = \"$VERSION\"/" "$COPY/pyproject.toml"
 "$VENV/bin/python" -m pip wheel -qq --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir "$WORK/own" "$COPY"
 
@@ -87,6 +88,9 @@ put 644 "$WORK/manual/dockline.bash" usr/share/bash-completion/completions/dockl
 put 644 "$WORK/manual/dockline.zsh" usr/share/zsh/vendor-completions/_dockline
 put 644 "$WORK/manual/dockline.fish" usr/share/fish/vendor_completions.d/dockline.fish
 put 644 "$COPY/README.md" usr/share/doc/dockline/README.md
+put 644 "$COPY/SECURITY.md" usr/share/doc/dockline/SECURITY.md
+# The pages too: a site PC may have no way to anywhere else when somebody has to read them.
+(cd "$COPY" && find docs -type f) | while read -r page; do put 644 "$COPY/$page" "usr/share/doc/dockline/$page"; done
 put 644 "$DEB/copyright" usr/share/doc/dockline/copyright
 put 644 "$DEB/lintian-overrides" usr/share/lintian/overrides/dockline
 put 644 "$COPY/CHANGELOG.md" usr/share/doc/dockline/CHANGELOG.md

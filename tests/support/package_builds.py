@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("gateway", "drivers", "buffer", "sync", "simulators", "config", "systemd")
-FILES = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "requirements.lock")
+PARTS = ("gateway", "drivers", "buffer", "sync", "simulators", "config", "systemd", "docs")
+FILES = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md", "requirements.lock")
 
 
 def build(folder: Path, version: str, change: Callable[[Path], None] | None = None, *, xz: str = "none") -> Path:

@@ -90,6 +90,14 @@ def test_what_the_system_needs_lies_where_it_looks(root: Path) -> None:
     assert started is not None and (root / started[1].lstrip("/")).is_file()
 
 
+def test_the_pages_come_along(root: Path) -> None:
+    """A site PC may have no way to anywhere else when somebody has to read them."""
+    shipped = root / "usr/share/doc/dockline"
+    pages = {path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*") if path.is_file()}
+    assert Path("docs/how-to/scanner-silent.md") in pages
+    assert {page for page in pages if not (shipped / page).is_file()} == set()
+
+
 def test_no_file_is_writable_by_others_and_only_programs_run(root: Path) -> None:
     modes = {path.relative_to(root).as_posix(): path.stat().st_mode & 0o7777 for path in files(root)}
     assert {name for name, mode in modes.items() if mode & 0o7022} == set()
