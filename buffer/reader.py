@@ -38,6 +38,7 @@ WHERE seq >= :seq_from AND seq <= :seq_to
   AND (:device IS NULL OR device = :device)
   AND (:captured_from IS NULL OR captured_at >= :captured_from)
   AND (:captured_before IS NULL OR captured_at < :captured_before)
+  AND (:contains IS NULL OR instr(payload, :contains))
 """  # noqa: S608 - only constants are joined; every value is bound
 _OLDEST_FIRST = _SELECT + "ORDER BY seq LIMIT :limit"
 _NEWEST_FIRST = _SELECT + "ORDER BY seq DESC LIMIT :limit"
@@ -57,6 +58,8 @@ class EntryFilter:
     """Wall clock, milliseconds since 1970 UTC, inclusive."""
     captured_before: int | None = None
     """Wall clock, milliseconds since 1970 UTC, exclusive."""
+    contains: bytes | None = None
+    """Bytes that the payload holds somewhere. No index helps: bound the sequences."""
     limit: int = 100
     newest_first: bool = True
 
@@ -71,7 +74,7 @@ class Tally:
     last: int | None
 
 
-def _values(wanted: EntryFilter) -> dict[str, str | int | None]:
+def _values(wanted: EntryFilter) -> dict[str, str | int | bytes | None]:
     return {
         "seq_from": wanted.seq_from,
         "seq_to": wanted.seq_to,
@@ -80,6 +83,7 @@ def _values(wanted: EntryFilter) -> dict[str, str | int | None]:
         "device": wanted.device,
         "captured_from": wanted.captured_from,
         "captured_before": wanted.captured_before,
+        "contains": wanted.contains,
     }
 
 

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from buffer import Outbox
 from buffer.errors import OutboxError, OutboxFull, OutboxLocked, SchemaNewer
 from drivers import StorageUnavailable
+from gateway.andon_service import AndonService
 from gateway.capture.clock_quality import ClockMonitor
 from gateway.capture.intake import Intake
 from gateway.capture.knocking import KnockingRegister
@@ -94,17 +95,16 @@ class Daemon:
         self._serve_api = serve_api
         self._handle_signals = handle_signals
         self._wake = asyncio.Event()
-        self._stop_wanted = False
-        self._reload_wanted = False
+        self._stop_wanted = self._reload_wanted = False
         self._fatal: OutboxError | None = None
         self._kept: dict[str, Wanted] = {}
-        self._vitals: asyncio.Task[None] | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.refused_reload: Problem | None = None
         """The first problem of a file that was refused, until one is accepted."""
         self.started_ms = world.wall()
         self.started = world.monotonic()
         self.readers = Readers(settings)
+        self.andon = AndonService(world)
         self.clock_quality = ClockMonitor(world.is_synchronised, world.monotonic)
         self.is_open = False
         """True between the end of the start and the beginning of the stop."""
@@ -198,6 +198,7 @@ class Daemon:
             wall=world.wall,
             sleep=world.sleep,
             on_link=self._link_stands,
+            on_taken=self.andon.board.note,
         )
         await self.deliveries.apply(settings.upstreams)
         self.replays = Replays(
@@ -211,6 +212,7 @@ class Daemon:
         self.replays.resume()
         await self.checks.start(self.intake, self.deliveries)
         self.measures.start(self.intake)
+        self.andon.start(self)
         await self._apply_links(settings)
         if self._serve_api:
             self.front_door = FrontDoor(self)
@@ -219,8 +221,8 @@ class Daemon:
             self._take_signals()
         # "Ready" is a promise to whoever starts a handheld next: the door is open, or it is known why it is not.
         await self.supervisor.tried(LISTENER, LISTEN_WAIT_S)
-        self._vitals = asyncio.create_task(self._watch_vitals(), name="vitals")
-        self._looking = asyncio.create_task(self._look_through(), name="looking through the outbox")
+        self._tasks.append(asyncio.create_task(self._watch_vitals(), name="vitals"))
+        self._tasks.append(asyncio.create_task(self._look_through(), name="looking through the outbox"))
         self.is_open = True
 
     async def _live(self) -> None:
@@ -249,15 +251,15 @@ class Daemon:
             log.error("%s", event("stop_overrun", part="drivers", hint="unanswered devices send again"))
         if hasattr(self, "checks"):
             self.checks.stop()
+        await self.andon.stop()
         if hasattr(self, "measures"):
             await self.measures.stop()
         if hasattr(self, "replays"):
             await self.replays.stop_all()
         if hasattr(self, "deliveries"):
             await self.deliveries.stop_all(left() / 2 if self._fatal is None else 0.0)
-        for task in (self._vitals, self._looking):
-            if task is not None:
-                task.cancel()
+        for task in self._tasks:
+            task.cancel()
         try:
             await self.outbox.close(left())
         except (OutboxError, TimeoutError) as error:
@@ -316,10 +318,8 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self.request_reload)
 
     def _tell_ready(self) -> None:
-        settings = self.settings
-        text = (
-            f"{settings.site.id}/{settings.site.gateway}: {len(self._kept)} links, {len(settings.upstreams)} upstreams"
-        )
+        settings, site = self.settings, self.settings.site
+        text = f"{site.id}/{site.gateway}: {len(self._kept)} links, {len(settings.upstreams)} upstreams"
         log.info("%s", event("daemon_ready", source=self.outbox.source, links=len(self._kept), config=settings.file))
         for notice in settings.notices:
             log.warning("%s", event("configuration_noticed", notice=notice))

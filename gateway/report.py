@@ -9,12 +9,16 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from buffer import Outbox
-from drivers import Complains, Reading, Verdict
+from drivers import Complains, Reading, StorageUnavailable, Verdict
 from drivers.scan_message import ParsedBody
+from gateway.andon_service import AndonService
+from gateway.capture.site_map import Route
+from gateway.capture.station import Session
 from gateway.checks_service import ChecksService
 from gateway.deliveries import Deliveries
 from gateway.health import Latency
 from gateway.replays import Replays
+from gateway.settings import Settings
 from gateway.settings.model import StorageSettings
 from gateway.status import (
     AlarmStatus,
@@ -63,9 +67,53 @@ class Report:
         """Return one verdict a reading when they are on disk; raises StorageUnavailable."""
         daemon = self._daemon
         began = daemon.world.monotonic()
-        verdicts = await daemon.intake.take(readings)
-        daemon.supervisor.taken(readings, began)
+        try:
+            verdicts = await daemon.intake.take(readings)
+        except StorageUnavailable:
+            daemon.supervisor.not_taken(readings)
+            raise
+        daemon.supervisor.taken(readings, verdicts, began)
         return verdicts
+
+    async def enter(self, reading: Reading) -> Verdict:
+        """Return the verdict on what a person typed in the place of a device, when it is on disk.
+
+        The device is not heard by it: a scanner that is broken must not look alive. Raises StorageUnavailable.
+        """
+        board = self._daemon.andon.board
+        try:
+            verdicts = await self._daemon.intake.take([reading])
+        except StorageUnavailable:
+            board.note([reading], None)
+            raise
+        board.note([reading], verdicts)
+        return verdicts[0]
+
+    @property
+    def andon(self) -> AndonService:
+        """What stations were last told, and the day's minutes."""
+        return self._daemon.andon
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration that is applied."""
+        return self._daemon.settings
+
+    def session(self, device: str) -> Session:
+        """Return the context that the next scan of a device would have."""
+        return self._daemon.intake.session(device)
+
+    def route(self, device: str) -> Route | None:
+        """Return where a device belongs; None when nobody configured it."""
+        return self._daemon.intake.route(device)
+
+    def wall_ms(self) -> int:
+        """Return the wall clock, milliseconds since 1970 UTC."""
+        return self._daemon.world.wall()
+
+    async def pause(self, seconds: float) -> None:
+        """Return after a while of the daemon's own time."""
+        await self._daemon.world.sleep(seconds)
 
     def parser_of(self, device: str) -> Callable[[bytes], ParsedBody] | None:
         """Return what understands the bodies of an RFID reader; None when there is no such reader."""

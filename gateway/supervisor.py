@@ -44,6 +44,8 @@ REOPEN_S_MIN = 0.1
 ANNOUNCE_RETRY_S = 5.0
 
 Sleep = Callable[[float], Awaitable[None]]
+OnTaken = Callable[[Sequence[Reading], Sequence[Verdict] | None], None]
+"""Readings and one verdict each; None when they could not be stored, or when that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,10 @@ class Supervisor:
         wall: Callable[[], int],
         sleep: Sleep = asyncio.sleep,
         on_link: Callable[[], None] = lambda: None,
+        on_taken: OnTaken = lambda _readings, _verdicts: None,
     ) -> None:
-        """`on_link` is called whenever a driver says that its link stands; it must not raise."""
+        """`on_link` is called whenever a driver says that its link stands, `on_taken` with what devices were answered;
+        neither may raise."""
         self._emit = emit
         self._announce = announce
         self._pauses = pauses
@@ -103,6 +107,7 @@ class Supervisor:
         self._wall = wall
         self._sleep = sleep
         self._on_link = on_link
+        self._on_taken = on_taken
         self.sightings = Sightings()
         self.latency = Latency()
         self._keepers: dict[str, _Keeper] = {}
@@ -140,11 +145,16 @@ class Supervisor:
             keeper.note_bytes()
         return [self._keepers[device].health for device in sorted(self._keepers)]
 
-    def taken(self, readings: Sequence[Reading], began: float) -> None:
+    def taken(self, readings: Sequence[Reading], verdicts: Sequence[Verdict], began: float) -> None:
         """Note readings that were answered; `began` is when they were handed on (monotonic, seconds)."""
         now = self._monotonic()
         self.latency.observe(now - began)
         self.sightings.note(readings, now)
+        self._on_taken(readings, verdicts)
+
+    def not_taken(self, readings: Sequence[Reading]) -> None:
+        """Note readings that nobody was answered for: they could not be stored."""
+        self._on_taken(readings, None)
 
     def driver(self, device: str) -> Driver | None:
         """Return the driver that runs for a link now, or None while there is none."""
@@ -273,8 +283,12 @@ class _Keeper:
         return answer
 
     def _taken(self, readings: Sequence[Reading], began: float, answer: asyncio.Future[list[Verdict]]) -> None:
-        if not answer.cancelled() and answer.exception() is None:
-            self._home.taken(readings, began)
+        if answer.cancelled():
+            return
+        if answer.exception() is None:
+            self._home.taken(readings, answer.result(), began)
+        else:
+            self._home.not_taken(readings)
 
     def _pause(self, ending: _Ending, attempt: int) -> float:
         """Full jitter: anywhere between nothing and the step, so that many links do not return as one."""

@@ -44,7 +44,7 @@ from gateway.capture.outbox_port import OutboxPort
 from gateway.capture.redelivery import again, decode_verdict, encode_verdict, fingerprint
 from gateway.capture.session_book import SessionBook, session_rows
 from gateway.capture.site_map import Route, SiteMap, Station
-from gateway.capture.station import EMPTY
+from gateway.capture.station import EMPTY, Session
 from gateway.capture.station import STATE_PREFIX as SESSION_PREFIX
 from gateway.capture.step import Key, Step, refused, unavailable
 from gateway.events.cloudevents import EventIds
@@ -155,6 +155,17 @@ class Intake:
         except OutboxError as error:
             raise unavailable(error) from error
         await step.answer(None)
+
+    def route(self, device: str) -> Route | None:
+        """Return where a device belongs; None when nobody configured it."""
+        return self._site.route(device)
+
+    def session(self, device: str) -> Session:
+        """Return the context that the next scan of a device would have; for looking only."""
+        route = self._site.route(device)
+        if route is None:
+            return EMPTY
+        return self._book.session(route.session_key, self._monotonic(), route.station.session_idle_s)
 
     def is_writing(self, state_key: str) -> bool:
         """Return whether a reading's state row of that key is on its way to disk."""

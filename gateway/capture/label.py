@@ -7,7 +7,7 @@ does not say: `7032069804988` is a GTIN-13 and also a valid element string (AI 7
     ]E0 ]E3 ]E4                 GTIN, ]E3 with an add-on behind it
     ]I0 ]I1 ]I3                 GTIN when it has 14 digits (ITF-14), else plain text
     any other                   Digital Link when it is one, else plain text
-    none                        GTIN or an error at 8, 12, 13 and 14 digits, SSCC or an error at 18; element strings
+    none, or ]Z0 (typed)        GTIN or an error at 8, 12, 13 and 14 digits, SSCC or an error at 18; element strings
                                 when it begins with a whole AI 00, 01 or 02 or holds a separator; a Digital Link; else
                                 plain text
 
@@ -49,6 +49,8 @@ CHARACTERS_MAX: Final = 8_192
 LabelKind = Literal["item", "document", "location", "operator", "quantity", "command", "problem"]
 ProblemCode = Literal["unreadable", "barcode_mismatch"]
 
+KEYED: Final = "]Z0"
+"""Symbology identifier of what a person typed (ISO/IEC 15424: Z is data of no bar code, 0 the keyboard)."""
 _SYMBOLOGY: Final = re.compile(r"\][A-Za-z][0-9A-Za-z]")
 _ELEMENT_STRINGS: Final = frozenset({"]C1", "]e0", "]e1", "]d2", "]d8", "]Q3", "]J1"})
 _EAN: Final = frozenset({"]E0", "]E1", "]E2", "]E3", "]E4"})
@@ -129,6 +131,8 @@ def parse_label(
     years are relative to it (GS1 General Specifications, section 7.12).
     """
     text, symbology = split_symbology(code, symbology)
+    if symbology == KEYED:
+        symbology = None
     try:
         return _read(text, symbology, patterns, command_prefix, year)
     except ElementProblem as problem:

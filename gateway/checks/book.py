@@ -78,6 +78,8 @@ class Book:
         """Who counted in the first round."""
         self.has_anonymous = False
         """Somebody without a badge did."""
+        self.totals: dict[int, Decimal] = {}
+        """What was observed in each round, on lines and on none: a running sum, because pages ask for it often."""
 
     def add(self, piece: Piece) -> Added:
         """Count a piece; return where it went."""
@@ -89,7 +91,7 @@ class Book:
         twin: str | None = None
         unique = piece.unique
         if unique is None:
-            pool.count(piece, 1)
+            self._count(pool, piece, 1)
         else:
             twin = self._count_object(key, pool, piece, unique)
         return Added(key, pool, found, twin)
@@ -102,7 +104,7 @@ class Book:
         pool.repeats -= piece.is_repeat
         unique = piece.unique
         if unique is None:
-            pool.count(piece, -1)
+            self._count(pool, piece, -1)
         else:
             self._uncount_object(pool, piece, unique)
         if not pool.events:
@@ -209,10 +211,10 @@ class Book:
         before = min(twins, default=None)  # ids are in the order of capture
         twins[piece.event] = (key, piece)
         if before is None:
-            pool.count(piece, 1)
+            self._count(pool, piece, 1)
         elif piece.event < before:
             self._recount(twins[before], -1)
-            pool.count(piece, 1)
+            self._count(pool, piece, 1)
         return before
 
     def _uncount_object(self, pool: Pool, piece: Piece, unique: str) -> None:
@@ -220,7 +222,7 @@ class Book:
         is_counted = min(twins) == piece.event
         del twins[piece.event]
         if is_counted:
-            pool.count(piece, -1)
+            self._count(pool, piece, -1)
             if twins:
                 self._recount(twins[min(twins)], 1)
         if not twins:
@@ -228,7 +230,11 @@ class Book:
 
     def _recount(self, counted: tuple[PoolKey, Piece], sign: int) -> None:
         key, piece = counted
-        self.pools[key].count(piece, sign)
+        self._count(self.pools[key], piece, sign)
+
+    def _count(self, pool: Pool, piece: Piece, sign: int) -> None:
+        pool.count(piece, sign)
+        self.totals[piece.round] = self.totals.get(piece.round, ZERO) + piece.quantity * sign
 
 
 def share(pools: Iterable[Pool]) -> dict[str, Decimal]:

@@ -107,6 +107,10 @@ class Documents:
             self._open.move_to_end(key)
         return found
 
+    def peek(self, document: str, activity: str) -> OpenDocument | None:
+        """Return a document that is in memory; None when it is not: whoever only looks reads nothing for it."""
+        return self._open.get((document, activity))
+
     def known(self, document: str) -> list[OpenDocument]:
         """Return the document in every activity it is known in here."""
         prefix = document_key(document)

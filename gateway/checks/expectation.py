@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from decimal import Decimal
 from hashlib import blake2b
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -257,7 +258,8 @@ def _encoded(value: object) -> EncodedLine | Mistaken:
     fields = [
         line.line, item, line.quantity, line.unit, lots, serials, line.locations, line.price, line.return_disposition,
     ]  # fmt: skip
-    return EncodedLine(line.line, tuple(dict.fromkeys(identities(line.item))), encode_fields(fields))
+    found_by = tuple(dict.fromkeys(identities(line.item)))
+    return EncodedLine(line.line, found_by, encode_fields(fields), Decimal(line.quantity), line.unit)
 
 
 def identities(item: Any) -> list[str]:

@@ -39,6 +39,8 @@ class EncodedLine(NamedTuple):
     """What it is found by."""
     fields: bytes
     """Members of a JSON list but the first, its place in the document."""
+    quantity: Decimal = Decimal(0)
+    unit: str = ""
 
     def placed(self, order: int) -> bytes:
         """Return the line as JSON, at a place of the document."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from buffer import AnnexRow
@@ -47,6 +48,10 @@ class Header:
     forbidden_locations: tuple[str, ...] = ()
     origin: str = ""
     """Where it came from: pull, api, file."""
+    quantity: str | None = None
+    """All lines together, a decimal string; None when they have several units, or when an older program wrote this."""
+    unit: str | None = None
+    """The unit they all have (UN/ECE Recommendation 20)."""
 
     def encode(self) -> bytes:
         """Return the header as the value of its row."""
@@ -137,6 +142,8 @@ def rows_of(expectation: Expectation, copy: int, origin: str) -> tuple[list[Anne
         AnnexRow(ITEM, prefix + identity, sealed(b"[" + b",".join(lines) + b"]")) for identity, lines in index.items()
     ]
     head = expectation.head
+    units = {line.unit for line in expectation.lines}
+    is_one_unit = len(units) == 1
     header = Header(
         id=head.id,
         type=head.type,
@@ -150,6 +157,8 @@ def rows_of(expectation: Expectation, copy: int, origin: str) -> tuple[list[Anne
         locations=head.locations,
         forbidden_locations=head.forbidden_locations,
         origin=origin,
+        quantity=f"{sum((line.quantity for line in expectation.lines), Decimal(0)):f}" if is_one_unit else None,
+        unit=next(iter(units)) if is_one_unit else None,
     ).encode()
     return rows, [AnnexRow(COPY, prefix[:-1], header), AnnexRow(HEADER, expectation.id, header)]
 

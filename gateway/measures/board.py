@@ -97,6 +97,10 @@ class Measures:
         """Items received and not put away, as far as they are kept in mind."""
         return sum(len(times) for times in self._open.values())
 
+    def opened(self) -> int:
+        """Return how many exceptions were opened."""
+        return self.exceptions.total()
+
     def dump(self) -> dict[str, Any]:
         """Return what `load` needs, as JSON can hold it."""
         return {

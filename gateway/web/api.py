@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, cast, get_args
@@ -17,6 +17,7 @@ from gateway.journey import as_json, journey
 from gateway.report import Report
 from gateway.web.auth import Caller, Role
 from gateway.web.event_json import as_event
+from gateway.web.event_search import document_needle, needle, search
 from gateway.web.guard import ApiError, read_action, require
 from gateway.web.metrics import CONTENT_TYPE, exposition
 
@@ -63,10 +64,22 @@ class Queries:
     # -- events
 
     async def events(self, request: Request) -> Response:
-        """A list of events, newest first."""
+        """A list of events, newest first; `?text=` anywhere in the event, `?document=`, `?before=` a sequence.
+
+        A search by text reads a bounded number of events; `next_before` then says where to go on, null at the end.
+        """
         require(request, "viewer")
-        entries = await self._report.outbox.entries(event_filter(request.query_params))
-        return JSONResponse({"events": [as_event(entry) for entry in entries]})
+        asked = request.query_params
+        wanted, given = event_filter(asked), asked.get("before")
+        if asked.get("text") and asked.get("document"):
+            raise ApiError(422, "wrong_value", 'a search is by "text" or by "document"')
+        if asked.get("text"):
+            wanted = replace(wanted, contains=needle(asked["text"]))
+        elif asked.get("document"):
+            wanted = replace(wanted, contains=document_needle(asked["document"]))
+        before = None if given is None else number("before", given, 0, 2**62)
+        entries, go_on = await search(self._report.outbox, wanted, before)
+        return JSONResponse({"events": [as_event(entry) for entry in entries], "next_before": go_on})
 
     async def one_event(self, request: Request) -> Response:
         """One event, by id or sequence."""

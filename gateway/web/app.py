@@ -1,12 +1,21 @@
 """The local API, put together.
 
+GET   /                                the page for people (docs/page.md); its files under /page/{name}
 GET   /healthz                         the process lives; open to anybody who reaches it
 GET   /readyz                          scans are taken; 503 and the reason while they are not
 GET   /metrics                         for Prometheus; docs/metrics.md names them
 POST  /v1/session                      {"token": ".."}: a session of the page; GET says who asks, DELETE ends it
 GET   /v1/openapi.json                 these addresses, for programs (docs/api.md is for people)
 GET   /v1/status                       everything, as `dockline status --json`
-GET   /v1/events                       newest first; ?type= &station= &device= &from= &to= &limit=
+GET   /v1/stations                     every station: its last scan and answer, its last hour, its document
+GET   /v1/stations/{station}           one, with its latest scans
+POST  /v1/stations/{station}/scans     what a person types when the scanner cannot; ?device=   role operator
+GET   /v1/devices                      devices, and those that knock with the lines that would admit them
+GET   /v1/devices/{device}             what is needed to replace one
+GET   /v1/history                      the last 24 hours by minutes; ?minutes=
+GET   /v1/stream                       server-sent events for open pages: stations, scans, status as they change
+GET   /v1/events                       newest first; ?type= &station= &device= &from= &to= &limit= and, to search,
+                                       ?text= or &document= &before=
 GET   /v1/events/tail                  server-sent events as they are committed; ?after= or Last-Event-ID,
                                        ?type= &station= &device= &document= &code=
 GET   /v1/events/{id}                  one event, by id or sequence
@@ -41,6 +50,7 @@ POST  /v1/readers/{device}/tags        an RFID reader's own JSON; role device
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -53,9 +63,11 @@ from buffer.errors import OutboxError, QuarantineRefused, UpstreamUnknown
 from drivers import StorageUnavailable
 from gateway.log import event
 from gateway.report import Report
+from gateway.web import page_files
 from gateway.web.api import Queries
 from gateway.web.auth import Tokens
 from gateway.web.backup import BackupDesk
+from gateway.web.devices import DevicesApi
 from gateway.web.exceptions import ExceptionsApi
 from gateway.web.expectations import ExpectationsApi
 from gateway.web.guard import ApiError, Guard, Policy, error_response
@@ -63,6 +75,8 @@ from gateway.web.ingest import Ingest
 from gateway.web.replay import ReplayDesk
 from gateway.web.session import Sessions
 from gateway.web.sign_in import SignIn
+from gateway.web.stations import StationsApi
+from gateway.web.stream import Stream
 from gateway.web.tail import TailDesk
 from gateway.web.upstreams import UpstreamDesk
 
@@ -116,20 +130,28 @@ def build_app(report: Report, policy: Policy, tokens: Tokens, sessions: Sessions
         Route("/v1/exceptions/{id}/resolve", exceptions.resolve, methods=post),
         Route("/v1/scans", ingest.scans, methods=post),
         Route("/v1/readers/{device}/tags", ingest.tags, methods=post),
+        *_page_routes(report),
     ]
-    app = Starlette(
-        routes=routes,
-        exception_handlers={
-            ApiError: _refused,
-            HTTPException: _no_such_thing,
-            QuarantineRefused: _quarantine_refused,
-            UpstreamUnknown: _upstream_unknown,
-            OutboxError: _outbox_failed,
-            StorageUnavailable: _storage_unavailable,
-        },
-    )
+    app = Starlette(routes=routes, exception_handlers=_REFUSALS)
     app.router.redirect_slashes = False
     return Guard(app, policy, tokens, sessions)
+
+
+def _page_routes(report: Report) -> list[Route]:
+    """Return the page, and what was made for it."""
+    stations, devices, stream = StationsApi(report), DevicesApi(report), Stream(report)
+    get, post = ["GET"], ["POST"]
+    return [
+        Route("/", page_files.index, methods=get),
+        Route("/page/{name}", page_files.file, methods=get),
+        Route("/v1/stations", stations.list, methods=get),
+        Route("/v1/stations/{station}", stations.one, methods=get),
+        Route("/v1/stations/{station}/scans", stations.enter, methods=post),
+        Route("/v1/devices", devices.list, methods=get),
+        Route("/v1/devices/{device}", devices.one, methods=get),
+        Route("/v1/history", stations.history, methods=get),
+        Route("/v1/stream", stream.open, methods=get),
+    ]
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -166,3 +188,14 @@ async def _outbox_failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, OutboxError)
     log.error("%s", event("request_failed", path=request.url.path, reason=error, hint=error.hint))
     return error_response(ApiError(503, "storage_unavailable", str(error), hint=error.hint, retry_after_s=5))
+
+
+_REFUSALS: Final = {
+    ApiError: _refused,
+    HTTPException: _no_such_thing,
+    QuarantineRefused: _quarantine_refused,
+    UpstreamUnknown: _upstream_unknown,
+    OutboxError: _outbox_failed,
+    StorageUnavailable: _storage_unavailable,
+}
+"""What is answered to what handlers raise."""

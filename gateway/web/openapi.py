@@ -23,6 +23,7 @@ from gateway.status import Status
 from gateway.web.operations import KINDS, MOMENT, OPERATIONS, SEQUENCE, TEXT, Operation, Schema
 from gateway.web.replay import EVENTS_PER_S, EVENTS_PER_S_MAX
 from gateway.web.session import COOKIE, CSRF_HEADER
+from gateway.web.station_schema import station_schemas
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE: Final = "#/components/schemas/{model}"
@@ -150,8 +151,8 @@ def _further(operation: Operation, status: int, meaning: str) -> dict[str, Any]:
         return {"description": meaning, "content": {"text/plain": {}}}
     if (operation.path, status) == ("/v1/replay", 200):
         return {"description": meaning, "content": {"application/json": {"schema": _schema("Count")}}}
-    if (operation.path, status) == ("/v1/scans", 403):
-        either = {"anyOf": [_schema("Acknowledgements"), _schema("Error")]}
+    if (operation.path, status) in (("/v1/scans", 403), ("/v1/stations/{station}/scans", 403)):
+        either = {"anyOf": [_schema(operation.gives), _schema("Error")]}
         return {"description": meaning, "content": {"application/json": {"schema": either}}}
     if (operation.path, status) == ("/v1/readers/{device}/tags", 403):
         either = {"anyOf": [_schema("TagsTaken"), _schema("Error")]}
@@ -178,7 +179,7 @@ def components() -> dict[str, Schema]:
     _add(found, "Exception", _exception())
     found |= {"Scan": scan_schema(), "Acknowledgement": acknowledgement_schema()}
     found |= {"Scans": one_or_many(_schema("Scan")), "Acknowledgements": one_or_many(_schema("Acknowledgement"))}
-    found |= _journal() | _replays() | _documents()
+    found |= _journal() | _replays() | _documents() | station_schemas()
     found["Error"] = _required(
         {
             "error": _required(
@@ -304,11 +305,12 @@ def _documents() -> dict[str, Schema]:
     )  # fmt: skip
     header: Schema = {
         "id": TEXT, "type": TEXT, "version": TEXT, "digest": TEXT, "copy": SEQUENCE, "scope": TEXT,
-        "lines_total": SEQUENCE, "supplier": TEXT, "currency": TEXT, "locations": texts, "forbidden_locations": texts,
+        "lines_total": SEQUENCE, "quantity": TEXT, "unit": TEXT,
+        "supplier": TEXT, "currency": TEXT, "locations": texts, "forbidden_locations": texts,
         "origin": {"enum": ["pull", "api", "file"]}, "progress": {"type": "array", "items": work},
         "changed": {"type": "boolean", "description": "In the answer to a PUT: whether it was new."},
     }  # fmt: skip
-    optional = ("supplier", "currency", "locations", "forbidden_locations", "origin", "changed")
+    optional = ("quantity", "unit", "supplier", "currency", "locations", "forbidden_locations", "origin", "changed")
     return {
         "ExpectationSummary": _required(header, but=optional),
         "ExpectationShown": _required({**header, "lines": {"type": "array", "items": line}}, but=optional),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 from buffer import QuarantineState
+from gateway.andon.board import DAY
 from gateway.web.auth import Role
 from gateway.web.exceptions import STATES
 from gateway.web.guard import Kind
@@ -93,9 +94,12 @@ SESSIONS: Final = (
     Operation("DELETE", "/v1/session", "Sessions of the page", "End the session of the cookie.", {}, None, status=204),
 )  # fmt: skip
 EVENTS: Final = (
-    Operation("GET", "/v1/events", "Events", "Events, newest first.", members("events", "StoredEvent"),
+    Operation("GET", "/v1/events", "Events", "Events, newest first.",
+              members("events", "StoredEvent", next_before={"type": ["integer", "null"]}),
               query=(TYPE, STATION, DEVICE, FROM, TO, ("after", SEQUENCE, "Only sequences above this one."),
-                     limit(1000, 100))),
+                     ("before", SEQUENCE, "Only sequences below this one: `next_before` of the answer before."),
+                     ("text", TEXT, "Only with this text in the event, letter by letter."),
+                     ("document", TEXT, "Only about this document; not together with `text`."), limit(1000, 100))),
     Operation("GET", "/v1/events/tail", "Events", "Events as they are committed, as server-sent events.",
               "text/event-stream",
               query=(("after", SEQUENCE, "Begin behind this sequence; a Last-Event-ID header goes before it."),
@@ -187,7 +191,27 @@ DEVICES: Final = (
               "TagsTaken", "device", takes={"description": "As the reader's profile describes it."},
               also=((403, "The device is refused, or the token is another device's."), NO_STORAGE)),
 )  # fmt: skip
+STATIONS: Final = (
+    Operation("GET", "/v1/stations", "Stations", "Every station: its last scan, its last hour, its document.",
+              members("stations", "Station", now_ms=SEQUENCE)),
+    Operation("GET", "/v1/stations/{station}", "Stations", "One, with its scans among the gateway's last hundreds.",
+              "StationShown", also=(UNKNOWN,)),
+    Operation("POST", "/v1/stations/{station}/scans", "Stations",
+              "A scan that a person typed because the scanner cannot, answered after the commit.", "Acknowledgement",
+              "operator", takes="Scan", query=(("device", TEXT, "Device of the station that it stands for."),),
+              also=((403, "It is refused; the body is the acknowledgement, or an error."), UNKNOWN, REFUSED,
+                    NO_STORAGE)),
+    Operation("GET", "/v1/history", "Stations", "The last day by minutes, oldest first; null where nobody saw one.",
+              "History", query=(("minutes", {"type": "integer", "minimum": 1, "maximum": DAY, "default": DAY},
+                                 "How many minutes."),)),
+    Operation("GET", "/v1/stream", "Stations", "What open pages hear: stations, scans and status as they change.",
+              "text/event-stream", also=((503, "Too many pages are open."),)),
+    Operation("GET", "/v1/devices", "Stations", "Devices, and those that knock with the lines that would admit them.",
+              "Devices"),
+    Operation("GET", "/v1/devices/{device}", "Stations", "What is needed to replace a device.", "DeviceLines",
+              also=(UNKNOWN,)),
+)  # fmt: skip
 OPERATIONS: Final = (
-    *PROCESS, *DEVICES, *EVENTS, *QUARANTINE, *CHECKS, *REPLAY, *UPSTREAMS, *CARE, *SESSIONS,
+    *PROCESS, *STATIONS, *DEVICES, *EVENTS, *QUARANTINE, *CHECKS, *REPLAY, *UPSTREAMS, *CARE, *SESSIONS,
 )  # fmt: skip
 """Every operation, in the order of the pages about them."""

@@ -26,6 +26,8 @@ REQUEST_HEAD_S = 10.0
 """A connection that has not sent a whole request head by then is closed."""
 PEER = "peer_uid"
 """Key in a request's state: the user at the other end of the local socket. Only the server puts it there."""
+ABANDON = "abandon"
+"""Key in a request's state: closes the connection without a word, for whoever does not take what it asked for."""
 HEAD_BYTES_MAX = 16 * 1024
 KEEP_ALIVE_S = 15
 BACKLOG = 512
@@ -78,6 +80,7 @@ class BoundedProtocol(H11Protocol):
         uid = peer_uid(transport.get_extra_info("socket"))
         if uid is not None:
             self.app_state = {**self.app_state, PEER: uid}
+        self.app_state = {**self.app_state, ABANDON: self.abandon}
         self._deadline: asyncio.TimerHandle | None = None
         if not self.places.enter(self):
             self.abandon()

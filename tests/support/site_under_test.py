@@ -35,7 +35,7 @@ unauthenticated = "accept-in-lab"
 
 [api]
 bind = "127.0.0.1:{api}"
-unauthenticated = "accept-in-lab"
+{api_access}
 
 [[upstream]]
 name = "centre"
@@ -63,6 +63,8 @@ class SiteUnderTest:
     broker_port: int | None = None
     more: str = ""
     """Further TOML."""
+    api_access: str = 'unauthenticated = "accept-in-lab"'
+    """Who may do what over the API: a key of its table."""
     listener: int = field(default_factory=free_port)
     api: int = field(default_factory=free_port)
     planted: str | None = None
@@ -70,7 +72,13 @@ class SiteUnderTest:
     gateway: GatewayProcess = field(init=False)
 
     def __post_init__(self) -> None:
-        text = _CONFIG.format(folder=self.folder, listener=self.listener, api=self.api, upstream=self.upstream)
+        text = _CONFIG.format(
+            folder=self.folder,
+            listener=self.listener,
+            api=self.api,
+            upstream=self.upstream,
+            api_access=self.api_access,
+        )
         if self.broker_port is not None:
             text += f'\n[mqtt.broker]\nurl = "mqtt://127.0.0.1:{self.broker_port}"\n'
         config = self.folder / "gateway.toml"

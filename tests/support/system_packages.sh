@@ -21,6 +21,7 @@ need faketime faketime
 need sqlite3 sqlite3
 need mkfs.ext4 e2fsprogs
 need mount mount
+need chromium chromium
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "dockline: installing for the tests:$missing"

@@ -67,9 +67,23 @@ def test_looking_answers_as_described(lab: GatewayProcess) -> None:
     ask(lab, "POST", "/v1/scans", {"id": "look-1", "code": CODE, "device": "hh-1"})
     for path in (
         "/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/v1/status", "/v1/events?limit=5", "/v1/quarantine",
-        "/v1/expectations", "/v1/exceptions", "/v1/replay", "/v1/upstreams", "/v1/session",
+        "/v1/expectations", "/v1/exceptions", "/v1/replay", "/v1/upstreams", "/v1/session", "/v1/stations",
+        "/v1/history?minutes=3", "/v1/devices", "/v1/events?text=look-1",
     ):  # fmt: skip
         ask(lab, "GET", path)
+
+
+def test_a_station_and_what_is_typed_there_are_as_described(lab: GatewayProcess) -> None:
+    place = "/v1/stations/{station}/scans"
+    ask(lab, "POST", "/v1/stations/floor/scans?device=hh-1", {"id": "typed-1", "code": CODE}, place=place, status=200)
+    ask(lab, "POST", "/v1/stations/floor/scans?device=portal-9", {"id": "typed-2", "code": CODE}, place=place)
+    ask(lab, "POST", "/v1/stations/nowhere/scans", {"id": "typed-3", "code": CODE}, place=place, status=404)
+    ask(lab, "POST", "/v1/scans", {"id": "knock-1", "code": CODE, "device": "stranger"}, status=403)
+    ask(lab, "GET", "/v1/stations")
+    ask(lab, "GET", "/v1/stations/floor", place="/v1/stations/{station}")
+    ask(lab, "GET", "/v1/devices")
+    ask(lab, "GET", "/v1/devices/hh-1", place="/v1/devices/{device}")
+    ask(lab, "GET", "/v1/devices/nobody", place="/v1/devices/{device}", status=404)
 
 
 def test_the_gateway_serves_its_own_description(lab: GatewayProcess) -> None:

@@ -1,0 +1,47 @@
+"""A ring of minutes: figures of the last hour or day, a row a minute, the oldest overwritten.
+
+A minute is that of the wall clock, because that is what people compare it with. A clock that is set back counts for
+the minute it left; one that is set on leaves minutes that nobody saw, and they are told apart from minutes in which
+nothing happened.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MINUTE_MS: Final = 60_000
+
+
+class MinuteRing:
+    """The last minutes of some figures. Not for threads."""
+
+    def __init__(self, minutes: int, names: tuple[str, ...]) -> None:
+        """`minutes` is how many are kept; `names` are the columns of a row."""
+        self.names = names
+        self._size = minutes
+        self._stamps = [-1] * minutes
+        self._rows: list[list[float]] = [[0] * len(names) for _ in range(minutes)]
+        self._now = -1
+        self._row = self._rows[0]
+
+    def row(self, at_ms: int) -> list[float]:
+        """Return the row of a moment, to be changed in place; the same list until the minute is over."""
+        minute = at_ms // MINUTE_MS
+        if minute > self._now:
+            self._now = minute
+            at = minute % self._size
+            self._stamps[at] = minute
+            self._row = self._rows[at] = [0] * len(self.names)
+        return self._row
+
+    def column(self, name: str, now_ms: int, count: int) -> list[float | None]:
+        """Return one figure of the last `count` minutes, oldest first; None for a minute that nobody saw."""
+        index = self.names.index(name)
+        last = now_ms // MINUTE_MS
+        wanted = range(last - min(count, self._size) + 1, last + 1)
+        return [self._rows[at][index] if self._stamps[at := minute % self._size] == minute else None
+                for minute in wanted]  # fmt: skip
+
+    def sums(self, now_ms: int, count: int) -> dict[str, float]:
+        """Return each figure summed over the last `count` minutes."""
+        return {name: sum(value or 0 for value in self.column(name, now_ms, count)) for name in self.names}
