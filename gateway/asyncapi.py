@@ -1,8 +1,9 @@
-"""What devices and the gateway say to each other over MQTT, as an AsyncAPI 3 document.
+"""What devices say to the gateway over MQTT and what it delivers to a centre, as an AsyncAPI 3 document.
 
 `dockline schema asyncapi` prints it and docs/asyncapi.yaml is made from it. The topics are those of
 `drivers.mqtt_routes`, the messages those of `drivers.scan_schema`; what an RFID reader sends is read from the profiles
-that ship. The same topics hold on the built-in listener and on a broker of the site.
+that ship. The same topics hold on the built-in listener and on a broker of the site. The delivery is the webhook of
+`sync.http_events`; docs/delivery.md has its rules.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from drivers.scan_schema import (
     scan_schema,
 )
 from drivers.tag_mapping import TagMapping
+from gateway.delivery_schema import answer_schema, event_schema, headers_schema
 from gateway.settings.profiles import SHIPPED, find_profile, profile_names
 
 READER_DRIVER: Final = "rfid-reader"
@@ -31,7 +33,8 @@ JSON: Final = "application/json"
 ABOUT: Final = """\
 Handhelds publish scans and hear what became of each; RFID readers publish JSON of their own on a topic of their own.
 MQTT 5, QoS 1, not retained. On the listener PUBACK means on disk; on a broker of the site it is the broker's word, and
-only the acknowledgement on the ack topic is the gateway's. docs/handhelds.md has the rules for authors of apps."""
+only the acknowledgement on the ack topic is the gateway's. docs/handhelds.md has the rules for authors of apps.
+To a centre the gateway delivers events in order, over HTTP; docs/delivery.md has the rules for whoever takes them."""
 MQTT: Final = {"mqtt": {"qos": 1, "retain": False, "bindingVersion": "0.2.0"}}
 
 
@@ -40,13 +43,18 @@ def asyncapi(folders: Sequence[Path] = SHIPPED) -> dict[str, Any]:
     readers = reader_mappings(folders)
     return {
         "asyncapi": "3.0.0",
-        "info": {"title": "Dockline over MQTT", "version": version("dockline"), "description": ABOUT},
+        "info": {"title": "Dockline: MQTT topics and deliveries", "version": version("dockline"), "description": ABOUT},
         "defaultContentType": JSON,
         "servers": _servers(),
         "channels": _channels(readers),
         "operations": _operations(readers),
         "components": {
-            "schemas": {"scan": scan_schema(), "acknowledgement": acknowledgement_schema()},
+            "schemas": {
+                "scan": scan_schema(),
+                "acknowledgement": acknowledgement_schema(),
+                "event": event_schema(),
+                "answer": answer_schema(),
+            },
             "messages": _messages(readers),
             "securitySchemes": {
                 "password": {
@@ -54,6 +62,7 @@ def asyncapi(folders: Sequence[Path] = SHIPPED) -> dict[str, Any]:
                     "description": "The user name is the device id; users_file has mosquitto_passwd's format.",
                 },
                 "certificate": {"type": "X509", "description": "Its common name is the device id (client_ca)."},
+                "token": {"type": "http", "scheme": "bearer", "description": "token_file of the [[upstream]]."},
             },
         },
     }
@@ -136,6 +145,13 @@ def _servers() -> dict[str, Any]:
             "description": "[mqtt.broker]: a broker of the site, on which the gateway subscribes.",
             "security": who,
         },
+        "centre": {
+            "host": "wms.example",
+            "pathname": "/v1/events",
+            "protocol": "https",
+            "description": "[[upstream]] url: whatever takes the events.",
+            "security": [{"$ref": "#/components/securitySchemes/token"}],
+        },
     }
 
 
@@ -144,24 +160,34 @@ def _channels(readers: Mapping[str, TagMapping]) -> dict[str, Any]:
     parameters = {"site": {"description": "Id of the site, [site] id."}, "device": device}
     scan = Routes(SITE).filters[0].replace("+", DEVICE)
     ack = Routes(SITE).ack_topic(DEVICE)
+    over_mqtt = {"servers": [{"$ref": "#/servers/listener"}, {"$ref": "#/servers/broker"}]}
     return {
         "scan": {
+            **over_mqtt,
             "address": scan,
             "description": "What a handheld says.",
             "parameters": parameters,
             "messages": {"scans": {"$ref": "#/components/messages/scans"}},
         },
         "ack": {
+            **over_mqtt,
             "address": ack,
             "description": "What it hears, unless its message names a response topic below this one.",
             "parameters": parameters,
             "messages": {"acknowledgements": {"$ref": "#/components/messages/acknowledgements"}},
         },
         "tags": {
+            **over_mqtt,
             "address": "{topic}",
             "description": "What an RFID reader says, in the shape of its profile.",
             "parameters": {"topic": {"description": "The topic of the reader, `topic` of its [[device]]."}},
             "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in readers},
+        },
+        "delivery": {
+            "servers": [{"$ref": "#/servers/centre"}],
+            "address": None,
+            "description": "Events on their way to a centre; the address is the url of the [[upstream]].",
+            "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in ("batch", "answer")},
         },
     }
 
@@ -191,6 +217,17 @@ def _operations(readers: Mapping[str, TagMapping]) -> dict[str, Any]:
             "messages": [{"$ref": f"#/channels/tags/messages/{name}"} for name in readers],
             "bindings": MQTT,
         },
+        "deliver": {
+            "action": "send",
+            "channel": {"$ref": "#/channels/delivery"},
+            "summary": "Events in order, again and again until the answer names them.",
+            "messages": [{"$ref": "#/channels/delivery/messages/batch"}],
+            "bindings": {"http": {"method": "POST", "bindingVersion": "0.3.0"}},
+            "reply": {
+                "channel": {"$ref": "#/channels/delivery"},
+                "messages": [{"$ref": "#/channels/delivery/messages/answer"}],
+            },
+        },
     }
 
 
@@ -208,6 +245,18 @@ def _messages(readers: Mapping[str, TagMapping]) -> dict[str, Any]:
             "contentType": JSON,
             "payload": one_or_many(one_answer),
             "examples": [{"payload": EXAMPLE_ACKNOWLEDGEMENT}],
+        },
+        "batch": {
+            "title": "A batch of events, in the order of their sequence",
+            "contentType": "application/cloudevents-batch+json",
+            "headers": headers_schema(),
+            "payload": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/event"}},
+        },
+        "answer": {
+            "title": "What the centre has taken",
+            "contentType": JSON,
+            "payload": {"$ref": "#/components/schemas/answer"},
+            "examples": [{"payload": {"accepted_through": 1204}}],
         },
     }
     for name, mapping in readers.items():

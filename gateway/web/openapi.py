@@ -17,8 +17,8 @@ from buffer.audit import AuditRecord
 from buffer.quarantine import Quarantined
 from drivers.scan_schema import acknowledgement_schema, one_or_many, scan_schema
 from gateway.checks.expectation import document_schema
+from gateway.delivery_schema import event_schema
 from gateway.events.finding import ExceptionData
-from gateway.events.json_schema import schemas
 from gateway.status import Status
 from gateway.web.operations import KINDS, MOMENT, OPERATIONS, SEQUENCE, TEXT, Operation, Schema
 from gateway.web.replay import EVENTS_PER_S, EVENTS_PER_S_MAX
@@ -175,7 +175,7 @@ def components() -> dict[str, Schema]:
     _add(found, "AuditRecord", record)
     found["AuditRecord"]["properties"]["chain"] = {"type": "string", "pattern": "^[0-9a-f]*$"}
     _add(found, "ExpectedDocument", _moved(document_schema()))
-    found["Event"] = _event()
+    found["Event"] = event_schema()
     _add(found, "Exception", _exception())
     found |= {"Scan": scan_schema(), "Acknowledgement": acknowledgement_schema()}
     found |= {"Scans": one_or_many(_schema("Scan")), "Acknowledgements": one_or_many(_schema("Acknowledgement"))}
@@ -219,16 +219,6 @@ def _pointed(node: Any) -> Any:
             for key, value in node.items()
         }
     return [_pointed(item) for item in node] if isinstance(node, list) else node
-
-
-def _event() -> Schema:
-    envelope = schemas()["event"]
-    return {
-        "type": "object",
-        "description": "A CloudEvent, as it is delivered. docs/events.md describes the data of each type.",
-        "required": [*envelope["required"], "sequence"],
-        "properties": envelope["properties"],
-    }
 
 
 def _exception() -> Schema:

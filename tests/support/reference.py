@@ -27,7 +27,10 @@ from gateway.events.json_schema import schema_text, schemas  # noqa: E402
 from gateway.settings.json_schema import config_schema  # noqa: E402
 from gateway.web.openapi import openapi  # noqa: E402
 
-YAML_HEAD = "# MQTT topics and messages of a Dockline gateway. Made from the code (make docs); nobody writes in it.\n"
+YAML_HEAD = """\
+# MQTT topics of a Dockline gateway, and its deliveries to a centre.
+# Made from the code (make docs); nobody writes in it.
+"""
 
 
 def asyncapi_text() -> str:

@@ -25,6 +25,7 @@ from drivers.scan_message import parse_scans
 from drivers.scan_schema import EXAMPLE_ACKNOWLEDGEMENT, EXAMPLE_SCAN, scan_schema
 from drivers.tag_mapping import TagMapping
 from gateway.asyncapi import asyncapi, message_schema, reader_mappings
+from gateway.delivery_schema import headers_schema
 from gateway.events.catalogue import DATA
 from gateway.events.model import GapRecord
 from gateway.settings.json_schema import config_schema
@@ -201,6 +202,28 @@ def test_the_examples_of_messages_fit_their_schemas() -> None:
         for shown in message.get("examples", ()):
             schema = {**message["payload"], "components": document["components"]}
             jsonschema.Draft202012Validator(schema).validate(shown["payload"])
+
+
+def test_what_is_delivered_and_answered_fits_the_description() -> None:
+    """The examples of the page about deliveries, and a batch with an event of each type and a gap."""
+    document = asyncapi()
+    batch = {**document["components"]["messages"]["batch"]["payload"], "components": document["components"]}
+    jsonschema.Draft202012Validator(batch).validate([example(name) for name in DATA])
+    answer = jsonschema.Draft202012Validator(document["components"]["schemas"]["answer"])
+    page = (ROOT / "docs" / "delivery.md").read_text()
+    shown = [json.loads(line) for line in re.findall(r"^\{.*\}$", page, re.MULTILINE)]
+    assert len(shown) >= 2
+    for one in shown:
+        answer.validate(one)
+    assert not answer.is_valid({"status": "ok"}), "the answer of a portal"
+
+
+def test_the_headers_of_a_delivery_are_those_that_are_sent() -> None:
+    told = {name.lower() for name in headers_schema()["properties"]}
+    sent = "".join(
+        (ROOT / "sync" / name).read_text().lower() for name in ("batch.py", "http_events.py", "signature.py")
+    )
+    assert {name for name in told if f'"{name}"' not in sent} == set()
 
 
 @pytest.mark.parametrize(
