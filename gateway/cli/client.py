@@ -85,6 +85,13 @@ class Site:
         with self._request("GET", f"{path}?{urlencode(asked)}" if asked else path) as answer:
             return _json_of(answer)
 
+    def get_quickly(self, path: str, timeout_s: float) -> Json:
+        """Ask a daemon that has a local socket; raise NoDaemon at once where there is none. Raises Failure."""
+        if self._socket() is None:
+            raise NoDaemon(f"nothing runs on {self.storage}")
+        with self._request("GET", path, timeout_s=timeout_s) as answer:
+            return _json_of(answer)
+
     def post(self, path: str, body: Json) -> Json:
         """Have the daemon do something. Raises NoDaemon, Failure."""
         with self._request("POST", path, json.dumps(body).encode()) as answer:

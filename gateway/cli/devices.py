@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli.completion import complete_device
 from gateway.cli.errors import EXIT_NOT_AS_HOPED, EXIT_USAGE, Failure
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, StationOption, TokenOption
 
@@ -84,7 +85,12 @@ def _configured(config: Path) -> list[Json]:
 @app.command("probe")
 def probe_device(
     target: Annotated[
-        str, typer.Argument(metavar="DEVICE|URL", help="A configured device, or any serial://, tcp:// ... address.")
+        str,
+        typer.Argument(
+            metavar="DEVICE|URL",
+            help="A configured device, or any serial://, tcp:// ... address.",
+            autocompletion=complete_device,
+        ),
     ],
     *,
     seconds: Annotated[float, typer.Option(min=0, max=600, help="How long to listen for bytes.")] = LISTEN_S,
@@ -182,7 +188,9 @@ def _ago(age: Any, seconds: float | None) -> str:
 
 @app.command("watch")
 def watch_devices(
-    device: Annotated[str | None, typer.Argument(help="One device; without it all.")] = None,
+    device: Annotated[
+        str | None, typer.Argument(help="One device; without it all.", autocompletion=complete_device)
+    ] = None,
     *,
     station: StationOption = None,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after so many readings.")] = None,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.completion import complete_device, complete_station, complete_type
 from gateway.cli.errors import EXIT_USAGE, Failure
 
 DEFAULT_CONFIG = Path("/etc/dockline/gateway.toml")
@@ -19,9 +20,11 @@ TokenOption = Annotated[
     Path | None, typer.Option("--token-file", help="File with a token, when you are not the service's user.")
 ]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="At most so many.")]
-TypeOption = Annotated[str | None, typer.Option("--type", help="receipt, pick, observation, ...")]
-StationOption = Annotated[str | None, typer.Option(help="Only of this station.")]
-DeviceOption = Annotated[str | None, typer.Option(help="Only of this device.")]
+TypeOption = Annotated[
+    str | None, typer.Option("--type", help="receipt, pick, observation, ...", autocompletion=complete_type)
+]
+StationOption = Annotated[str | None, typer.Option(help="Only of this station.", autocompletion=complete_station)]
+DeviceOption = Annotated[str | None, typer.Option(help="Only of this device.", autocompletion=complete_device)]
 
 
 def check_type(wanted: str | None) -> None:

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.cli.completion import complete_upstream
 from gateway.cli.errors import EXIT_USAGE, Failure
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LimitOption, TokenOption
 
 app = typer.Typer()
 
-UpstreamArgument = Annotated[str, typer.Argument(help="Name of the upstream.")]
+UpstreamArgument = Annotated[str, typer.Argument(help="Name of the upstream.", autocompletion=complete_upstream)]
 SeqsArgument = Annotated[list[int] | None, typer.Argument(min=1, help="Sequences, as listed.")]
 RejectedOption = Annotated[
     str | None, typer.Option("--rejected-for", help="Instead of sequences: all that wait with this in their reason.")
@@ -25,7 +26,9 @@ ReasonOption = Annotated[str, typer.Option(help="Why; kept in the audit.")]
 @app.command("list")
 def list_quarantine(
     *,
-    upstream: Annotated[str | None, typer.Option(help="Only of this upstream.")] = None,
+    upstream: Annotated[
+        str | None, typer.Option(help="Only of this upstream.", autocompletion=complete_upstream)
+    ] = None,
     state: Annotated[str | None, typer.Option(help="open, retry, delivered or discarded.")] = "open",
     limit: LimitOption = 100,
     config: ConfigOption = DEFAULT_CONFIG,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli.completion import complete_upstream
 from gateway.cli.errors import EXIT_NOT_AS_HOPED, EXIT_USAGE, Failure
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, TokenOption
 
@@ -16,7 +17,9 @@ WAIT_S = 5
 
 
 def replay(
-    upstream: Annotated[str | None, typer.Argument(help="Name of the upstream.")] = None,
+    upstream: Annotated[
+        str | None, typer.Argument(help="Name of the upstream.", autocompletion=complete_upstream)
+    ] = None,
     *,
     from_sequence: Annotated[int | None, typer.Option(min=1, help="First sequence.")] = None,
     to_sequence: Annotated[int | None, typer.Option(min=1, help="Last sequence.")] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli.completion import complete_upstream
 from gateway.cli.errors import EXIT_USAGE, Failure
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, TokenOption
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-NameArgument = Annotated[str, typer.Argument(help="Name of the upstream, as listed.")]
+NameArgument = Annotated[str, typer.Argument(help="Name of the upstream, as listed.", autocompletion=complete_upstream)]
 ReasonOption = Annotated[str, typer.Option(help="Why; kept in the audit.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
