@@ -95,6 +95,8 @@ class Stream:
         """Hand a page the whole state, and from then on what changes."""
         page.offer(b"retry: %d\n\n" % RETRY_MS + _told(await self._whole()))
         self._pages.add(page)
+        if self._report.closing.is_set():
+            page.end()  # it came while the others were sent home
         if self._task is None:
             self._task = asyncio.create_task(self._live(), name="pages")
 

@@ -34,7 +34,7 @@ def test_the_wheel_has_our_five_packages_and_nothing_else_importable(wheel: list
 
 def test_the_wheel_carries_what_the_code_reads(wheel: list[str]) -> None:
     names = set(wheel)
-    for folder, pattern in (("buffer/sql", "*.sql"), ("gateway/events/schema", "*.json")):
+    for folder, pattern in (("buffer/sql", "*.sql"), ("gateway/events/schema", "*.json"), ("gateway/web/page", "*.*")):
         assert {f"{folder}/{path.name}" for path in (ROOT / folder).glob(pattern)} <= names
 
 
