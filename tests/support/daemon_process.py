@@ -212,3 +212,13 @@ def until(done: Any, what: str) -> Any:
             return result
         time.sleep(0.02)
     raise AssertionError(f"never: {what}")
+
+
+def reload(daemon: GatewayProcess, config: str) -> str:
+    """Return what the daemon says when it is ready again."""
+    daemon.write(config)
+    daemon.signal(signal.SIGHUP)
+    daemon.hear("RELOADING=1")
+    answer = daemon.hear("READY=1")
+    daemon.settle_log()
+    return answer

@@ -16,6 +16,10 @@ class DocumentCentre:
 
     def __init__(self) -> None:
         self.answer: dict[str, Any] = {"expectations": []}
+        self.parts: dict[str, dict[str, Any] | int] = {}
+        """Further parts by their path: an answer, or the status of a refusal."""
+        self.paths: list[tuple[str, str | None]] = []
+        """Path and If-None-Match of every request."""
         self.asked: list[tuple[str | None, int]] = []
         """The If-None-Match of every request, and the status of its answer."""
         self.tokens: set[str | None] = set()
@@ -28,10 +32,12 @@ class DocumentCentre:
         return f"http://127.0.0.1:{self.port}/v1/expectations"
 
     def respond(self, handler: BaseHTTPRequestHandler) -> None:
-        body = json.dumps(self.answer).encode()
+        part = self.parts.get(handler.path, self.answer)
+        body = json.dumps(part).encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
         known = handler.headers.get("If-None-Match")
-        status = self.status or (304 if known == etag else 200)
+        status = self.status or (part if isinstance(part, int) else 304 if known == etag else 200)
+        self.paths.append((handler.path, known))
         self.tokens.add(handler.headers.get("Authorization"))
         handler.send_response(status)
         handler.send_header("ETag", etag)

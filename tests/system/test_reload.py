@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon_process import CONFIG, GatewayProcess, gateway, until
+from daemon_process import CONFIG, GatewayProcess, gateway, reload, until
 
 
 @pytest.fixture
@@ -22,16 +22,6 @@ def scanner_port() -> Any:
 def scanner(name: str, port: int, more: str = "") -> str:
     url = f"socket://127.0.0.1:{port}"
     return f'\n[[device]]\nid = "{name}"\nstation = "floor"\ndriver = "serial-scanner"\nurl = "{url}"\n{more}'
-
-
-def reload(daemon: GatewayProcess, config: str) -> str:
-    """Return what the daemon says when it is ready again."""
-    daemon.write(config)
-    daemon.signal(signal.SIGHUP)
-    daemon.hear("RELOADING=1")
-    answer = daemon.hear("READY=1")
-    daemon.settle_log()
-    return answer
 
 
 def status(daemon: GatewayProcess) -> dict[str, Any]:
