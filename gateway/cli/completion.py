@@ -69,6 +69,6 @@ def _heard(config: Path, told: str, member: str) -> set[str]:
     from gateway.cli.client import Site
 
     with contextlib.suppress(Failure, OSError, ValueError, KeyError, TypeError):
-        status: dict[str, Any] = Site(config).get_quickly("/v1/status", ASK_S)
-        return {str(one[member]) for one in status[told]}
+        status: dict[str, Any] | None = Site(config).get_quickly("/v1/status", ASK_S)
+        return {str(one[member]) for one in status[told]} if status is not None else set()
     return set()

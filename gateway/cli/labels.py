@@ -40,7 +40,9 @@ def labels(
     try:
         sheet = label_sheet(f"{settings.site.id}: labels for {settings.site.gateway}", wanted, paper)
     except (NotEncodable, TooLong) as error:
-        raise Failure(str(error), hint="[labels] printed holds texts for Code 128, ASCII only") from None
+        raise Failure(
+            f"A label cannot be printed: {error}", hint="[labels] printed holds texts for Code 128, ASCII only"
+        ) from None
     output.write_bytes(sheet)
     print(f"{len(wanted)} labels in {output}. Print at 100 %, not fitted to the page.")
 
