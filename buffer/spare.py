@@ -16,6 +16,8 @@ from pathlib import Path
 SPARE_NAME = "outbox.spare"
 FULL_BYTES = 256 * 1024
 """Less free space than this is none: a log and its index take about as much."""
+SMALL_SHARE = 4
+"""Of a disk that has not room enough for what is wanted, the part that is set aside: one in so many."""
 SALVAGE_SHARE = 1.25
 """Of the outbox: what carrying it into a new file takes, with something to spare."""
 
@@ -47,11 +49,18 @@ class Spare:
         return False
 
     def make(self, *, outbox_bytes: int, disk_free: int, keep_free: int) -> None:
-        """Set room aside for an outbox of that size if `keep_free` bytes and as much again stay free. Never raises."""
-        wanted = max(self._bytes_min, min(int(outbox_bytes * SALVAGE_SHARE), self._bytes_max)) if self._bytes_min else 0
+        """Set room aside for an outbox of that size if `keep_free` bytes and as much again stay free. Never raises.
+
+        A disk that is too small for that gives a quarter of what it has: without any, what drains would have to wait
+        as soon as somebody else filled it.
+        """
+        if not self._bytes_min:
+            return
+        wanted = max(self._bytes_min, min(int(outbox_bytes * SALVAGE_SHARE), self._bytes_max))
+        fitting = min(self._bytes_min, (disk_free - keep_free) // SMALL_SHARE)
         held = self.held
-        for size in sorted({wanted, self._bytes_min}, reverse=True):
-            if size <= held:
+        for size in sorted({wanted, self._bytes_min, fitting}, reverse=True):
+            if size <= held or size < min(self._bytes_min, FULL_BYTES):
                 return
             if disk_free >= keep_free + 2 * (size - held):
                 self._allocate(size)

@@ -106,10 +106,9 @@ def plan(takes: Sequence[Take], count: int, seed: int) -> Iterator[tuple[int, li
         every = [one for one in every if one[2] in BY_CHANCE]
 
 
-def states(take: Take, cuts: Sequence[Cut], seed: int) -> Iterator[tuple[Cut, bytes, Image, History]]:
-    """Yield what each power cut leaves, with what had been said until then; every state once, with its key."""
+def states(take: Take, cuts: Sequence[Cut], seed: int, seen: set[bytes]) -> Iterator[tuple[Cut, bytes, Image, History]]:
+    """Yield what each power cut leaves, with its key and what had been said by then; not what was `seen` before."""
     disk, done = Disk.of(take.recording), 0
-    seen: set[bytes] = set()
     boot = boot_id()
     for cut in cuts:
         for step in take.recording.steps[done : cut.step]:
@@ -132,12 +131,14 @@ def _key(name: str, image: Image, told: History) -> bytes:
     return digest.digest()
 
 
-async def examine(take: Take, cuts: Sequence[Cut], seed: int, *, keep: Path | None = None) -> Figures:
-    """Judge what power cuts leave of a recording. Images of bad states are kept in `keep`."""
+async def examine(
+    take: Take, cuts: Sequence[Cut], seed: int, *, keep: Path | None = None, seen: set[bytes] | None = None
+) -> Figures:
+    """Judge what power cuts leave of a recording, but not what was `seen`. Images of bad states are kept in `keep`."""
     figures = Figures()
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as temporary:
         folder = Path(temporary) / "state"
-        for cut, key, image, told in states(take, cuts, seed):
+        for cut, key, image, told in states(take, cuts, seed, set() if seen is None else seen):
             write_image(image, folder)
             broken = await _judged(take, told, folder)
             shutil.rmtree(folder)
@@ -160,6 +161,8 @@ async def _judged(take: Take, told: History, folder: Path) -> list[str]:
 # -- many, on several processors
 
 _takes: list[Take] = []
+_seen: set[bytes] = set()
+"""What this process has judged: of a recording that writes little, most draws leave a state that was there before."""
 
 
 def _load(path: Path) -> None:
@@ -168,7 +171,7 @@ def _load(path: Path) -> None:
 
 def _examine(work: tuple[int, list[Cut], int, Path | None]) -> Figures:
     number, cuts, seed, keep = work
-    return asyncio.run(examine(_takes[number], cuts, seed, keep=keep))
+    return asyncio.run(examine(_takes[number], cuts, seed, keep=keep, seen=_seen))
 
 
 def examine_many(

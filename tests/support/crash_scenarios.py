@@ -221,20 +221,27 @@ async def backup(stage: Stage) -> list[Take]:
 
 
 async def restore(stage: Stage) -> list[Take]:
-    """An older backup takes the place of the outbox: before it is there, the old one is; and then that one is kept."""
+    """An older backup takes the place of the outbox: before it is there, the old one is; and then that one is kept.
+
+    A restore writes little, so that one of them leaves few different states: backups of several ages are restored.
+    """
     base = await stage.load()
-    earlier, told = power_cut(base, 0.5, "kept")
-    with tempfile.TemporaryDirectory() as temporary:
-        write_image(earlier, Path(temporary) / "state")
-        back_up(Path(temporary) / "state", Path(temporary) / "copy", clocks=Clocks(lambda: 0, time.monotonic))
-        copy = (Path(temporary) / "copy").read_bytes()
-    image = _on_disk(base.after) | {"copies/outbox.backup": copy}
-    asked = ("restore", "{disk}/copies/outbox.backup", "--replace")
-    take = await record_command(
-        stage.folder / "restore", "restore", asked, image=image, before=base.history, planted=stage.planted
-    )
-    take.restored, take.replaced = replace(base.history, heard=told.heard).earlier(), base.after[DATABASE]
-    return [take]
+    takes = []
+    for number in range(stage.size.takes):
+        earlier, told = power_cut(base, (number + 1) / (stage.size.takes + 1), "kept")
+        with tempfile.TemporaryDirectory() as temporary:
+            write_image(earlier, Path(temporary) / "state")
+            back_up(Path(temporary) / "state", Path(temporary) / "copy", clocks=Clocks(lambda: 0, time.monotonic))
+            copy = (Path(temporary) / "copy").read_bytes()
+        image = _on_disk(base.after) | {"copies/outbox.backup": copy}
+        asked = ("restore", "{disk}/copies/outbox.backup", "--replace")
+        name = f"restore-{number}"
+        take = await record_command(
+            stage.folder / name, name, asked, image=image, before=base.history, planted=stage.planted
+        )
+        take.restored, take.replaced = replace(base.history, heard=told.heard).earlier(), base.after[DATABASE]
+        takes.append(take)
+    return takes
 
 
 SCENARIOS: dict[str, Callable[[Stage], Awaitable[list[Take]]]] = {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from fault_plugin import Figure
-from fault_site import FaultSite, codes
+from fault_site import BOUND_S, FaultSite, codes
 from small_disk import loop_ext4, tmpfs
 from strace import SENDS, Trace, prefix, strace
 
@@ -27,7 +28,8 @@ async def test_a_disk_full_to_the_last_byte_refuses_and_the_site_goes_on_when_th
             alarm = await site.alarm("storage_full")
             assert "full" in alarm["message"]
             held = site.answered_tokens()
-            await site.centre.until(lambda _: site.arrived() >= held)
+            async with asyncio.timeout(BOUND_S):
+                await site.centre.until(lambda _: site.arrived() >= held)
             assert site.answered_tokens() == held
             disk.empty()
             await site.scans(100)

@@ -10,7 +10,7 @@ import pytest
 from outbox_rig import MIB, Rig, draft, drafts, fail_disk, sqlite_error, writer_of
 
 from buffer import CommitUnknown, Limits, OutboxFull
-from buffer.spare import SPARE_NAME, Spare
+from buffer.spare import FULL_BYTES, SMALL_SHARE, SPARE_NAME, Spare
 
 LIMITS = Limits(disk_reserve_bytes=0, spare_bytes=MIB)
 
@@ -38,7 +38,10 @@ def test_room_is_really_allocated_and_given_up_once(tmp_path: Path) -> None:
         (4 * MIB, 100 * MIB, 5 * MIB),
         (100 * MIB, 100 * MIB, 8 * MIB),
         (100 * MIB, 10 * MIB + 2 * MIB, MIB),
-        (0, 10 * MIB + 2 * MIB - 1, 0),
+        (0, 10 * MIB + 2 * MIB - 1, (2 * MIB - 1) // SMALL_SHARE),
+        (0, 10 * MIB + SMALL_SHARE * FULL_BYTES, FULL_BYTES),
+        (0, 10 * MIB + SMALL_SHARE * FULL_BYTES - 1, 0),
+        (0, 9 * MIB, 0),
         (0, 0, 0),
     ],
 )
