@@ -1,24 +1,20 @@
-"""docs/quick-start.md, typed by a person who trusts it: all of its commands, in their order, on a fresh Debian."""
+"""docs/quick-start.md, typed by a person who trusts it: all of its commands, in their order, on a fresh Debian.
+
+With DOCKLINE_RECORD=1 what was typed and said becomes docs/quick-start-run.md.
+"""
 
 import json
-import re
+import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from debian_root import DebianRoot, until
 from package_builds import build
+from quick_start import STEPS, Transcript, write_run
 
 pytestmark = [pytest.mark.install, pytest.mark.long]
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "quick-start.md").read_text()
-STEPS = {
-    title: re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    for title, text in re.findall(r"^## (\d)\. .+?\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
-}
-"""The blocks of commands by the number of their step."""
 VERSION = "0.1.0"
 """The one the page names."""
 
@@ -36,10 +32,12 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DebianRoot]:
         made.close()
 
 
-def typed(machine: DebianRoot, step: str) -> str:
+def typed(machine: DebianRoot, step: str, record: Transcript) -> str:
     """Type the next block of a step as it stands; a command that fails ends it. Return what was said."""
-    done = machine.run("sh", "-ec", f"cd /root\n{STEPS[step].pop(0)}")
-    return done.stdout + done.stderr
+    commands = STEPS[step].pop(0)
+    done = machine.run("sh", "-ec", f"cd /root\nexec 2>&1\n{commands}")
+    record.append((step, commands, done.stdout))
+    return done.stdout
 
 
 def picks(machine: DebianRoot) -> list[str]:
@@ -61,22 +59,25 @@ def all_delivered(machine: DebianRoot) -> bool:
 
 
 def test_the_page_leads_from_a_fresh_debian_to_a_delivered_scan_and_over_a_full_outbox(fresh: DebianRoot) -> None:
-    told = typed(fresh, "1")
+    record: Transcript = []
+    told = typed(fresh, "1", record)
     assert f"dockline {VERSION}" in told and "active" in told
-    typed(fresh, "2")
+    typed(fresh, "2", record)
     assert fresh.status()["ready"]
-    typed(fresh, "3")
-    assert "hh-7" in typed(fresh, "4")
-    typed(fresh, "5")
+    typed(fresh, "3", record)
+    assert "hh-7" in typed(fresh, "4", record)
+    typed(fresh, "5", record)
     until(lambda: all_delivered(fresh), "it is delivered")
     assert len(picks(fresh)) == len(set(picks(fresh))) == 3
 
     pid = fresh.main_pid()
-    typed(fresh, "6")
+    typed(fresh, "6", record)
     assert fresh.main_pid() != pid, "the package was installed anew"
     assert books(fresh)["pending"] >= 505 and books(fresh)["imbalance"] == 0
-    typed(fresh, "6")
+    typed(fresh, "6", record)
     until(lambda: all_delivered(fresh), "all is delivered")
     assert len(picks(fresh)) == len(set(picks(fresh))) == 508
-    typed(fresh, "7")
+    typed(fresh, "7", record)
     assert not any(STEPS.values()), "a block of the page was not typed"
+    if os.environ.get("DOCKLINE_RECORD"):
+        write_run(record)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import typer
+from quick_start import steps, typed_in_run
 
 from gateway.cli import build_app
 from gateway.settings import SettingsError, load_settings
@@ -173,6 +174,11 @@ def test_the_readme_leads_to_every_page() -> None:
     linked = set(re.findall(r"\]\(([^)#\s]+)", reading))
     pages = {path.relative_to(ROOT).as_posix() for path in PAGES} - {"README.md"}
     assert pages - linked == set()
+
+
+def test_the_run_that_is_kept_typed_what_the_quick_start_says() -> None:
+    again = "run: DOCKLINE_RECORD=1 make install-test ARGS=tests/system/test_quick_start.py"
+    assert typed_in_run() == [block for blocks_of_step in steps().values() for block in blocks_of_step], again
 
 
 def test_the_map_of_the_house_has_every_package_and_no_other() -> None:
