@@ -24,6 +24,21 @@ EXIT_NOT_ALLOWED = 77
 EXIT_CONFIG = 78
 EXIT_INTERRUPTED = 130
 
+EXIT_CODES = {
+    0: "done",
+    EXIT_NOT_AS_HOPED: "not as hoped: an alarm, a failed check, something that is not there, a refusal",
+    EXIT_USAGE: "wrong command line",
+    EXIT_NO_DAEMON: "no daemon answers",
+    EXIT_FAULT: "fault of the program; the sentence names a file to send in",
+    71: "no memory (`run`)",
+    EXIT_IN_USE: "outbox in use, or not to be created",
+    EXIT_DISK: "disk or input/output error",
+    EXIT_NOT_ALLOWED: "not allowed: a file, or what your role may do",
+    EXIT_CONFIG: "configuration; systemd does not start the service again",
+    EXIT_INTERRUPTED: "interrupted with Ctrl-C",
+}
+"""Code and meaning, for people; `daemon` has those of `run`."""
+
 COMPLETE_VARIABLE = "_DOCKLINE_COMPLETE"
 """Set by the completion script of a shell."""
 

@@ -8,26 +8,34 @@ import typer
 
 from gateway.cli.completion import complete_upstream
 from gateway.cli.errors import EXIT_NOT_AS_HOPED, EXIT_USAGE, Failure
-from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, TokenOption
+from gateway.cli.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    DeviceOption,
+    JsonOption,
+    StationOption,
+    TokenOption,
+    TypeOption,
+    check_type,
+)
 
 if TYPE_CHECKING:
     from gateway.cli.client import Site
 
 WAIT_S = 5
+UpstreamArgument = Annotated[str | None, typer.Argument(help="Name of the upstream.", autocompletion=complete_upstream)]
 
 
 def replay(
-    upstream: Annotated[
-        str | None, typer.Argument(help="Name of the upstream.", autocompletion=complete_upstream)
-    ] = None,
+    upstream: UpstreamArgument = None,
     *,
     from_sequence: Annotated[int | None, typer.Option(min=1, help="First sequence.")] = None,
     to_sequence: Annotated[int | None, typer.Option(min=1, help="Last sequence.")] = None,
     from_time: Annotated[str | None, typer.Option("--from", help="Captured from (2026-11-21T08:00:00Z).")] = None,
     to_time: Annotated[str | None, typer.Option("--to", help="Captured before.")] = None,
-    event_type: Annotated[str | None, typer.Option("--type", help="receipt, pick, observation, ...")] = None,
-    station: Annotated[str | None, typer.Option(help="Only of this station.")] = None,
-    device: Annotated[str | None, typer.Option(help="Only of this device.")] = None,
+    event_type: TypeOption = None,
+    station: StationOption = None,
+    device: DeviceOption = None,
     rate: Annotated[int, typer.Option(min=1, max=10_000, help="Events a second, at most.")] = 200,
     reason: Annotated[str | None, typer.Option(help="Why; kept in the audit.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
@@ -42,6 +50,7 @@ def replay(
     from gateway.cli.client import Site
     from gateway.cli.show import print_json
 
+    check_type(event_type)
     site = Site(config, token_file)
     if list_all:
         _print_all(site.get("/v1/replay")["replays"], as_json=as_json)

@@ -18,6 +18,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from reference_api import api_page  # noqa: E402
+from reference_commands import commands_page  # noqa: E402
 from reference_events import events_page  # noqa: E402
 from reference_settings import settings_page  # noqa: E402
 
@@ -43,6 +44,7 @@ FILES: Mapping[str, Callable[[], str]] = {
     "docs/settings.md": settings_page,
     "docs/events.md": events_page,
     "docs/api.md": api_page,
+    "docs/commands.md": commands_page,
     "docs/openapi.json": lambda: schema_text(openapi()),
     "docs/asyncapi.yaml": asyncapi_text,
     "config/gateway.schema.json": lambda: schema_text(config_schema()),

@@ -10,7 +10,8 @@ import pytest
 import typer
 from quick_start import steps, typed_in_run
 
-from gateway.cli import build_app
+from gateway import daemon
+from gateway.cli import EPILOG, build_app, errors
 from gateway.settings import SettingsError, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -130,6 +131,26 @@ def test_a_command_that_does_not_exist_would_have_been_noticed(line: str) -> Non
 def test_the_readme_names_every_command() -> None:
     named = {line.split()[0] for page, line in LINES if page == "README.md"}
     assert set(PROGRAM.commands) <= named
+
+
+def test_every_exit_code_is_documented() -> None:
+    named = {
+        value for module in (errors, daemon) for name, value in vars(module).items()
+        if name.startswith("EXIT_") and isinstance(value, int)
+    }  # fmt: skip
+    assert named <= set(errors.EXIT_CODES)
+    in_help = {int(code) for code in re.findall(r"\b(\d{1,3}) [a-z]", EPILOG)}
+    assert set(errors.EXIT_CODES) - {errors.EXIT_INTERRUPTED} == in_help
+
+
+def test_whatever_lists_prints_json_when_asked() -> None:
+    without = [
+        f"{name} list"
+        for name, group in PROGRAM.commands.items()
+        for child, command in getattr(group, "commands", {}).items()
+        if child == "list" and "as_json" not in {param.name for param in command.params}
+    ]
+    assert without == []
 
 
 def test_every_command_has_help() -> None:
