@@ -73,12 +73,7 @@ def replay(
         raise Failure("Name the upstream.", hint="dockline upstream list", code=EXIT_USAGE)
     order: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if dry_run:
-        found = site.post("/v1/replay", {**order, "upstream": upstream, "dry_run": True})
-        if as_json:
-            print_json(found)
-        else:
-            span = f", sequences {found['first']} to {found['last']}" if found["count"] else ""
-            print(f"{found['count']} events{span}; nothing was sent")
+        _count(site, {**order, "upstream": upstream, "dry_run": True}, as_json=as_json)
         return
     begun = site.post("/v1/replay", {**order, "upstream": upstream, "reason": reason, "events_per_s": rate})
     state = begun if no_wait else _watch(site, begun, quiet=as_json)
@@ -88,6 +83,17 @@ def replay(
         print(_said(state))
     if state["status"] in {"failed", "cancelled"} or state["rejected"] or state["unconfirmed"]:
         raise typer.Exit(EXIT_NOT_AS_HOPED)
+
+
+def _count(site: Site, order: dict[str, Any], *, as_json: bool) -> None:
+    from gateway.cli.show import print_json
+
+    found = site.post("/v1/replay", order)
+    if as_json:
+        print_json(found)
+        return
+    span = f", sequences {found['first']} to {found['last']}" if found["count"] else ""
+    print(f"{found['count']} events{span}; nothing was sent")
 
 
 def _print_all(found: list[dict[str, Any]], *, as_json: bool) -> None:
