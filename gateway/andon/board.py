@@ -22,6 +22,8 @@ from gateway.capture.label import KEYED
 Tone = Literal["good", "attention", "error"]
 TONES: Final[tuple[Tone, ...]] = ("good", "attention", "error")
 
+RAW_KEPT_MAX: Final = 2_048
+"""Bytes of a reading that are kept as they are; a handheld's message has about 200."""
 CODE_SHOWN_MAX: Final = 240
 """Characters of a code that the board keeps."""
 DEVICE_SHOWN_MAX: Final = 64
@@ -32,43 +34,72 @@ REMARKS_SHOWN_MAX: Final = 5
 DAY_COLUMNS: Final = ("scans", "attention", "errors", "unreadable", "exceptions", "depth", "lag_s", "ack_p99_s")
 
 _NO_CONTEXT: Final = ScanContext()
+_NO_VERDICT: Final = Verdict("refused")
 _QUIET: Final = frozenset({"baseline", "gap", "counter_reset", "condition"})
 """Kinds that nobody at a station did: they do not take the place of its last scan."""
 _TONE_AT: Final[dict[str, int]] = {"stored": 0, "repeat_read": 0, "duplicate": 0, "stored_with_exception": 1}
 
 
 class Shown(NamedTuple):
-    """One answered reading, as far as it is shown."""
+    """One answered reading, as far as it is shown. It keeps the reading and looks into it only when it is shown."""
 
     number: int
     """Counts up since the start: whoever knows one number can tell what is new."""
     at_ms: int
-    device: str
     station: str | None
     """None for a device that is not configured."""
-    kind: str
-    code: str
-    length: int
-    """Characters of the whole code."""
-    symbology: str | None
     result: str
     """A result of a verdict, or "not_stored"."""
     tone: Tone
-    events: tuple[str, ...]
-    exceptions: tuple[tuple[str, str], ...]
-    """Code and message."""
-    reason: str | None
-    redelivered: bool
-    document: str | None
-    quantity: str | None
-    operator: str | None
+    reading: Reading
+    """Cut when it is large."""
+    verdict: Verdict | None
+    length: int
+    """Characters of the whole code."""
+
+    @property
+    def device(self) -> str:
+        """Who said it."""
+        return self.reading.device
+
+    @property
+    def document(self) -> str | None:
+        """The document that the message states."""
+        context = self.reading.context
+        return None if context is None else context.document
+
+    @property
+    def code(self) -> str:
+        """The text of the data carrier, or what stands for it."""
+        return (self.reading.code or _other_text(self.reading))[:CODE_SHOWN_MAX]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as `json` can write it."""
-        fields = self._asdict()
-        fields["exceptions"] = [{"code": code, "message": message} for code, message in self.exceptions]
-        fields["keyed"] = self.symbology == KEYED
-        return fields
+        reading, verdict = self.reading, self.verdict or _NO_VERDICT
+        context = reading.context or _NO_CONTEXT
+        return {
+            "number": self.number,
+            "at_ms": self.at_ms,
+            "station": self.station,
+            "device": reading.device,
+            "kind": reading.kind,
+            "code": self.code,
+            "length": self.length or len(self.code),
+            "symbology": reading.symbology,
+            "keyed": reading.symbology == KEYED,
+            "result": self.result,
+            "tone": self.tone,
+            "events": verdict.events[:1],
+            "exceptions": [
+                {"code": remark.code, "message": remark.message[:CODE_SHOWN_MAX]}
+                for remark in verdict.exceptions[:REMARKS_SHOWN_MAX]
+            ],
+            "reason": verdict.reason or reading.reason,
+            "redelivered": verdict.redelivered,
+            "document": context.document,
+            "quantity": context.quantity,
+            "operator": context.operator,
+        }
 
 
 @dataclass(slots=True)
@@ -99,81 +130,54 @@ class Board:
     def note(self, readings: Sequence[Reading], verdicts: Sequence[Verdict] | None) -> None:
         """Note what devices were answered; None: their readings could not be stored, and nobody was answered."""
         at_ms = self._wall()
+        day = self.day.row(at_ms)
         if verdicts is None:
             for reading in readings:
-                self._note(reading, None, at_ms)
+                self._note(reading, None, at_ms, day)
         else:
             for reading, verdict in zip(readings, verdicts, strict=True):
-                self._note(reading, verdict, at_ms)
+                self._note(reading, verdict, at_ms, day)
         if self.on_change is not None:
             self.on_change()
 
-    def _note(self, reading: Reading, verdict: Verdict | None, at_ms: int) -> None:
+    def _note(self, reading: Reading, verdict: Verdict | None, at_ms: int, day: list[float]) -> None:
         kind = reading.kind
         if kind == "baseline":
             return
         result = "not_stored" if verdict is None else verdict.result
-        at = _TONE_AT.get(result, 2)
-        if at == 0 and kind == "unreadable":
-            at = 1
-        station = self._station_of(reading.device)
         self.number += 1
-        is_work = kind not in _QUIET
-        if is_work:
-            self._count(at, result, kind, at_ms)
         if result == "repeat_read":
-            return  # a portal says them by the hundred
-        shown = _shown(reading, verdict, result, TONES[at], number=self.number, station=station, at_ms=at_ms)
+            return  # a portal says them by the hundred, and an event covers each
+        at = _TONE_AT.get(result, 2)
+        if kind == "unreadable":
+            at = max(at, 1)
+            day[3] += 1
+        device, code = reading.device, reading.code
+        length = len(code)
+        if length > CODE_SHOWN_MAX or len(reading.raw) > RAW_KEPT_MAX or len(device) > DEVICE_SHOWN_MAX:
+            reading = _cut(reading)
+        station = self._station_of(device)
+        shown = Shown(self.number, at_ms, station, result, TONES[at], reading, verdict, length)
         self.recent.append(shown)
-        if station is not None and is_work:
+        if kind in _QUIET:
+            return
+        if at < 2:
+            day[0] += 1
+        if at:
+            day[at] += 1
+        if station is not None:
             board = self.stations.get(station)
             if board is None:
                 board = self.stations[station] = StationBoard()
             board.last, board.changed = shown, self.number
             board.hour.row(at_ms)[at] += 1
 
-    def _count(self, at: int, result: str, kind: str, at_ms: int) -> None:
-        row = self.day.row(at_ms)
-        if at < 2 and result != "repeat_read":
-            row[0] += 1
-        if at:
-            row[at] += 1
-        if kind == "unreadable":
-            row[3] += 1
 
-
-def _shown(
-    reading: Reading,
-    verdict: Verdict | None,
-    result: str,
-    tone: Tone,
-    *,
-    number: int,
-    station: str | None,
-    at_ms: int,
-) -> Shown:
-    context = reading.context or _NO_CONTEXT
-    code = reading.code or _other_text(reading)
-    remarks = verdict.exceptions[:REMARKS_SHOWN_MAX] if verdict is not None else ()
-    return Shown(
-        number,
-        at_ms,
-        reading.device[:DEVICE_SHOWN_MAX],
-        station,
-        reading.kind,
-        code[:CODE_SHOWN_MAX],
-        len(code),
-        reading.symbology,
-        result,
-        tone,
-        verdict.events[:1] if verdict is not None else (),
-        tuple([(remark.code, remark.message[:CODE_SHOWN_MAX]) for remark in remarks]),
-        verdict.reason if verdict is not None and verdict.reason else reading.reason,
-        verdict.redelivered if verdict is not None else False,
-        context.document,
-        context.quantity,
-        context.operator,
-    )
+def _cut(reading: Reading) -> Reading:
+    """Return a reading without what no screen shows."""
+    raw = reading.raw[: 4 * CODE_SHOWN_MAX]
+    return reading._replace(device=reading.device[:DEVICE_SHOWN_MAX], code=reading.code[:CODE_SHOWN_MAX], raw=raw,
+                            message_id=None, state=None)  # fmt: skip
 
 
 def _other_text(reading: Reading) -> str:

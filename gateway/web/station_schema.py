@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, get_args
 
+from drivers.reading import Reading
 from gateway.andon.board import DAY_COLUMNS, Shown, Tone
 
 Schema = dict[str, Any]
@@ -18,12 +19,12 @@ def station_schemas() -> dict[str, Schema]:
     """Return them by name."""
     remark = _all(code=_TEXT, message=_TEXT)
     special: Schema = {
-        "number": _COUNT, "at_ms": _COUNT, "length": _COUNT, "redelivered": _FLAG,
+        "number": _COUNT, "at_ms": _COUNT, "length": _COUNT, "redelivered": _FLAG, "keyed": _FLAG,
         "tone": {"enum": list(get_args(Tone))},
         "events": _list(_TEXT), "exceptions": _list(remark), "device": _TEXT, "kind": _TEXT, "code": _TEXT,
         "result": _TEXT,
     }  # fmt: skip
-    shown = _all(**{name: special.get(name, _MAYBE) for name in Shown._fields}, keyed=_FLAG)
+    shown = _all(**{name: special.get(name, _MAYBE) for name in _example().as_json()})
     hour = _all(good=_COUNT, attention=_COUNT, error=_COUNT, minutes=_NUMBERS)
     tally: Schema = {
         "type": ["object", "null"],
@@ -50,6 +51,10 @@ def station_schemas() -> dict[str, Schema]:
         "DeviceLines": _all(id=_TEXT, entry=_TEXT, station=_TEXT, driver=_TEXT, profile=_MAYBE, url=_MAYBE,
                             lines=_TEXT, free_ports=_list(_TEXT), config=_TEXT, apply=_TEXT),
     }  # fmt: skip
+
+
+def _example() -> Shown:
+    return Shown(1, 0, None, "stored", "good", Reading("s-1", "scan", b""), None, 0)
 
 
 def _all(**properties: Schema) -> Schema:

@@ -80,12 +80,13 @@ export function keyed(parent, items, keyOf, make) {
 const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
 const SHOWN_MAX = 120;
 
-/** Return what was scanned as an element: isolated, invisible characters named, cut to `max` characters. */
-export function scanned(text, { length = text.length, max = SHOWN_MAX, tag = "bdi.scanned" } = {}) {
+/** Return what was scanned as an element: isolated, invisible characters named, cut to `max`; `lines` keeps line ends. */
+export function scanned(text, { length = text.length, max = SHOWN_MAX, tag = "bdi.scanned", lines = false } = {}) {
   const node = h(tag, { dir: "ltr" });
   const cut = [...text].slice(0, max).join("");
   let from = 0;
   for (const found of cut.matchAll(HIDDEN)) {
+    if (lines && found[0] === "\n") continue;
     put(node, cut.slice(from, found.index), h("span.mark", {}, nameOf(found[0])));
     from = found.index + found[0].length;
   }
@@ -95,10 +96,13 @@ export function scanned(text, { length = text.length, max = SHOWN_MAX, tag = "bd
   return node;
 }
 
+/** The names of ISO/IEC 646 for the control characters from 0: scanners send some of them on purpose. */
+const CONTROLS = ("NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC "
+  + "FS GS RS US").split(" ");
+
 function nameOf(character) {
   const code = character.codePointAt(0);
-  if (code === 0x1d) return "⟨GS⟩";
-  return `⟨${code < 0x20 ? String.fromCodePoint(0x2400 + code) : `U+${code.toString(16).toUpperCase().padStart(4, "0")}`}⟩`;
+  return `⟨${CONTROLS[code] ?? `U+${code.toString(16).toUpperCase().padStart(4, "0")}`}⟩`;
 }
 
 /** Read something aloud. */

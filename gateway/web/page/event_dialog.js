@@ -2,7 +2,7 @@
 
 import { get, segment } from "./api.js";
 import { h, scanned } from "./dom.js";
-import { ask } from "./session.js";
+import { tell } from "./session.js";
 import { words } from "./format.js";
 
 const WHOLE_MAX = 200000;
@@ -23,14 +23,14 @@ export async function showEvent(id) {
   try {
     found = await get(`/v1/events/${segment(id)}`);
   } catch (failure) {
-    await ask("Event", h("p", {}, `${failure.message} ${failure.hint}`), "Done", async () => true);
+    await tell("Event", h("p", {}, `${failure.message} ${failure.hint}`));
     return;
   }
   const { event, seq } = found;
   const code = codeOf(event?.data);
-  await ask(event ? `${kindOf(event)}, sequence ${seq}` : `Sequence ${seq}, damaged`, [
+  await tell(event ? `${kindOf(event)}, sequence ${seq}` : `Sequence ${seq}, damaged`, [
     code && [h("h3", {}, "Scanned"), h("div.whole", { tabindex: 0, "aria-label": "The whole code" }, scanned(code, { max: WHOLE_MAX }))],
     h("h3", {}, "Event"),
-    h("div.whole", { tabindex: 0, "aria-label": "The event as JSON" }, scanned(JSON.stringify(event ?? found, null, 2), { max: WHOLE_MAX })),
-  ], "Done", async () => true, { kind: ".large" });
+    h("div.whole", { tabindex: 0, "aria-label": "The event as JSON" }, scanned(JSON.stringify(event ?? found, null, 2), { max: WHOLE_MAX, lines: true })),
+  ]);
 }

@@ -77,12 +77,12 @@ export async function act(role, work) {
 let dialogs = 0;
 
 /** A dialog with a form; `submit` returns true when it may close. Resolves to what it was. */
-export function ask(title, children, label, submit, { danger = false, kind = "" } = {}) {
+export function ask(title, children, label, submit, { danger = false } = {}) {
   return new Promise((resolve) => {
     let result = false;
     const button = h(danger ? "button.danger" : "button", { type: "submit" }, label);
     const id = `dialog-${(dialogs += 1)}`;
-    const dialog = h(`dialog${kind}`, { "aria-labelledby": id });
+    const dialog = h("dialog", { "aria-labelledby": id });
     const form = h("form", {
       novalidate: true,
       onsubmit: async (event) => {
@@ -100,13 +100,27 @@ export function ask(title, children, label, submit, { danger = false, kind = "" 
     }, h("h2", { id }, title), children,
     h("div.row.end", {}, h("button.quiet", { type: "button", onclick: () => dialog.close() }, "Cancel"), button));
     put(dialog, form);
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve(result);
-    });
-    document.body.append(dialog);
-    dialog.showModal();
+    show(dialog, () => resolve(result));
     form.querySelector("input, textarea, select")?.focus();
+  });
+}
+
+function show(dialog, over) {
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    over();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+/** Show something in a dialog; resolves when it was closed. */
+export function tell(title, children) {
+  return new Promise((resolve) => {
+    const id = `dialog-${(dialogs += 1)}`;
+    const close = h("button", { type: "button", onclick: () => dialog.close() }, "Close");
+    const dialog = h("dialog.large", { "aria-labelledby": id }, h("div.stack", {}, h("h2", { id }, title), children, h("div.row.end", {}, close)));
+    show(dialog, resolve);
   });
 }
 

@@ -3,7 +3,7 @@
 import { get, post, query, segment } from "./api.js";
 import { empty, field, h, keyed, put, say, scanned, set } from "./dom.js";
 import { duration, plural, stamp, words } from "./format.js";
-import { ask, reasoned } from "./session.js";
+import { reasoned, tell } from "./session.js";
 import { onNews, state } from "./stream.js";
 import { showEvent } from "./event_dialog.js";
 
@@ -113,9 +113,9 @@ async function evidence(short) {
   const lines = (one.lines ?? []).map((line) => h("li", {}, `Line ${line.line}: ${line.observed} of ${line.expected} ${line.unit} · `,
     scanned(Object.values(line.item).join(" "), { max: 80 })));
   const events = (one.events ?? []).slice(0, 50).map((id) => h("li", {}, h("button.link", { type: "button", onclick: () => showEvent(id) }, id)));
-  await ask(words(one.code), [
+  await tell(words(one.code), [
     about(one), h("dl.facts", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
     lines.length > 0 && [h("h3", {}, "Lines that differ"), h("ul.list", {}, lines)],
     events.length > 0 && [h("h3", {}, `Events that show it (${one.events_total || events.length})`), h("ul", {}, events)],
-  ], "Done", async () => true, { kind: ".large" });
+  ]);
 }

@@ -41,14 +41,21 @@ export function open(root, [id]) {
       shown = key;
       screen.className = `operator ${face}`;
       const text = trouble ? trouble.word : isNews ? word(last) : "Ready";
+      big.className = `word ${text.length > 9 ? "long" : ""}`;
       set(big, glyph(trouble || !isNews ? "none" : last.tone), h("span", {}, text));
       const remark = trouble ? trouble.text : isNews ? said(last) : "Scan.";
       say(message, remark ?? "");
-      set(code, last && !trouble && [h("span.small", {}, isNews ? "" : "Last: "), scanned(last.code, { length: last.length, max: 80 }),
+      set(code, last && !trouble && [isNews ? null : "Last: ", scanned(last.code, { length: last.length, max: 80 }),
         " ", since(last.at_ms)]);
       announce(`${text}. ${remark ?? ""}`, { now: face !== "idle" && face !== "good" });
     }
-    if (station) showCounts(station, { tally, bar, about, hour });
+    // What is not known any more is not shown: yesterday's count would be believed.
+    if (station && !trouble) showCounts(station, { tally, bar, about, hour });
+    else {
+      set(tally);
+      bar.hidden = true;
+      say(hour, "");
+    }
   };
   update();
   const stop = onNews(update);

@@ -80,7 +80,9 @@ def test_what_comes_from_outside_is_cut(board: Board) -> None:
     board.note([scan("x" * 10_000, "d" * 1_000)], [Verdict("refused", reason="unknown")])
     (shown,) = board.recent
     assert (len(shown.code), shown.length, len(shown.device)) == (CODE_SHOWN_MAX, 10_000, DEVICE_SHOWN_MAX)
-    assert shown.station is None
+    assert shown.station is None and len(shown.reading.code) == CODE_SHOWN_MAX
+    board.note([scan(kind="unreadable", code="", raw=b"y" * 100_000)], [STORED])
+    assert len(board.recent[-1].reading.raw) < 1_000
     for _ in range(SCANS_KEPT + 1):
         board.note([scan()], [STORED])
     assert len(board.recent) == SCANS_KEPT
@@ -91,7 +93,7 @@ def test_readings_without_a_code_say_what_they_are(board: Board) -> None:
     unreadable = Reading("s-1", "unreadable", b"\xff\xfe?", reason="not UTF-8")
     board.note([tag, unreadable], [STORED, STORED])
     assert [shown.code for shown in board.recent] == ["3034257BF400B7800004CB2F", "\ufffd\ufffd?"]
-    assert board.recent[-1].reason == "not UTF-8"
+    assert board.recent[-1].as_json()["reason"] == "not UTF-8"
 
 
 def test_what_was_typed_says_so(board: Board) -> None:
