@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.cli.show import size
 from gateway.settings.json_schema import config_schema
 
 HEAD = """\
@@ -154,6 +155,8 @@ def row(name: str, key: str, field: Mapping[str, Any], is_needed: bool, schema: 
     unit = unit_of(f"{name}.{key}", key) if is_number(field) else ""
     is_needed = is_needed or ("default" not in field and target(field, schema) is None)
     default = "**needed**" if is_needed else default_of(field)
+    if unit == "bytes" and isinstance(field.get("default"), int) and field["default"] % 1024 == 0:
+        default += f" ({size(field['default']).replace('.0 ', ' ')})"
     cells = (f"`{key}`", type_of(shape, field), unit, default, field["description"])
     return "| " + " | ".join(cell.replace("\n", " ").replace("|", "\\|") for cell in cells) + " |"
 
