@@ -68,12 +68,12 @@ class AnnexDesk(Desk):
         """Return the committed state row of exactly that key; None when there is none. Raises OutboxError."""
         return next((row.value for row in self._states(key, key + "\0") if row.key == key), None)
 
-    def states(self, prefix: str = "") -> list[StateRow]:
-        """Return the state rows whose key begins with `prefix`, by key, in committed rows only.
+    def states(self, prefix: str = "", *, count_max: int | None = None) -> list[StateRow]:
+        """Return the state rows whose key begins with `prefix`, by key, in committed rows only; the first `count_max`.
 
         One that is damaged counts as not there; that it was forgotten is on its way to the incidents.
         """
-        return self._states(prefix, prefix + _LAST)
+        return self._states(prefix, prefix + _LAST, count_max)
 
     @contextmanager
     def one_look(self) -> Iterator[None]:
@@ -98,10 +98,11 @@ class AnnexDesk(Desk):
             raise self._fault(error) from error
         return None if row is None else row[0]
 
-    def annex_under(self, space: str, prefix: str = "", *, count_max: int = 1000) -> list[AnnexRow]:
-        """Return the committed rows of a space whose key begins with `prefix`, by key. Raises OutboxError."""
+    def annex_under(self, space: str, prefix: str = "", *, after: str = "", count_max: int = 1000) -> list[AnnexRow]:
+        """Return the committed rows of a space whose key begins with `prefix`, by key, those behind the key `after`.
+        Raises OutboxError."""
         try:
-            return _listed(self._opened.quick, space, prefix, count_max)
+            return _listed(self._opened.quick, space, prefix, after, count_max)
         except sqlite3.Error as error:
             raise self._fault(error) from error
 
@@ -117,9 +118,9 @@ class AnnexDesk(Desk):
         """Write state rows that no event needs any more (or that no event brought); returns when they are on disk."""
         await self._write(Writer.put_state, rows)
 
-    def _states(self, first: str, before: str) -> list[StateRow]:
+    def _states(self, first: str, before: str, count_max: int | None = None) -> list[StateRow]:
         try:
-            rows, damaged = memory.read_states(self._opened.quick, first, before)
+            rows, damaged = memory.read_states(self._opened.quick, first, before, count_max)
         except sqlite3.Error as error:
             raise self._fault(error) from error
         if damaged:
@@ -127,8 +128,9 @@ class AnnexDesk(Desk):
         return rows
 
 
-def _listed(connection: sqlite3.Connection, space: str, prefix: str, count_max: int) -> list[AnnexRow]:
-    rows = connection.execute(_LIST, (space, prefix, prefix + _LAST, count_max)).fetchall()
+def _listed(connection: sqlite3.Connection, space: str, prefix: str, after: str, count_max: int) -> list[AnnexRow]:
+    first = max(prefix, after + "\0") if after else prefix
+    rows = connection.execute(_LIST, (space, first, prefix + _LAST, count_max)).fetchall()
     return [AnnexRow(*row) for row in rows]
 
 

@@ -17,18 +17,23 @@ from buffer.writer import Writer
 NAMED_MAX = 20
 """Rows that an incident names; more are counted."""
 
-_STATES = "SELECT key, value, crc FROM state WHERE key >= ? AND key < ? ORDER BY key"
+_STATES = "SELECT key, value, crc FROM state WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
+_ALL = -1
+"""SQLite: no limit."""
 _ANSWER = (
     "SELECT device, message_id, fingerprint, verdict, committed_ms, crc FROM redelivery"
     " WHERE device = ? AND message_id = ?"
 )
 
 
-def read_states(connection: sqlite3.Connection, first: str, before: str) -> tuple[list[StateRow], list[str]]:
-    """Return the rows from key `first` up to, not including, `before`, and the keys of those that are damaged."""
+def read_states(
+    connection: sqlite3.Connection, first: str, before: str, count_max: int | None = None
+) -> tuple[list[StateRow], list[str]]:
+    """Return the rows from key `first` up to, not including, `before`, and the keys of those that are damaged; at most
+    `count_max` of both together."""
     rows: list[StateRow] = []
     damaged: list[str] = []
-    for key, value, crc in connection.execute(_STATES, (first, before)):
+    for key, value, crc in connection.execute(_STATES, (first, before, _ALL if count_max is None else count_max)):
         if state_crc(key, value) == crc:
             rows.append(StateRow(key, value))
         else:

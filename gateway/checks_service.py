@@ -20,6 +20,7 @@ from gateway.capture.intake import Intake
 from gateway.checks.checker import FAULTS, Checker
 from gateway.checks.desk import ChecksDesk
 from gateway.checks.docket import Identity
+from gateway.checks.long_closing import LongClosing
 from gateway.checks.policy import Policy
 from gateway.checks.pull import Get, Pull
 from gateway.checks.routing import Router, RoutingRule
@@ -85,6 +86,11 @@ class ChecksService:
         )
         await self._audit_rules(self._settings.checks)
         self._tasks.append(asyncio.create_task(self._keep_watch(intake), name="watch over exceptions"))
+        waiting = asyncio.Event()
+        waiting.set()  # the last run may have ended between
+        self.checker.on_long = waiting.set
+        closing = LongClosing(self.checker, intake.record, monotonic=world.monotonic, sleep=world.sleep)
+        self._tasks.append(asyncio.create_task(self._keep_closing(closing, waiting), name="close long documents"))
         self._begin_pull()
 
     async def apply(self, settings: Settings) -> None:
@@ -148,6 +154,14 @@ class ChecksService:
             await _survived(pull.pull, "pull_failed")
             await self._world.sleep(pull.pause_s(interval_s, self._world.rng.random))
 
+    async def _keep_closing(self, closing: LongClosing, waiting: asyncio.Event) -> None:
+        while True:
+            await waiting.wait()
+            waiting.clear()
+            if not await _survived(closing.run, "closing_failed"):
+                await self._world.sleep(WATCH_S)
+                waiting.set()
+
     async def _keep_watch(self, intake: Intake) -> None:
         while True:
             if self._watch_is_due():
@@ -183,14 +197,16 @@ class ChecksService:
                 return
 
 
-async def _survived(work: Callable[[], Awaitable[object]], name: str) -> None:
+async def _survived(work: Callable[[], Awaitable[object]], name: str) -> bool:
     """Do it, or say what kept it from being done: there is a next time."""
     try:
         await work()
+        return True
     except (OutboxError, StorageUnavailable) as error:
         log.warning("%s", event(name, reason=error, hint=error.hint))
     except FAULTS as error:
         log.error("%s", event(name, reason=repr(error)), exc_info=error)
+    return False
 
 
 def policy_of(settings: Settings) -> Policy:

@@ -76,6 +76,10 @@ class Book:
         self._objects: dict[tuple[int, str], dict[str, tuple[PoolKey, Piece]]] = {}
         self.operators: set[str] = set()
         """Who counted in the first round."""
+        self.events = 0
+        """Pieces in it, also those that count nowhere."""
+        self.revision = 0
+        """Another one after every change."""
         self.has_anonymous = False
         """Somebody without a badge did."""
         self.totals: dict[int, Decimal] = {}
@@ -86,6 +90,8 @@ class Book:
         found = None if self.header is None else match(piece, self.header, self._shelf, activity=self.activity)
         key, pool = self._pool(piece, found)
         self._sign(piece)
+        self.events += 1
+        self.revision += 1
         pool.events += 1
         pool.repeats += piece.is_repeat
         twin: str | None = None
@@ -100,6 +106,8 @@ class Book:
         """Take out a piece that `add` took in."""
         found = None if self.header is None else match(piece, self.header, self._shelf, activity=self.activity)
         key, pool = self._pool(piece, found)
+        self.events -= 1
+        self.revision += 1
         pool.events -= 1
         pool.repeats -= piece.is_repeat
         unique = piece.unique

@@ -72,6 +72,8 @@ class Checker:
         self.documents = Documents(outbox, self.shelf)
         self.docket = Docket(outbox, ids, identity, clock_quality)
         self.picks = Picks(outbox)
+        self.on_long: Callable[[], object] = lambda: None
+        """Called when a long document waits to be closed by steps."""
         self._identity = identity
         self.adopt(policy)
 
@@ -79,7 +81,7 @@ class Checker:
         """Go by other rules from the next event on; open exceptions keep those they were raised by."""
         self.policy = policy
         self.comparer = Comparer(policy, self.docket, self.picks)
-        self.closer = Closer(policy, self.docket, self.documents, self.shelf)
+        self.closer = Closer(policy, self.docket, self.documents, self.shelf, on_long=self._waits_for_steps)
         self.arrival = Arrival(self.documents, self.docket, self.shelf, comparer=self.comparer, closer=self.closer)
         self.look_again()
 
@@ -157,16 +159,16 @@ class Checker:
 
     # -- what the gateway does by itself, inside a step of its own
 
-    def own(self, do: Callable[[Found], object]) -> Callable[[Moment], Judged]:
-        """Return what `Intake.record` runs for something the gateway or a person does."""
-        return partial(self._own, do)
+    def own(self, do: Callable[[Found], object], place: Place | None = None) -> Callable[[Moment], Judged]:
+        """Return what `Intake.record` runs for something the gateway or a person does; at its own place, or another."""
+        return partial(self._own, do, place or self.own_place())
 
     def own_place(self) -> Place:
         """Return where the gateway itself is."""
         return Place(self._identity.gateway, self._identity.gateway)
 
-    def _own(self, do: Callable[[Found], object], at: Moment) -> Judged:
-        found = Found(at, self.own_place())
+    def _own(self, do: Callable[[Found], object], place: Place, at: Moment) -> Judged:
+        found = Found(at, place)
         try:
             do(found)
         except (OutboxError, *FAULTS):
@@ -175,6 +177,9 @@ class Checker:
         return found.judged() or Judged()
 
     # -- within
+
+    def _waits_for_steps(self) -> None:
+        self.on_long()
 
     @staticmethod
     def _take_back(effects: Effects) -> None:

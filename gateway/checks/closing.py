@@ -7,12 +7,13 @@ anything is final: the first closing says which, the second one decides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from decimal import Decimal
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 from drivers.reading import Remark
+from gateway.checks.book import Book
 from gateway.checks.comparison import OUTBOUND
 from gateway.checks.docket import GATEWAY_ACTOR, Docket, Trouble
 from gateway.checks.documents import Documents, OpenDocument, Progress
@@ -23,9 +24,9 @@ from gateway.checks.line import Line
 from gateway.checks.policy import Policy
 from gateway.checks.rule import Deviation, Rule, Subject
 from gateway.checks.shelf import Shelf
-from gateway.checks.tally import Differing, TallySheet, differing_lines, take_tally
+from gateway.checks.tally import Steps, TallySheet, at_once, differing_lines, tally_steps, told
 from gateway.checks.wording import document_of, plain, reference_of, variance_of
-from gateway.events.finding import ExceptionCode
+from gateway.events.finding import ExceptionCode, LineVariance, TallyLine
 
 BIZ_STEPS: Final = {
     "receipt": "receiving",
@@ -41,41 +42,105 @@ NEEDS_BADGE: Final = Remark("recount_needs_badge", "a recount is by a second per
 SAME_PERSON: Final = Remark("recount_same_person", "a recount is by somebody who has not counted this")
 
 
+LINES_AT_ONCE_MAX: Final = 1_000
+"""Lines, or kinds of items, that are closed while the operator waits: some milliseconds."""
+_ORDER: Final = itemgetter(0)
+
+
+class Prepared(NamedTuple):
+    """What a document comes to, ready to be said."""
+
+    book: Book
+    revision: int
+    """Of the book: it counts while that is the same."""
+    sheet: TallySheet
+    tallied: tuple[TallyLine, ...]
+    variances: tuple[LineVariance, ...]
+    wants_recount: bool
+
+
 class Closer:
     """Closes documents."""
 
-    def __init__(self, policy: Policy, docket: Docket, documents: Documents, shelf: Shelf) -> None:
+    def __init__(
+        self, policy: Policy, docket: Docket, documents: Documents, shelf: Shelf, *, on_long: Callable[[], object]
+    ) -> None:
+        """`on_long` is called when a long document waits to be closed by steps."""
+        self.on_long = on_long
         self._policy = policy
         self._docket = docket
         self._documents = documents
         self._shelf = shelf
 
     def close(self, document: str, activity: str | None, operator: str | None, found: Found) -> None:
-        """Make the tally of a document, raise what it shows, and say it to the operator."""
+        """Make the tally of a document, raise what it shows, and say it to the operator. Of a long one all of that
+        follows (`steps`, `finish`): scans must not wait for it."""
         if activity is None:
             return
         one = self._documents.open(document, activity)
         if not one.progress.touched_ms or (one.header is None and self._shelf.newest(document) is not None):
             self._documents.begin(one, None, found)
-        if activity == "count" and one.progress.round == 2:
-            if not self._may_finish(one, operator, found):
-                return
-            self._finish(one, operator, found)
+        if activity == "count" and one.progress.round == 2 and not self._may_finish(one, operator, found):
             return
-        sheet = self._sheet(one, one.progress.recount)
-        wants_recount = activity == "count" and bool(sheet.differing) and self._is_compared(one)
+        if self._is_long(one):
+            self._documents.put(
+                one, replace(one.progress, is_closing=True, closing_by=operator, closing_at=found.place), found
+            )
+            found.on_disk(self.on_long)
+            found.remarks.append(Remark("closing", f"{one.id} is long: what it comes to follows, as its exceptions"))
+            return
+        self._end(one, at_once(self.steps(one)), operator, found)
+
+    def steps(self, one: OpenDocument) -> Steps[Prepared]:
+        """Return what a document comes to. Of no use when the book changed between two steps."""
+        book, header, is_compared = one.book, one.header, self._is_compared(one)
+        revision, lines = book.revision, []
+        if header is not None and is_compared:
+            for page in self._shelf.pages(header):
+                lines += page
+                yield
+            lines.sort(key=_ORDER)
+        sheet = yield from tally_steps(
+            book, lines, lambda line, deviation: self._rule(one, line, deviation), recounted=one.progress.recount
+        )
+        wants_recount = one.activity == "count" and one.progress.round != 2 and bool(sheet.differing)
         if wants_recount:
-            self._ask_recount(one, sheet, operator, found)
-        else:
-            self._conclude(one, sheet, operator, found, progress=replace(one.progress, recount=()))
+            differing = {each.line.line for each in sheet.differing}
+            sheet.sums = [
+                each._replace(result="recount") if each.line is not None and each.line.line in differing else each
+                for each in sheet.sums
+            ]
+        tallied = []
+        for each in sheet.chosen():
+            tallied.append(told(each))
+            yield
+        variances: tuple[LineVariance, ...] = ()
+        if header is not None:
+            variances = yield from differing_lines(sheet.differing, header, book)
+        return Prepared(book, revision, sheet, tuple(tallied), variances, wants_recount)
+
+    def finish(self, one: OpenDocument, prepared: Prepared, found: Found) -> bool:
+        """Close a long document by what its steps returned; False when it changed since."""
+        if one.book is not prepared.book or one.book.revision != prepared.revision:
+            return False
+        progress = one.progress
+        self._documents.put(one, replace(progress, is_closing=False, closing_by=None, closing_at=()), found)
+        self._end(one, prepared, progress.closing_by, found)
+        return True
 
     # -- within
 
-    def _sheet(self, one: OpenDocument, recounted: Sequence[tuple[str, ...]] = ()) -> TallySheet:
-        lines = self._shelf.lines(one.header) if one.header is not None and self._is_compared(one) else []
-        return take_tally(
-            one.book, lines, lambda line, deviation: self._rule(one, line, deviation), recounted=recounted
-        )
+    def _is_long(self, one: OpenDocument) -> bool:
+        lines = one.header.lines if one.header is not None and self._is_compared(one) else 0
+        return max(lines, len(one.book.pools)) > LINES_AT_ONCE_MAX
+
+    def _end(self, one: OpenDocument, prepared: Prepared, operator: str | None, found: Found) -> None:
+        if prepared.wants_recount:
+            self._ask_recount(one, prepared, operator, found)
+            return
+        is_recount = one.activity == "count" and one.progress.round == 2
+        progress = replace(one.progress, round=1) if is_recount else replace(one.progress, recount=())
+        self._conclude(one, prepared, operator, found, progress=progress)
 
     def _is_compared(self, one: OpenDocument) -> bool:
         return one.header is not None and one.activity in COMPARED[one.header.type]
@@ -90,21 +155,19 @@ class Closer:
         subject = Subject(one.activity, header.type, header.supplier, names)
         return self._policy.rules.rule(_code(one.activity, is_short=is_short), subject)
 
-    def _ask_recount(self, one: OpenDocument, sheet: TallySheet, operator: str | None, found: Found) -> None:
+    def _ask_recount(self, one: OpenDocument, prepared: Prepared, operator: str | None, found: Found) -> None:
         """The lines that differ are to be counted again before they are final."""
+        sheet = prepared.sheet
         differing = {line.line.line for line in sheet.differing}
         pools = {
             key[1] for key, pool in one.book.pools.items() if key[0] == 1 and differing & set(key[1]) and pool.lines
         }
-        pools |= {(line,) for line in differing if not any(line in pool for pool in pools)}
+        counted = {line for pool in pools for line in pool}
+        pools |= {(line,) for line in differing - counted}
         first = sorted(one.book.operators | ({operator} if operator else set()))
         progress = replace(one.progress, round=2, recount=tuple(sorted(pools)), first=tuple(first))
-        case = self._variance(one, sheet, operator, found, final=False)
-        sheet.sums = [
-            one._replace(result="recount") if one.line is not None and one.line.line in differing else one
-            for one in sheet.sums
-        ]
-        self._tell(one, sheet, operator, found, progress, cases=[case], final=False)
+        case = self._variance(one, prepared, operator, found, final=False)
+        self._tell(one, prepared, operator, found, progress, cases=[case], final=False)
         places = sorted({line.line.locations[0] for line in sheet.differing if line.line.locations})
         where = f" at {', '.join(places[:5])}" if places else ""
         said = f"{len(differing)} lines of {one.id}{where} have to be counted again, by somebody else"
@@ -119,22 +182,17 @@ class Closer:
             return False
         return True
 
-    def _finish(self, one: OpenDocument, operator: str | None, found: Found) -> None:
-        """The recount decides."""
-        sheet = self._sheet(one, one.progress.recount)
-        self._conclude(one, sheet, operator, found, progress=replace(one.progress, round=1))
-
     def _conclude(
-        self, one: OpenDocument, sheet: TallySheet, operator: str | None, found: Found, *, progress: Progress
+        self, one: OpenDocument, prepared: Prepared, operator: str | None, found: Found, *, progress: Progress
     ) -> None:
         cases = []
-        if sheet.differing:
-            case = self._variance(one, sheet, operator, found, final=True)
+        if prepared.sheet.differing:
+            case = self._variance(one, prepared, operator, found, final=True)
             cases.append(case)
             found.remarks.append(Remark(case.data.code, case.data.message))
         else:
             self._settle_variance(one, found)
-        self._tell(one, sheet, operator, found, replace(progress, is_closed=True), cases=cases, final=True)
+        self._tell(one, prepared, operator, found, replace(progress, is_closed=True), cases=cases, final=True)
 
     def _settle_variance(self, one: OpenDocument, found: Found) -> None:
         """The document came out right this time: what an earlier closing said is over."""
@@ -145,17 +203,16 @@ class Closer:
                 self._docket.resolve(case, GATEWAY_ACTOR, said, found)
 
     def _variance(
-        self, one: OpenDocument, sheet: TallySheet, operator: str | None, found: Found, *, final: bool
+        self, one: OpenDocument, prepared: Prepared, operator: str | None, found: Found, *, final: bool
     ) -> Case:
         """Raise one exception for all lines that differ, or bring the open one up to date."""
-        header = one.header
+        header, sheet = one.header, prepared.sheet
         assert header is not None
-        net = sum((each.deviation.difference for each in sheet.differing), Decimal(0))
-        code = _code(one.activity, is_short=net <= 0)
+        assert sheet.largest is not None
+        code = _code(one.activity, is_short=sheet.excess <= sheet.missing)
         whole = Deviation(sheet.expected, sheet.on_lines)
-        value = _value(sheet.differing)
-        measured = whole._replace(worth=value)
-        events = [piece.event for piece in self._documents.all_pieces(one)]
+        measured = whole._replace(worth=sheet.value)
+        events, events_total = self._documents.evidence(one, EVIDENCE_MAX), one.book.events
         variance = variance_of(measured, sheet.differing[0].line.unit, header) if whole.difference else None
         fields: dict[str, Any] = {
             "activity": one.activity,
@@ -164,27 +221,27 @@ class Closer:
             "expectation": reference_of(header),
             "supplier": header.supplier,
             "variance": variance,
-            "lines": differing_lines(sheet.differing, header, one.book),
+            "lines": prepared.variances,
             "final": final if code == "count_variance" else None,
         }
         said = _said(one, sheet, final=final)
-        rule = max(sheet.differing, key=lambda each: abs(each.deviation.difference)).rule
+        rule = sheet.largest.rule
         before = self._docket.by_key(code, _about(one))
         if before is not None:
-            fields |= {"message": said, "events": tuple(events[:EVIDENCE_MAX]), "events_total": len(events)}
+            fields |= {"message": said, "events": events, "events_total": events_total}
             data = before.data.model_copy(update={name: value for name, value in fields.items() if value is not None})
             return self._docket.change(replace(before, data=data), found)
         assignment = self._policy.router.assign(
             code, document_type=header.type, supplier=header.supplier, deviation=measured
         )
         held = "" if rule.hold == "none" else f"{one.id}|"
-        trouble = Trouble(code, _about(one), said, fields, tuple(events[:EVIDENCE_MAX]), len(events), held)
+        trouble = Trouble(code, _about(one), said, fields, events, events_total, held)
         return self._docket.raise_(trouble, rule, assignment, found)
 
     def _tell(
         self,
         one: OpenDocument,
-        sheet: TallySheet,
+        prepared: Prepared,
         operator: str | None,
         found: Found,
         progress: Progress,
@@ -193,7 +250,7 @@ class Closer:
         final: bool,
     ) -> None:
         """Store the tally and how far the document is now."""
-        header = one.header
+        header, sheet = one.header, prepared.sheet
         is_complete = header is not None and header.scope == "gateway"
         data = {
             "activity": one.activity,
@@ -207,7 +264,7 @@ class Closer:
             "expectation": reference_of(header),
             "expected_total": plain(sheet.expected) if header is not None and self._is_compared(one) else None,
             "observed_total": plain(sheet.observed),
-            "lines": sheet.listed(),
+            "lines": prepared.tallied,
             "lines_total": len(sheet.sums),
             "exceptions": tuple(case.id for case in cases),
             "biz_step": BIZ_STEPS.get(one.activity),
@@ -228,22 +285,11 @@ def _about(one: OpenDocument) -> str:
     return f"{one.id}|{one.activity}|close"
 
 
-def _value(differing: Sequence[Differing]) -> Decimal | None:
-    """Return what the differing lines are worth, in all; None when a price is missing."""
-    values = [each.deviation.value for each in differing]
-    known = [value for value in values if value is not None]
-    return sum(known, Decimal(0)) if known and len(known) == len(values) else None
-
-
 def _said(one: OpenDocument, sheet: TallySheet, *, final: bool) -> str:
-    short = [each for each in sheet.differing if each.deviation.difference < 0]
-    over = [each for each in sheet.differing if each.deviation.difference > 0]
     parts = []
-    if short:
-        missing = -sum((each.deviation.difference for each in short), Decimal(0))
-        parts.append(f"{plain(missing)} missing on {len(short)} of {len(sheet.sums)} lines")
-    if over:
-        much = sum((each.deviation.difference for each in over), Decimal(0))
-        parts.append(f"{plain(much)} too many on {len(over)} of {len(sheet.sums)} lines")
+    if sheet.short:
+        parts.append(f"{plain(sheet.missing)} missing on {sheet.short} of {len(sheet.sums)} lines")
+    if sheet.over:
+        parts.append(f"{plain(sheet.excess)} too many on {sheet.over} of {len(sheet.sums)} lines")
     whole = f"{one.id}: {plain(sheet.on_lines)} of {plain(sheet.expected)}, " + ", ".join(parts)
     return whole if final else f"{whole}; to be counted again by somebody else"

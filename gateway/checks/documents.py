@@ -23,6 +23,9 @@ BOOKS_MAX: Final = 64
 """Books in memory; the one that was not used for longest is made again when it is needed."""
 
 
+_RARE: Final = ("is_closing", "closing_by", "closing_at")
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a document is here; a row of state."""
@@ -43,10 +46,17 @@ class Progress:
     """Who counted first; none of them may recount."""
     touched_ms: int = 0
     """Operating clock, when it began or was closed."""
+    is_closing: bool = False
+    """Somebody closed it, and it is so long that its tally follows."""
+    closing_by: str | None = None
+    """Who that was."""
+    closing_at: tuple[Any, ...] = ()
+    """Where: station, device, and what else a `Place` has."""
 
     def encode(self) -> bytes:
-        """Return it as the value of its row."""
-        return json.dumps(asdict(self), separators=(",", ":")).encode()
+        """Return it as the value of its row; what is hardly ever so is left out, as a version before this one did."""
+        fields = {name: value for name, value in asdict(self).items() if value or not name.startswith(_RARE)}
+        return json.dumps(fields, separators=(",", ":")).encode()
 
     @classmethod
     def decode(cls, value: bytes) -> Progress:
@@ -54,6 +64,7 @@ class Progress:
         fields: dict[str, Any] = json.loads(value)
         fields["recount"] = tuple(tuple(one) for one in fields["recount"])
         fields["first"] = tuple(fields["first"])
+        fields["closing_at"] = tuple(fields.get("closing_at", ()))
         return cls(**fields)
 
 
@@ -186,6 +197,13 @@ class Documents:
             piece = None if value is None else decode_piece(event, value)
         return piece
 
+    def evidence(self, one: OpenDocument, count_max: int) -> tuple[str, ...]:
+        """Return the first events of a document, those in flight too; of a long one nobody needs them all."""
+        prefix = piece_key(one.id, one.activity)
+        rows = self._outbox.states(prefix, count_max=count_max + len(one.gone))
+        events = {row.key.removeprefix(prefix) for row in rows} | one.pieces.keys()
+        return tuple(sorted(events - one.gone)[:count_max])
+
     def all_pieces(self, one: OpenDocument) -> list[Piece]:
         """Return every piece of a document, by event, those in flight too."""
         pieces = {piece.event: piece for piece in self._committed(one.id, one.activity)}
@@ -208,6 +226,10 @@ class Documents:
             if row.value is not None:
                 found.append((document, activity, Progress.decode(row.value)))
         return found
+
+    def closing(self) -> list[OpenDocument]:
+        """Return the documents that wait for their tally, committed ones."""
+        return [self.open(document, activity) for document, activity, one in self.rows() if one.is_closing]
 
     def let_go(self, document: str, activity: str) -> bool:
         """Drop a document from memory; return False when that cannot be, because a step in flight works on it."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final, Literal, NamedTuple
+from itertools import islice
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from gateway.capture.label import LabelItem
 from gateway.checks.book import ZERO, Book, Pool, PoolKey, share
@@ -22,6 +24,10 @@ LINES_MAX: Final = 2_000
 VARIANCES_MAX: Final = 1_000
 SERIALS_MAX: Final = 1_000
 """Serial numbers named as missing in one event."""
+STEP: Final = 100
+"""Lines or pools between two turns of somebody else."""
+_SAME: Final = ("matched", "unchecked")
+T = TypeVar("T")
 Result = Literal["matched", "within_tolerance", "short", "over", "unexpected", "unchecked", "recount"]
 
 
@@ -53,46 +59,124 @@ class TallySheet:
     observed: Decimal = ZERO
     """On lines and on none."""
     on_lines: Decimal = ZERO
+    short: int = 0
+    """Lines with less than a rule allows, and how much is missing on them."""
+    missing: Decimal = ZERO
+    over: int = 0
+    """Lines with more than a rule allows, and how much that is."""
+    excess: Decimal = ZERO
+    value: Decimal | None = ZERO
+    """What the differing lines are worth, in all; None when a price is missing."""
+    largest: Differing | None = None
+    """The line that differs most."""
+
+    def differ(self, one: Differing) -> None:
+        """Note a line whose deviation no rule allows."""
+        self.differing.append(one)
+        difference, value = one.deviation.difference, one.deviation.value
+        if difference < 0:
+            self.short += 1
+            self.missing -= difference
+        else:
+            self.over += 1
+            self.excess += difference
+        self.value = None if self.value is None or value is None else self.value + value
+        if self.largest is None or abs(difference) > abs(self.largest.deviation.difference):
+            self.largest = one
+
+    def chosen(self) -> list[Sum]:
+        """Return the lines an event holds: all, or those that differ and as many of the others as fit."""
+        if len(self.sums) <= LINES_MAX:
+            return self.sums
+        telling = [one for one in self.sums if one.result not in _SAME][:LINES_MAX]
+        rest = LINES_MAX - len(telling)
+        return telling + list(islice((one for one in self.sums if one.result in _SAME), rest))
 
     def listed(self) -> tuple[TallyLine, ...]:
-        """Return the lines an event holds: all, or those that differ and as many of the others as fit."""
-        sums = self.sums
-        if len(sums) > LINES_MAX:
-            same = ("matched", "unchecked")
-            sums = sorted(sums, key=lambda one: one.result in same)[:LINES_MAX]
-        return tuple([_told(one) for one in sums])
+        """Return them as events tell them."""
+        return tuple([told(one) for one in self.chosen()])
 
 
 RuleFor = Callable[[Line, Deviation], Rule | None]
 """The rule for a line that is short (difference below 0) or over; None when that is not to be called anything."""
 
 
-def take_tally(
+Steps = Generator[None, None, T]
+"""Work that lets others have their turn at each `yield`, and returns something in the end."""
+
+
+def at_once(steps: Steps[T]) -> T:
+    """Do all the steps; return what they return."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            found: T = ended.value
+            return found
+
+
+def tally_steps(
     book: Book, lines: Sequence[Line], rule_for: RuleFor, *, recounted: Sequence[tuple[str, ...]] = ()
-) -> TallySheet:
-    """Return what a book came to. `recounted` names the pools that were counted a second time: there that counts."""
+) -> Steps[TallySheet]:
+    """Return what a book came to. `recounted` names the pools that were counted a second time: there that counts.
+
+    Of no use when the book changed between two steps.
+    """
     sheet = TallySheet()
-    pools = _final_pools(book, recounted)
-    for pool in pools.values():
-        sheet.observed += pool.observed
-    shared = share(pool for pool in pools.values() if pool.lines)
-    about = _alone(pools)
-    for line in lines:
+    again = set(recounted)
+    pools: dict[PoolKey, Pool] = {}
+    owners: Counter[str] = Counter()
+    for number, (key, pool) in enumerate(list(book.pools.items())):
+        if (key[0] == 2 and key[1] in again) or (key[0] == 1 and key[1] not in again):
+            pools[key] = pool
+            sheet.observed += pool.observed
+            owners.update([line.line for line in pool.lines])
+        if number % STEP == STEP - 1:
+            yield
+    shared, about = yield from _shared(pools, owners)
+    for number, line in enumerate(lines):
+        has = shared.get(line.line, ZERO)
         sheet.expected += line.quantity
-        sheet.on_lines += shared.get(line.line, ZERO)
-        _put_line(sheet, line, shared.get(line.line, ZERO), about.get(line.line), rule_for)
+        sheet.on_lines += has
+        _put_line(sheet, line, has, about.get(line.line), rule_for)
+        if number % STEP == STEP - 1:
+            yield
     result: Result = "unchecked" if book.header is None else "unexpected"
-    for _, pool in sorted(pools.items(), key=lambda one: one[0]):
-        if not pool.lines and (pool.observed or pool.events):
-            sheet.sums.append(Sum(None, pool, pool.observed, result))
+    strangers = [(key, pool) for key, pool in pools.items() if not pool.lines and (pool.observed or pool.events)]
+    sheet.sums += [Sum(None, pool, pool.observed, result) for _, pool in sorted(strangers, key=lambda one: one[0])]
     return sheet
 
 
-def differing_lines(differing: Sequence[Differing], header: Header, book: Book) -> tuple[LineVariance, ...]:
+def take_tally(
+    book: Book, lines: Sequence[Line], rule_for: RuleFor, *, recounted: Sequence[tuple[str, ...]] = ()
+) -> TallySheet:
+    """As `tally_steps`, at once."""
+    return at_once(tally_steps(book, lines, rule_for, recounted=recounted))
+
+
+def _shared(pools: dict[PoolKey, Pool], owners: Mapping[str, int]) -> Steps[tuple[dict[str, Decimal], dict[str, Pool]]]:
+    """Return what each line gets, and the pool that is its alone: counts of events can be given for it."""
+    shared: dict[str, Decimal] = {}
+    about: dict[str, Pool] = {}
+    contested = []
+    for number, pool in enumerate(pools.values()):
+        if len(pool.lines) == 1:
+            about[pool.lines[0].line] = pool
+        if len(pool.lines) == 1 and owners[pool.lines[0].line] == 1:
+            shared[pool.lines[0].line] = pool.observed  # nearly every line: nobody to share with
+        elif pool.lines:
+            contested.append(pool)
+        if number % STEP == STEP - 1:
+            yield
+    return shared | share(contested), about
+
+
+def differing_lines(differing: Sequence[Differing], header: Header, book: Book) -> Steps[tuple[LineVariance, ...]]:
     """Return the lines of an exception."""
     found = []
     room = SERIALS_MAX
     for line, deviation, _ in differing[:VARIANCES_MAX]:
+        yield
         variance = variance_of(deviation, line.unit, header)
         missing = book.missing_serials(line)[:room] if line.serials and deviation.difference < 0 else ()
         room -= len(missing)
@@ -116,24 +200,6 @@ def expected_item(line: Line) -> Item:
     return item_of(LabelItem(**known))
 
 
-def _final_pools(book: Book, recounted: Sequence[tuple[str, ...]]) -> dict[PoolKey, Pool]:
-    again = set(recounted)
-    return {
-        key: pool
-        for key, pool in book.pools.items()
-        if (key[0] == 2 and key[1] in again) or (key[0] == 1 and key[1] not in again)
-    }
-
-
-def _alone(pools: dict[PoolKey, Pool]) -> dict[str, Pool]:
-    """Return, by line, the pool that is its alone: counts of events can be given for it."""
-    found: dict[str, Pool] = {}
-    for pool in pools.values():
-        if len(pool.lines) == 1:
-            found[pool.lines[0].line] = pool
-    return found
-
-
 def _put_line(sheet: TallySheet, line: Line, observed: Decimal, pool: Pool | None, rule_for: RuleFor) -> None:
     deviation = Deviation(line.quantity, observed, line.price)
     result: Result = "matched"
@@ -143,11 +209,11 @@ def _put_line(sheet: TallySheet, line: Line, observed: Decimal, pool: Pool | Non
             result = "within_tolerance"
         else:
             result = "over" if deviation.difference > 0 else "short"
-            sheet.differing.append(Differing(line, deviation, rule))
+            sheet.differ(Differing(line, deviation, rule))
     sheet.sums.append(Sum(line, pool, observed, result))
 
 
-def _told(one: Sum) -> TallyLine:
+def told(one: Sum) -> TallyLine:
     """Return a line as events tell it."""
     line, pool = one.line, one.pool
     seen = {

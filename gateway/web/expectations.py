@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.checks.desk import ChecksDesk, Refused
-from gateway.checks.documents import OpenDocument
+from gateway.checks.documents import OpenDocument, Progress
 from gateway.checks.expectation import Expectation, ExpectationInvalid, read_expectation, read_json
 from gateway.checks.line import Line
 from gateway.checks.shelf import Header
@@ -117,9 +117,15 @@ def _progress(one: OpenDocument) -> dict[str, Any]:
     return {
         "activity": one.activity,
         "version": progress.version,
-        "state": "closed" if progress.is_closed else "recount" if progress.round == 2 else "open",
+        "state": _state(progress),
         "closed": progress.number,
     }
+
+
+def _state(progress: Progress) -> str:
+    if progress.is_closing:
+        return "closing"
+    return "closed" if progress.is_closed else "recount" if progress.round == 2 else "open"
 
 
 def _line(line: Line) -> dict[str, Any]:

@@ -94,8 +94,9 @@ class OutboxFake:
         self.lookups += 1
         return {key: self.answers[key] for key in keys if key in self.answers}
 
-    def states(self, prefix: str = "") -> list[StateRow]:
-        return [StateRow(key, value) for key, value in self.rows.items() if key.startswith(prefix)]
+    def states(self, prefix: str = "", *, count_max: int | None = None) -> list[StateRow]:
+        found = [StateRow(key, value) for key, value in sorted(self.rows.items()) if key.startswith(prefix)]
+        return found[:count_max]
 
     def state(self, key: str) -> bytes | None:
         return self.rows.get(key)
@@ -103,8 +104,8 @@ class OutboxFake:
     def annex(self, space: str, key: str) -> bytes | None:
         return self.annexes.get((space, key))
 
-    def annex_under(self, space: str, prefix: str = "", *, count_max: int = 1000) -> list[AnnexRow]:
-        found = sorted(one for one in self.annexes if one[0] == space and one[1].startswith(prefix))
+    def annex_under(self, space: str, prefix: str = "", *, after: str = "", count_max: int = 1000) -> list[AnnexRow]:
+        found = sorted(one for one in self.annexes if one[0] == space and one[1].startswith(prefix) and one[1] > after)
         return [AnnexRow(*one, self.annexes[one]) for one in found[:count_max]]
 
     def put_annex(self, rows: Sequence[AnnexRow]) -> None:

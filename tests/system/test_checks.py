@@ -213,3 +213,20 @@ def test_exceptions_are_measured_by_supplier(daemon: GatewayProcess) -> None:
     assert 'dockline_exceptions_by_age{age="4h",code="unexpected_item"} 3.0' in text
     told = daemon.command("status").stdout
     assert "Exceptions by supplier" in told and "Müller" in told
+
+
+def test_a_long_document_is_closed_while_others_scan(daemon: GatewayProcess) -> None:
+    """1,500 lines, one handheld closes, another one picks from its own list and is not held up."""
+    put(daemon, document("PL-1", "pick_list", *[line(number, 1) for number in range(1_500)]))
+    put(daemon, document("PL-2", "pick_list", line(1, 1)))
+    say(daemon, label(7), document="PL-1")
+    assert heard_codes(say(daemon, "DL:close", document="PL-1", operator="OP-1")) == ["closing"]
+    assert heard_codes(say(daemon, label(1), document="PL-2")) == []
+    until(lambda: events(daemon, "tally"), "the tally follows")
+    (tally,), (short,) = events(daemon, "tally"), events(daemon, "exception")
+    assert (tally["lines_total"], tally["operator"], tally["station"]) == (1_500, "OP-1", "floor")
+    assert (short["code"], short["variance"]["observed"], tally["exceptions"]) == (
+        "short_pick", "1", [short["exception"]],
+    )  # fmt: skip
+    progress = daemon.ask("GET", "/v1/expectations/PL-1").json["progress"]
+    assert [(one["state"], one["closed"]) for one in progress] == [("closed", 1)]
