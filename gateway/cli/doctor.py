@@ -13,6 +13,9 @@ from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, TokenO
 
 if TYPE_CHECKING:
     from gateway.doctor.check import Check, Patient
+    from gateway.settings import Settings
+    from gateway.setup.trial import Tried
+    from sync import UpstreamSettings
 
 STYLES = {"ok": "green", "notice": "", "warning": "yellow", "failed": "bold red", "unknown": "yellow"}
 
@@ -67,7 +70,39 @@ def _patient(config: Path, token_file: Path | None) -> Patient:
         wall_ms=wall_ms(),
         is_synchronised=is_synchronised(),
         environ=dict(os.environ),
+        try_upstream=_try_upstream,
+        try_broker=_try_broker,
     )
+
+
+def _try_upstream(settings: Settings, wanted: UpstreamSettings) -> Tried | None:
+    """Try an upstream as the service would; a secret that only the service can read cannot be tried by others."""
+    import asyncio
+    import os
+
+    from gateway.cli.run import real_world
+    from gateway.credentials import credentials_folder
+    from gateway.setup.trial import try_upstream
+
+    folder = credentials_folder(os.environ)
+    named = (wanted.token_credential, getattr(wanted, "signing_secret_credential", None))
+    files = (wanted.token_file, wanted.key, getattr(wanted, "signing_secret_file", None))
+    if (folder is None and any(named)) or not all(file is None or os.access(file, os.R_OK) for file in files):
+        return None
+    return asyncio.run(try_upstream(settings, wanted, real_world()))
+
+
+def _try_broker(settings: Settings) -> Tried | None:
+    import asyncio
+    import os
+
+    from gateway.cli.run import real_world
+    from gateway.setup.trial import try_broker
+
+    files = (getattr(settings.mqtt.broker, key, None) for key in ("password_file", "key"))
+    if not all(file is None or os.access(file, os.R_OK) for file in files):
+        return None
+    return asyncio.run(try_broker(settings, real_world()))
 
 
 def _asked(config: Path, token_file: Path | None) -> tuple[dict[str, Any] | None, Path | None, str]:
@@ -100,13 +135,13 @@ def _bundled(target: Path, patient: Patient, checks: list[Check]) -> list[str]:
 
 
 def _print(checks: list[Check]) -> None:
-    from gateway.cli.show import counted, plain, print_line
+    from gateway.cli.show import counted, plain, print_folded, print_line
 
     width = max(len(f"{one.area} {one.subject}") for one in checks)
     for one in checks:
-        print_line(f"{one.state:<8}{f'{one.area} {one.subject}':<{width}}  {plain(one.evidence)}", STYLES[one.state])
+        print_folded(f"{one.state:<8}{f'{one.area} {one.subject}':<{width}}  ", plain(one.evidence), STYLES[one.state])
         if one.action is not None:
-            print_line(f"{'':<8}{'':<{width}}  -> {plain(one.action)}")
+            print_folded(" " * (width + 10) + "-> ", plain(one.action))
     failed = sum(one.state == "failed" for one in checks)
     warned = sum(one.state == "warning" for one in checks)
     if failed or warned:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ SHORT_CELL_CHARACTERS = 15
 TURNED_ROWS_MAX = 4
 """More rows than this are not read side by side."""
 PIPE_COLUMNS = 200
+FOLDED_CHARACTERS_MIN = 40
 
 
 def print_json(value: Any) -> None:
@@ -92,6 +94,24 @@ def print_line(text: str, style: str = "") -> None:
 
     console = Console()
     console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
+
+
+def print_folded(head: str, text: str, style: str = "") -> None:
+    """Print a line whose text goes on below itself; on a narrow terminal it stands below its head."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal or len(head) + len(text) <= console.width:
+        print_line(head + text, style)
+        return
+    indent = len(head) if console.width - len(head) >= FOLDED_CHARACTERS_MIN else 10
+    lines = textwrap.wrap(text, max(20, console.width - indent), break_on_hyphens=False) or [""]
+    if indent == len(head):
+        print_line(head + lines.pop(0), style)
+    elif head.strip():
+        print_line(head.rstrip(), style)
+    for line in lines:
+        print_line(" " * indent + line, style)
 
 
 def counted(number: int, thing: str) -> str:

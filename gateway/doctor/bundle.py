@@ -34,6 +34,7 @@ _SOUNDS_SECRET = re.compile(
     r"(?im)^(\s*\"?[\w.-]*(?:password|passwd|secret|token|api_?key)\"?\s*[=:]\s*)(\"[^\"\n]*\"|'[^'\n]*'|[^\s#,}]+)"
 )
 _BEARER = re.compile(r"(?i)(bearer\s+)[A-Za-z0-9._~+/=-]{6,}")
+_QUERY = re.compile(r"(?i)([?&][\w.-]*(?:token|key|secret|passw(?:or)?d|signature|sig)=)[^&\s\"'#]+")
 _USER_INFO = re.compile(r"(?i)([a-z][a-z0-9+.-]*://)[^/\s:@\"']+:[^/\s@\"']+@")
 
 
@@ -57,6 +58,8 @@ def known_secrets(patient: Patient) -> list[str]:
     paths = [path for _, path in secret_files(patient)]
     if patient.storage is not None:
         paths.append(patient.storage / "cli.token")
+    # A file that cannot be used names none; the folder it would name them in is there all the same.
+    paths += sorted(one for one in (patient.config.parent / "secrets").glob("*") if one.is_file())
     found: set[str] = set()
     for path in paths:
         with suppress(OSError):
@@ -72,6 +75,7 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, STRUCK_OUT)
     text = _BEARER.sub(rf"\1{STRUCK_OUT}", text)
+    text = _QUERY.sub(rf"\1{STRUCK_OUT}", text)
     text = _USER_INFO.sub(rf"\1{STRUCK_OUT}@", text)
     return _SOUNDS_SECRET.sub(rf'\1"{STRUCK_OUT}"', text)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from gateway.settings import Settings
+from gateway.setup.trial import Tried
+from sync import UpstreamSettings
 
 State = Literal["ok", "notice", "warning", "failed", "unknown"]
 """ok: nothing to do. notice: worth knowing. warning: will be trouble. failed: is trouble. unknown: nobody could say."""
@@ -41,3 +43,6 @@ class Patient:
     wall_ms: int
     is_synchronised: bool
     environ: dict[str, str] = field(default_factory=dict)
+    try_upstream: Callable[[Settings, UpstreamSettings], Tried | None] = lambda *_: None
+    """Has an upstream let us in, without an event; None: it is not tried."""
+    try_broker: Callable[[Settings], Tried | None] = lambda *_: None

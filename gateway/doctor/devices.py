@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.show import age
+from gateway.cli.show import age, counted
 from gateway.doctor.check import Check, Patient
 from gateway.settings import DeviceSettings
 
 SERIAL_SCHEMES = ("serial", "modbus-rtu")
+SCANNERS = ("serial-scanner", "tcp-scanner")
+"""Every byte of theirs belongs to a reading; a PLC answers all the time and says nothing new."""
+GIBBERISH_S = 60.0
+"""A scan is over within seconds of its first byte; bytes that were no reading a minute later are none."""
 WELL = ("up", "heard", "opening")
 
 
@@ -28,7 +32,8 @@ def check_configuration(patient: Patient) -> Iterator[Check]:
         )
         return
     settings = patient.settings
-    counts = f"{len(settings.devices)} devices, {len(settings.stations)} stations, {len(settings.upstreams)} upstreams"
+    parts = ((settings.devices, "device"), (settings.stations, "station"), (settings.upstreams, "upstream"))
+    counts = ", ".join(counted(len(found), thing) for found, thing in parts)
     text = f"{patient.config}: {counts}"
     alarms = patient.status["alarms"] if patient.status else []
     refused = next((one for one in alarms if one["code"] == "configuration_refused"), None)
@@ -72,12 +77,31 @@ def _device(device: DeviceSettings, told: dict[str, Any] | None, link: dict[str,
     if told is None:
         evidence = f"not asked: no daemon answers{held}"
         return Check("device", device.id, "unknown", evidence)
+    heard = _heard(link)
+    if link is not None and device.driver in SCANNERS and _is_gibberish(told, link):
+        evidence = f"{told['state']}{heard}, and nothing of it was understood{held}"
+        action = (
+            f"compare baud rate, parity, start and terminator with the device's: dockline devices watch {device.id}"
+        )
+        return Check("device", device.id, "warning", evidence, action)
     if told["last_reading_age_s"] is None:
-        evidence = f"{told['state']}, nothing was read since the start{held}"
+        evidence = f"{told['state']}, nothing was read since the start{heard}{held}"
         return Check("device", device.id, "notice", evidence, None if device.is_pattern else "scan something with it")
     return Check(
-        "device", device.id, "ok", f"{told['state']}, last reading {age(told['last_reading_age_s'])} ago{held}"
+        "device", device.id, "ok", f"{told['state']}, last reading {age(told['last_reading_age_s'])} ago{heard}{held}"
     )
+
+
+def _heard(link: dict[str, Any] | None) -> str:
+    """Return when the last byte came, as the end of a sentence; empty where the link cannot tell."""
+    seconds = link["last_byte_age_s"] if link is not None else None
+    return f", last byte {age(seconds)} ago" if seconds is not None else ""
+
+
+def _is_gibberish(told: dict[str, Any], link: dict[str, Any]) -> bool:
+    """Bytes come, and for long no reading has come of them."""
+    heard, read = link["last_byte_age_s"], told["last_reading_age_s"]
+    return heard is not None and (read is None or read - heard > GIBBERISH_S)
 
 
 def serial_port(device: DeviceSettings) -> Path | None:

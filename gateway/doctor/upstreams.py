@@ -23,7 +23,10 @@ def check_upstreams(patient: Patient) -> Iterator[Check]:
         return
     told = {one["name"]: one for one in patient.status["upstreams"]} if patient.status else {}
     for one in patient.settings.upstreams:
-        yield _reachable(one, patient)
+        reached = _reachable(one, patient)
+        yield reached
+        if reached.state != "failed":
+            yield from _let_in(one, patient)
         if one.name in told:
             yield _delivery(told[one.name], patient)
     configured = {one.name for one in patient.settings.upstreams}
@@ -50,6 +53,17 @@ def _reachable(settings: UpstreamSettings, patient: Patient) -> Check:
         action = (why.hint if why else None) or f"from this computer: curl -v {url.scheme}://{host}:{port}/"
         return Check("upstream", settings.name, "failed", str(why or found.problem), action)
     return _answered("upstream", settings.name, found, patient)
+
+
+def _let_in(settings: UpstreamSettings, patient: Patient) -> Iterator[Check]:
+    """Does it know our credential? Asked with an empty batch, signed, which it can store nothing from."""
+    assert patient.settings is not None
+    tried = patient.try_upstream(patient.settings, settings)
+    if tried is None:
+        return
+    state: State = "ok" if tried.works else "failed"
+    action = None if tried.works else tried.hint or "compare `url` and the credential with what the centre says"
+    yield Check("access", settings.name, state, tried.text, action)
 
 
 def _answered(area: str, name: str, found: Reached, patient: Patient) -> Check:
@@ -87,7 +101,12 @@ def check_broker(patient: Patient) -> Iterator[Check]:
         evidence = f"answers in {found.took_ms} ms, but the link is {link['state']}: {link['last_error']}"
         yield Check("broker", host, "failed", evidence, link["hint"] or "see the log of the broker")
     else:
-        yield Check("broker", host, "ok", f"answers in {found.took_ms} ms")
+        assert patient.settings is not None
+        tried = patient.try_broker(patient.settings)
+        if tried is not None and not tried.works:
+            yield Check("broker", host, "failed", tried.text, tried.hint or "see the log of the broker")
+            return
+        yield Check("broker", host, "ok", f"answers in {found.took_ms} ms" + (" and lets us in" if tried else ""))
 
 
 def _link(patient: Patient, device: str) -> dict[str, Any] | None:

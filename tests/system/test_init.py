@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import stat
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -224,6 +225,20 @@ async def test_without_questions_everything_comes_from_options(site: SiteToSetUp
     assert "# What a scan here means; absent: an observation.\nactivity = " in text
     assert site.centre.ledger.events == []
     assert (await told(["check", "--config", str(site.config)]))[0] == 0
+
+
+async def test_the_doctor_tries_the_credential_that_was_given(site: SiteToSetUp) -> None:
+    assert (await told(site.options()))[0] == 0
+
+    async def access() -> dict[str, str]:
+        _, out, _ = await told(["doctor", "--json", "--config", str(site.config)])
+        return next(one for one in json.loads(out)["checks"] if one["area"] == "access")  # type: ignore[no-any-return]
+
+    assert ((await access())["state"], "lets us in" in (await access())["evidence"]) == ("ok", True)
+    (site.config.parent / "secrets" / "centre.token").write_text("renewed\n")
+    found = await access()
+    assert (found["state"], "401" in found["evidence"], bool(found["action"])) == ("failed", True, True)
+    assert site.centre.ledger.events == []
 
 
 async def test_a_file_that_is_there_is_replaced_only_when_told_and_kept(site: SiteToSetUp) -> None:

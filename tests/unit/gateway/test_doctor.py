@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import tarfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mqtt_certificates import Authority
@@ -14,7 +16,7 @@ from mqtt_certificates import Authority
 from gateway.doctor.bundle import STRUCK_OUT, known_secrets, without_secrets, write_bundle
 from gateway.doctor.certificate import CertificateUnreadable, first_to_end
 from gateway.doctor.check import Check, Patient
-from gateway.doctor.devices import holders_of
+from gateway.doctor.devices import check_devices, holders_of
 from gateway.doctor.machine import check_clock
 from gateway.doctor.upstreams import check_certificates, check_secrets, days_left
 from gateway.settings import load_settings
@@ -97,6 +99,49 @@ def test_what_sounds_like_a_secret_is_struck_out_though_nobody_knows_it(text: st
     assert PLANTED not in without_secrets(text, ())
 
 
+def test_secrets_of_every_kind_are_nowhere_in_the_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of each, planted in its own file and in everything a bundle is made of."""
+    found = patient(tmp_path)
+    kinds = {
+        "signing": '[[upstream]]\nname = "second"\nurl = "https://a.example/v1"\nsigning_secret_file = "{file}"',
+        "tokens": '[api]\ntokens_file = "{file}"',
+        "broker": '[mqtt.broker]\nurl = "mqtt://b.example"\nusername = "dockline"\npassword_file = "{file}"',
+        "users": '[mqtt.listener]\nbind = "127.0.0.1:1884"\nusers_file = "{file}"',
+    }
+    planted = {kind: f"{PLANTED}-{kind}-{number}x" for number, kind in enumerate((*kinds, "cli"))}
+    for kind, lines in kinds.items():
+        file = tmp_path / kind
+        file.write_text(f"hh-7:{planted[kind]}\n" if kind == "users" else f"{planted[kind]}\n")
+        file.chmod(0o600)
+        text = lines.replace("{file}", str(file))
+        found.config.write_text(f"{found.config.read_text()}\n{text}\n")
+    (tmp_path / "state" / "cli.token").write_text(planted["cli"])
+    everything = " ".join(planted.values())
+    found.config.write_text(f"{found.config.read_text()}\n# notes: {everything}\n")
+    (tmp_path / "state" / planted["cli"]).touch()
+    monkeypatch.setattr("gateway.doctor.bundle._log", lambda: f"journal: {everything}")
+    ill = replace(
+        found,
+        settings=load_settings(found.config, must_run=False),
+        problems=[f"a problem with {everything}"],
+        status={"alarms": [], "upstreams": [], "said": everything, "url": f"https://x.example/?api_key={PLANTED}-url"},
+    )
+    target = tmp_path / "bundle.tar.gz"
+    names = write_bundle(target, ill, [Check("x", "y", "failed", everything, everything)])
+    assert {"journal.txt", "problems.txt", "storage.txt", "gateway.toml", "status.json", "doctor.json"} <= set(names)
+    with tarfile.open(target) as bundle:
+        texts = {one.name: (bundle.extractfile(one) or os.devnull).read().decode() for one in bundle.getmembers()}  # type: ignore[union-attr]
+    assert [name for name, text in texts.items() if PLANTED in text] == []
+    assert all(STRUCK_OUT in text for name, text in texts.items() if not name.endswith("outbox.json"))
+
+
+def test_with_a_broken_file_the_folder_of_secrets_is_known_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "centre.token").write_text(f"{PLANTED}-kept\n")
+    found = replace(patient(tmp_path), settings=None, problems=["a key is misspelt"])
+    assert f"{PLANTED}-kept" in known_secrets(found)
+
+
 def test_references_to_secrets_stay_readable() -> None:
     text = 'token_file = "/etc/dockline/secrets/centre.token"\ntoken_credential = "centre-token"'
     assert without_secrets(text, ()) == text
@@ -170,3 +215,34 @@ def test_who_holds_a_port_is_named() -> None:
 def test_the_clock(tmp_path: Path, at: datetime, synchronised: bool, state: str) -> None:
     (check,) = check_clock(patient(tmp_path, at=at, synchronised=synchronised))
     assert check.state == state
+
+
+def talking(read_s: float | None, heard_s: float | None) -> dict[str, Any]:
+    device = {"id": "dock-3-scanner", "state": "up", "last_reading_age_s": read_s}
+    link = {"device": "dock-3-scanner", "state": "up", "last_byte_age_s": heard_s, "last_error": None, "hint": None}
+    return {"devices": [device], "links": [link], "knocking": [], "alarms": [], "upstreams": []}
+
+
+@pytest.mark.parametrize(
+    ("read_s", "heard_s", "state", "words"),
+    [
+        (None, None, "notice", "nothing was read since the start"),
+        (None, 2.0, "warning", "last byte 2.0 s ago, and nothing of it was understood"),
+        (4000.0, 2.0, "warning", "nothing of it was understood"),
+        (30.0, 2.0, "ok", "last reading 30 s ago, last byte 2.0 s ago"),
+        (4000.0, 4000.0, "ok", "last byte 67 min ago"),
+    ],
+)
+def test_a_device_that_talks_and_is_not_understood_is_told_from_a_silent_one(
+    tmp_path: Path, read_s: float | None, heard_s: float | None, state: str, words: str
+) -> None:
+    found = patient(tmp_path)
+    found.config.write_text(
+        f'{found.config.read_text()}\n[[device]]\nid = "dock-3-scanner"\nstation = "floor"\n'
+        'driver = "tcp-scanner"\nurl = "tcp://10.0.0.8:2001"\n'
+    )
+    settings = load_settings(found.config, must_run=False)
+    checks = check_devices(replace(found, settings=settings, status=talking(read_s, heard_s)))
+    check = next(one for one in checks if one.subject == "dock-3-scanner")
+    assert (check.state, words in check.evidence) == (state, True), check
+    assert bool(check.action) is (state != "ok")
