@@ -15,6 +15,8 @@ from typing import Any
 from buffer import Settlement
 
 Json = dict[str, Any]
+OWN_TYPES = ("device", "exception", "tally", "gap")
+"""What the gateway says by itself; everything else came from a device."""
 WORDS = {
     "accepted": "accepted by {}",
     "settled": "settled with {}",
@@ -46,19 +48,26 @@ def as_json(steps: Sequence[Step]) -> list[Json]:
     return [asdict(one) for one in steps]
 
 
+def kind_of(event: Json) -> str:
+    """Return the type of an event, short: "receipt"."""
+    return str(event.get("type", "")).removeprefix("dockline.").removesuffix(".v1")
+
+
 def _taken(found: Json) -> Iterator[Step]:
-    data = (found.get("event") or {}).get("data") or {}
+    event = found.get("event") or {}
+    data = event.get("data") or {}
+    is_own = kind_of(event) in OWN_TYPES or not data.get("device")
     if not data:
         yield Step("received", None, "unknown: the event is damaged in the outbox")
     occurred, captured = data.get("occurred_at"), data.get("captured_at")
-    if data and not data.get("device"):
+    if data and is_own:
         yield Step("made", captured, f"by the gateway itself; its clock was {data.get('clock')}")
     elif data:
         stated = occurred if occurred != captured else None
         yield Step("device time", stated, "by the clock of the device" if stated else "the device states none")
         yield Step("received", captured, f"by the clock of the gateway, {data.get('clock')}")
     yield Step("committed", None, f"as sequence {found['seq']}, after it was received; when is not recorded")
-    if data.get("device"):
+    if data and not is_own:
         yield Step("answered", None, "the device, where it takes an answer, after the commit; when is not recorded")
 
 

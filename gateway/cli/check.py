@@ -136,5 +136,20 @@ def _values(settings: Settings) -> Iterator[tuple[object, ...]]:
     for title, model in _tables(settings):
         for key in type(model).model_fields:
             value = getattr(model, key)
-            shown = ascii(value)[1:-1] if isinstance(value, str) else value
-            yield title, key, shown, "" if key in model.model_fields_set else "default"
+            yield title, key, _shown(value), "" if key in model.model_fields_set else "default"
+
+
+def _shown(value: object) -> object:
+    """Return a value for people: text with its control characters spelled out, tables by the keys that are set."""
+    from pydantic import BaseModel
+
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return ascii(value)[1:-1]
+    if isinstance(value, tuple):
+        return "; ".join(str(_shown(one)) for one in value) or "none"
+    if isinstance(value, BaseModel):
+        keys = [key for key in type(value).model_fields if key in value.model_fields_set]
+        return " ".join(f"{key}={_shown(getattr(value, key))}" for key in keys)
+    return value

@@ -262,5 +262,6 @@ def _failure_of(answer: http.client.HTTPResponse) -> Failure:
         return NoDaemon(f"what answered is not this program (status {answer.status})")
     if answer.status in {401, 403}:
         hint = "run as the service's user or root (sudo), or bring --token-file" if os.geteuid() != 0 else hint
+        hint = hint or "dockline token makes one; [api] tokens_file holds those that are valid"
         return Failure(message, hint=hint, code=EXIT_NOT_ALLOWED)
     return Failure(message, hint=hint)

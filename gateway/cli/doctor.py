@@ -141,7 +141,7 @@ def _print(checks: list[Check]) -> None:
     for one in checks:
         print_folded(f"{one.state:<8}{f'{one.area} {one.subject}':<{width}}  ", plain(one.evidence), STYLES[one.state])
         if one.action is not None:
-            print_folded(" " * (width + 10) + "-> ", plain(one.action))
+            print_folded(" " * (width + 10), plain(one.action), mark="-> ")
     failed = sum(one.state == "failed" for one in checks)
     warned = sum(one.state == "warning" for one in checks)
     if failed or warned:

@@ -17,7 +17,8 @@ SHORT_CELL_CHARACTERS = 15
 TURNED_ROWS_MAX = 4
 """More rows than this are not read side by side."""
 PIPE_COLUMNS = 200
-FOLDED_CHARACTERS_MIN = 40
+FOLDED_CHARACTERS_MIN = 36
+INDENT = 10
 
 
 def print_json(value: Any) -> None:
@@ -96,22 +97,22 @@ def print_line(text: str, style: str = "") -> None:
     console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
 
 
-def print_folded(head: str, text: str, style: str = "") -> None:
-    """Print a line whose text goes on below itself; on a narrow terminal it stands below its head."""
+def print_folded(head: str, text: str, style: str = "", *, mark: str = "") -> None:
+    """Print a text beside its head and folded there; on a narrow terminal below its head. `mark` begins the text."""
     from rich.console import Console
 
     console = Console()
-    if not console.is_terminal or len(head) + len(text) <= console.width:
-        print_line(head + text, style)
+    if not console.is_terminal or len(head) + len(mark) + len(text) <= console.width:
+        print_line(head + mark + text, style)
         return
-    indent = len(head) if console.width - len(head) >= FOLDED_CHARACTERS_MIN else 10
-    lines = textwrap.wrap(text, max(20, console.width - indent), break_on_hyphens=False) or [""]
-    if indent == len(head):
-        print_line(head + lines.pop(0), style)
-    elif head.strip():
+    is_beside = console.width - len(head) >= FOLDED_CHARACTERS_MIN
+    indent = len(head) if is_beside else INDENT
+    lines = textwrap.wrap(text, max(20, console.width - indent - len(mark)), break_on_hyphens=False) or [""]
+    if not is_beside and head.strip():
         print_line(head.rstrip(), style)
-    for line in lines:
-        print_line(" " * indent + line, style)
+    for number, line in enumerate(lines):
+        begins = head if is_beside and number == 0 else " " * indent
+        print_line(begins + (mark if number == 0 else " " * len(mark)) + line, style)
 
 
 def counted(number: int, thing: str) -> str:

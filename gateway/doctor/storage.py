@@ -9,7 +9,7 @@ from pathlib import Path
 
 from buffer import OutboxError, OutboxReader
 from buffer.spare import SPARE_NAME
-from gateway.cli.show import size
+from gateway.cli.show import counted, size
 from gateway.doctor.check import Check, Patient
 from gateway.status import incident_hint
 
@@ -94,7 +94,9 @@ def _read(reader: OutboxReader) -> Iterator[Check]:
         action = "dockline doctor --bundle /tmp/dockline.tar.gz, keep the storage folder, and call for help"
         yield Check("storage", "books", "failed", f"they do not balance: {names}", action)
     else:
-        yield Check("storage", "books", "ok", f"balance for {len(positions)} upstreams, up to sequence {chain.seq}")
+        yield Check(
+            "storage", "books", "ok", f"balance for {counted(len(positions), 'upstream')}, up to sequence {chain.seq}"
+        )
     open_ones = reader.incidents(unacknowledged_only=True)
     for one in open_ones:
         told = one.told
@@ -102,7 +104,8 @@ def _read(reader: OutboxReader) -> Iterator[Check]:
         yield Check("storage", one.kind.replace("_", " "), "failed", told.reason + carried, incident_hint(one))
     known = len(reader.incidents()) - len(open_ones)
     if not open_ones:
-        evidence = f"no damage that nobody knows of; {known} earlier incidents acknowledged"
+        earlier = f"; {counted(known, 'earlier incident')} acknowledged" if known else ""
+        evidence = f"no damage that nobody knows of{earlier}"
         yield Check("storage", "damage", "ok", evidence)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.journey import OWN_TYPES, kind_of
+
 if TYPE_CHECKING:
     from gateway.cli.client import Json, Site
-
-OWN_TYPES = ("device", "exception", "tally", "gap")
-"""What the gateway says by itself; everything else came from a device."""
 
 
 def await_scan(site: Site, within_s: float) -> Json | None:
@@ -18,7 +17,7 @@ def await_scan(site: Site, within_s: float) -> Json | None:
     """
     for found in site.follow("/v1/events/tail", within_s=within_s):
         event = found.get("event") or {}
-        kind = str(event.get("type", "")).removeprefix("dockline.").removesuffix(".v1")
+        kind = kind_of(event)
         if kind and kind not in OWN_TYPES:
             return found
     return None

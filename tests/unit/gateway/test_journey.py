@@ -43,7 +43,11 @@ def test_a_device_without_a_clock_states_no_time() -> None:
 
 
 def test_what_the_gateway_made_itself_was_answered_to_nobody() -> None:
-    assert steps(event(device=None)) == [("made", "2026-11-21T12:00:00.000Z"), ("committed", None)]
+    made = [("made", "2026-11-21T12:00:00.000Z"), ("committed", None)]
+    assert steps(event(device=None)) == made
+    about_a_device = event()
+    about_a_device["event"]["type"] = "dockline.device.v1"
+    assert steps(about_a_device) == made
 
 
 def test_a_damaged_event_is_told_as_such() -> None:
