@@ -31,6 +31,12 @@ def steps() -> dict[str, list[str]]:
 STEPS = steps()
 
 
+def version_named() -> str:
+    """Return the version of the package that the page installs."""
+    (found,) = set(re.findall(r"dockline_([\d.]+)_amd64\.deb", PAGE.read_text()))
+    return str(found)
+
+
 def write_run(record: Transcript) -> None:
     """Write the page of a run."""
     parts = [_HEAD.format(date=datetime.now(UTC).date())]

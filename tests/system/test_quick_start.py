@@ -11,12 +11,11 @@ from collections.abc import Iterator
 import pytest
 from debian_root import DebianRoot, until
 from package_builds import build
-from quick_start import STEPS, Transcript, write_run
+from quick_start import STEPS, Transcript, version_named, write_run
 
 pytestmark = [pytest.mark.install, pytest.mark.long]
 
-VERSION = "0.1.0"
-"""The one the page names."""
+VERSION = version_named()
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,14 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-from quick_start import steps, typed_in_run
+from quick_start import steps, typed_in_run, version_named
 
 from gateway import daemon
 from gateway.cli import EPILOG, build_app, errors
@@ -195,6 +196,11 @@ def test_the_readme_leads_to_every_page() -> None:
     linked = set(re.findall(r"\]\(([^)#\s]+)", reading))
     pages = {path.relative_to(ROOT).as_posix() for path in PAGES} - {"README.md"}
     assert pages - linked == set()
+
+
+def test_the_quick_start_installs_the_version_there_is() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert version_named() == project["version"]
 
 
 def test_the_run_that_is_kept_typed_what_the_quick_start_says() -> None:
