@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -113,6 +114,7 @@ def scene_in(folder: Path) -> Iterator[Scene]:
             server.server_close()
 
 
+@cache
 def places() -> dict[str, tuple[Path, range]]:
     """Return every place in gateway/cli that makes a failure: "module.function:n" with its file and lines."""
     found: dict[str, tuple[Path, range]] = {}
