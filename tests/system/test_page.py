@@ -104,7 +104,9 @@ def test_an_operator_sees_from_afar_whether_it_counted(window: Window, site: Pag
 def test_a_typed_code_is_a_scan_with_a_name(window: Window, site: PageSite) -> None:
     """The scanner is broken and the truck waits."""
     page = window.open("station/dock-3")
-    page.keyboard.press("m")
+    page.keyboard.type("MMM\n")  # a scanner that types like a keyboard
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("F2")
     dialog = page.get_by_role("dialog", name="Type a code for dock-3")
     dialog.get_by_label("Code").fill(GTINS[0])
     dialog.get_by_label("Quantity").fill("2")

@@ -27,9 +27,18 @@ async function ask(method, path, body) {
   if (word !== null) headers["Dockline-CSRF"] = word;
   let answer;
   try {
-    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), credentials: "same-origin" });
+    answer = await fetch(path, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "same-origin",
+    });
   } catch {
-    throw new ApiFailure(0, { code: "no_connection", message: "The gateway does not answer.", hint: "Is it running, and is this computer connected?" });
+    throw new ApiFailure(0, {
+      code: "no_connection",
+      message: "The gateway does not answer.",
+      hint: "Is it running, and is this computer connected?",
+    });
   }
   const text = await answer.text();
   let told = {};
@@ -49,7 +58,8 @@ export const remove = (path) => ask("DELETE", path);
 /** A path with a query; what is empty is left out. */
 export function query(path, values) {
   const found = new URLSearchParams();
-  for (const [name, value] of Object.entries(values)) if (value !== null && value !== undefined && value !== "") found.set(name, value);
+  for (const [name, value] of Object.entries(values))
+    if (value !== null && value !== undefined && value !== "") found.set(name, value);
   const text = found.toString();
   return text ? `${path}?${text}` : path;
 }

@@ -77,10 +77,11 @@ export function keyed(parent, items, keyOf, make) {
   }
 }
 
-const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
+const HIDDEN =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
 const SHOWN_MAX = 120;
 
-/** Return what was scanned as an element: isolated, invisible characters named, cut to `max`; `lines` keeps line ends. */
+/** What was scanned, as an element: isolated, invisible characters named, cut to `max`; `lines` keeps ends of lines. */
 export function scanned(text, { length = text.length, max = SHOWN_MAX, tag = "bdi.scanned", lines = false } = {}) {
   const node = h(tag, { dir: "ltr" });
   const cut = [...text].slice(0, max).join("");
@@ -97,17 +98,20 @@ export function scanned(text, { length = text.length, max = SHOWN_MAX, tag = "bd
 }
 
 /** The names of ISO/IEC 646 for the control characters from 0: scanners send some of them on purpose. */
-const CONTROLS = ("NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC "
-  + "FS GS RS US").split(" ");
+const CONTROLS = (
+  "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC " +
+  "FS GS RS US"
+).split(" ");
 
 function nameOf(character) {
   const code = character.codePointAt(0);
   return `⟨${CONTROLS[code] ?? `U+${code.toString(16).toUpperCase().padStart(4, "0")}`}⟩`;
 }
 
-/** Read something aloud. */
+/** Read something aloud, also when it is what was said last: two equal scans are two answers. */
 export function announce(text, { now = false } = {}) {
-  say(document.getElementById(now ? "assertive" : "polite"), text);
+  const node = document.getElementById(now ? "assertive" : "polite");
+  node.textContent = node.textContent === text ? `${text}\u00a0` : text;
 }
 
 /** A labelled input. */

@@ -12,7 +12,19 @@ export const kindOf = (event) => words(String(event?.type ?? "").replace(/^dockl
 /** The text of an event's data carrier, or what stands for it. */
 export function codeOf(data) {
   const { evidence, item, measurement, voids, document, reason } = data ?? {};
-  return evidence?.raw ?? evidence?.raw_base64 ?? item?.epc ?? item?.code ?? item?.gtin ?? (measurement && `${measurement.name} ${measurement.value}`) ?? voids ?? data?.message ?? document?.id ?? reason ?? "";
+  return (
+    evidence?.raw ??
+    evidence?.raw_base64 ??
+    item?.epc ??
+    item?.code ??
+    item?.gtin ??
+    (measurement && `${measurement.name} ${measurement.value}`) ??
+    voids ??
+    data?.message ??
+    document?.id ??
+    reason ??
+    ""
+  );
 }
 
 export const isKeyed = (data) => data?.evidence?.symbology === "]Z0";
@@ -29,8 +41,15 @@ export async function showEvent(id) {
   const { event, seq } = found;
   const code = codeOf(event?.data);
   await tell(event ? `${kindOf(event)}, sequence ${seq}` : `Sequence ${seq}, damaged`, [
-    code && [h("h3", {}, "Scanned"), h("div.whole", { tabindex: 0, "aria-label": "The whole code" }, scanned(code, { max: WHOLE_MAX }))],
+    code && [
+      h("h3", {}, "Scanned"),
+      h("div.whole", { tabindex: 0, "aria-label": "The whole code" }, scanned(code, { max: WHOLE_MAX })),
+    ],
     h("h3", {}, "Event"),
-    h("div.whole", { tabindex: 0, "aria-label": "The event as JSON" }, scanned(JSON.stringify(event ?? found, null, 2), { max: WHOLE_MAX, lines: true })),
+    h(
+      "div.whole",
+      { tabindex: 0, "aria-label": "The event as JSON" },
+      scanned(JSON.stringify(event ?? found, null, 2), { max: WHOLE_MAX, lines: true }),
+    ),
   ]);
 }

@@ -69,12 +69,17 @@ onNews(() => {
   const { status, isOnline } = state;
   pill.className = `pill ${isOnline ? "good" : "error"}`;
   say(pill, isOnline ? "Live" : "No connection");
-  if (wasOnline !== null && wasOnline !== isOnline) announce(isOnline ? "The gateway is heard again." : "No connection to the gateway.", { now: !isOnline });
+  if (wasOnline !== null && wasOnline !== isOnline)
+    announce(isOnline ? "The gateway is heard again." : "No connection to the gateway.", { now: !isOnline });
   wasOnline = isOnline;
   if (!status) return;
   say(document.getElementById("where"), `${status.site} · ${status.gateway}`);
   badge("exceptions", status.exceptions.open, status.exceptions.overdue);
-  badge("quarantine", status.upstreams.reduce((sum, one) => sum + one.quarantined, 0), true);
+  badge(
+    "quarantine",
+    status.upstreams.reduce((sum, one) => sum + one.quarantined, 0),
+    true,
+  );
   badge("devices", status.knocking, false);
 });
 
@@ -96,7 +101,12 @@ onSession(() => {
     close?.();
     close = null;
     document.body.classList.remove("alone");
-    set(main, h("h1", {}, "Sign in to look"), empty("This gateway shows nothing without a token."), h("button", { onclick: () => signIn() }, "Sign in"));
+    set(
+      main,
+      h("h1", {}, "Sign in to look"),
+      empty("This gateway shows nothing without a token."),
+      h("button", { onclick: () => signIn() }, "Sign in"),
+    );
     return;
   }
   reconnect();

@@ -31,7 +31,13 @@ export function roundUp(value) {
 export function plot({ title, about, how, mark = "bar", tone = "", least = 1, write }) {
   const svg = s("svg", { role: "img", tabindex: 0, "aria-label": title });
   const now = h("span.now", { "aria-live": "polite" });
-  const node = h("figure.plot.panel", {}, h("figcaption", {}, h("h3", {}, title), now), svg, h("p.small.muted", {}, about));
+  const node = h(
+    "figure.plot.panel",
+    {},
+    h("figcaption", {}, h("h3", {}, title), now),
+    svg,
+    h("p.small.muted", {}, about),
+  );
   let data = null;
   let at = null;
 
@@ -47,19 +53,36 @@ export function plot({ title, about, how, mark = "bar", tone = "", least = 1, wr
     const y = (value) => MARGIN.top + inner.height * (1 - value / top);
     const timeOf = (index) => data.firstMs + (skip + index * size) * 60000;
     svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    set(svg, unseen(values, step, inner.height), grid(width, top, y, write), hours(values, timeOf, step), mark === "bar" ? bars(values, step, y, tone) : areas(values, step, y, tone));
+    set(
+      svg,
+      unseen(values, step, inner.height),
+      grid(width, top, y, write),
+      hours(values, timeOf, step),
+      mark === "bar" ? bars(values, step, y, tone) : areas(values, step, y, tone),
+    );
     const known = values.filter((value) => value !== null);
-    svg.setAttribute("aria-label", `${title}: ${known.length ? `${write(known.at(-1))} now, ${write(Math.max(...known))} at most` : "nothing was seen yet"}. Arrow keys walk through it.`);
+    svg.setAttribute("aria-label", `${title}: ${summary(known, write)}. Arrow keys walk through it.`);
     const shown = at === null ? values.length - 1 : Math.min(at, values.length - 1);
     say(now, label(values, shown, size, timeOf, write));
-    if (at !== null) svg.append(s("line.cursor", { x1: MARGIN.left + (shown + 0.5) * step, x2: MARGIN.left + (shown + 0.5) * step, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }));
+    if (at !== null)
+      svg.append(
+        s("line.cursor", {
+          x1: MARGIN.left + (shown + 0.5) * step,
+          x2: MARGIN.left + (shown + 0.5) * step,
+          y1: MARGIN.top,
+          y2: HEIGHT - MARGIN.bottom,
+        }),
+      );
     svg.slots = { count: values.length, step };
   };
   const point = (event) => {
     const { count, step } = svg.slots ?? {};
     if (!count) return;
     const scale = Math.max(240, svg.clientWidth) / svg.clientWidth;
-    at = Math.min(count - 1, Math.max(0, Math.floor(((event.clientX - svg.getBoundingClientRect().left) * scale - MARGIN.left) / step)));
+    at = Math.min(
+      count - 1,
+      Math.max(0, Math.floor(((event.clientX - svg.getBoundingClientRect().left) * scale - MARGIN.left) / step)),
+    );
     draw();
   };
   svg.addEventListener("pointermove", point);
@@ -70,7 +93,9 @@ export function plot({ title, about, how, mark = "bar", tone = "", least = 1, wr
   });
   svg.addEventListener("keydown", (event) => {
     const last = (svg.slots?.count ?? 1) - 1;
-    const to = { ArrowLeft: (at ?? last + 1) - 1, ArrowRight: (at ?? last) + 1, Home: 0, End: last, Escape: null }[event.key];
+    const to = { ArrowLeft: (at ?? last + 1) - 1, ArrowRight: (at ?? last) + 1, Home: 0, End: last, Escape: null }[
+      event.key
+    ];
     if (to === undefined) return;
     at = to === null ? null : Math.min(last, Math.max(0, to));
     event.preventDefault();
@@ -88,9 +113,14 @@ export function plot({ title, about, how, mark = "bar", tone = "", least = 1, wr
   };
 }
 
+function summary(known, write) {
+  return known.length ? `${write(known.at(-1))} now, ${write(Math.max(...known))} at most` : "nothing was seen yet";
+}
+
 function label(values, at, size, timeOf, write) {
   if (at < 0) return "";
-  return `${minute(timeOf(at))}${size > 1 ? `, ${size} min` : ""}: ${values[at] === null ? "not seen" : write(values[at])}`;
+  const span = size > 1 ? `, ${size} min` : "";
+  return `${minute(timeOf(at))}${span}: ${values[at] === null ? "not seen" : write(values[at])}`;
 }
 
 function unseen(values, step, height) {
@@ -99,8 +129,17 @@ function unseen(values, step, height) {
   [...values, 0].forEach((value, at) => {
     if (value === null && from === null) from = at;
     if (value !== null && from !== null) {
-      found.push(s("rect.unseen-minutes", { x: MARGIN.left + from * step, y: MARGIN.top, width: (at - from) * step, height }));
-      if ((at - from) * step > 90) found.push(s("text", { x: MARGIN.left + (from + (at - from) / 2) * step, y: MARGIN.top + height / 2, "text-anchor": "middle" }, "not seen"));
+      found.push(
+        s("rect.unseen-minutes", { x: MARGIN.left + from * step, y: MARGIN.top, width: (at - from) * step, height }),
+      );
+      if ((at - from) * step > 90)
+        found.push(
+          s(
+            "text",
+            { x: MARGIN.left + (from + (at - from) / 2) * step, y: MARGIN.top + height / 2, "text-anchor": "middle" },
+            "not seen",
+          ),
+        );
       from = null;
     }
   });
@@ -132,7 +171,17 @@ function hours(values, timeOf, step) {
 
 function bars(values, step, y, tone) {
   const base = y(0);
-  return values.map((value, at) => value > 0 && s(`rect.mark${tone && `.${tone}`}`, { x: MARGIN.left + at * step + 0.5, y: Math.min(y(value), base - 1.5), width: Math.max(1, step - 1), height: Math.max(1.5, base - y(value)), rx: 1 }));
+  return values.map(
+    (value, at) =>
+      value > 0 &&
+      s(`rect.mark${tone && `.${tone}`}`, {
+        x: MARGIN.left + at * step + 0.5,
+        y: Math.min(y(value), base - 1.5),
+        width: Math.max(1, step - 1),
+        height: Math.max(1.5, base - y(value)),
+        rx: 1,
+      }),
+  );
 }
 
 function areas(values, step, y, tone) {
@@ -140,8 +189,15 @@ function areas(values, step, y, tone) {
   let run = [];
   const flush = () => {
     if (run.length) {
-      const line = run.map(([x, value]) => `${x.toFixed(1)} ${y(value).toFixed(1)}`).join("L");
-      found.push(s(`path.mark${tone && `.${tone}`}`, { d: `M${run[0][0].toFixed(1)} ${y(0)}L${line}L${(run.at(-1)[0] + step).toFixed(1)} ${y(run.at(-1)[1]).toFixed(1)}L${(run.at(-1)[0] + step).toFixed(1)} ${y(0)}Z`, opacity: 0.8 }));
+      // Each slot is as wide as it lasts, the last one too.
+      const ends = [...run, [run.at(-1)[0] + step, run.at(-1)[1]]];
+      const line = ends.map(([x, value]) => `${x.toFixed(1)} ${y(value).toFixed(1)}`).join("L");
+      found.push(
+        s(`path.mark${tone && `.${tone}`}`, {
+          d: `M${run[0][0].toFixed(1)} ${y(0)}L${line}V${y(0)}Z`,
+          opacity: 0.8,
+        }),
+      );
     }
     run = [];
   };

@@ -38,26 +38,40 @@ export async function signOut() {
 
 /** Ask for a token; resolves to true when somebody signed in. `why` says what for. */
 export function signIn(why = "") {
-  const token = h("input", { type: "password", name: "token", autocomplete: "off", spellcheck: "false", required: true });
-  const problem = h("p.error-ink", { role: "alert" });
-  return ask("Sign in", [
-    why && h("p", {}, why),
-    field("Token", token),
-    h("p.small.muted", {}, "A technician makes one with: dockline token NAME --role operator"),
-    problem,
-  ], "Sign in", async () => {
-    try {
-      adopt(await post("/v1/session", { token: token.value }));
-      return true;
-    } catch (failure) {
-      set(problem, failure.status === 401 ? "This token is not valid here." : failure.message);
-      token.select();
-      return false;
-    }
+  const token = h("input", {
+    type: "password",
+    name: "token",
+    autocomplete: "off",
+    spellcheck: "false",
+    required: true,
   });
+  const problem = h("p.error-ink", { role: "alert" });
+  return ask(
+    "Sign in",
+    [
+      why && h("p", {}, why),
+      field("Token", token),
+      h("p.small.muted", {}, "A technician makes one with: dockline token NAME --role operator"),
+      problem,
+    ],
+    "Sign in",
+    async () => {
+      try {
+        adopt(await post("/v1/session", { token: token.value }));
+        return true;
+      } catch (failure) {
+        set(problem, failure.status === 401 ? "This token is not valid here." : failure.message);
+        token.select();
+        return false;
+      }
+    },
+  );
 }
 
-/** Do something that needs a role: asks to sign in until somebody has it, null when nobody does. Throws what stays wrong. */
+/**
+ * Do something that needs a role: asks to sign in until somebody has it; null when nobody does.
+ * Throws what stays wrong.
+ */
 export async function act(role, work) {
   for (let attempt = 0; ; attempt += 1) {
     while (!may(role)) {
@@ -83,22 +97,27 @@ export function ask(title, children, label, submit, { danger = false } = {}) {
     const button = h(danger ? "button.danger" : "button", { type: "submit" }, label);
     const id = `dialog-${(dialogs += 1)}`;
     const dialog = h("dialog", { "aria-labelledby": id });
-    const form = h("form", {
-      novalidate: true,
-      onsubmit: async (event) => {
-        event.preventDefault();
-        const wrong = form.querySelector(":invalid");
-        if (wrong) {
-          wrong.focus();
-          return;
-        }
-        button.disabled = true;
-        result = await submit();
-        button.disabled = false;
-        if (result) dialog.close();
+    const form = h(
+      "form",
+      {
+        novalidate: true,
+        onsubmit: async (event) => {
+          event.preventDefault();
+          const wrong = form.querySelector(":invalid");
+          if (wrong) {
+            wrong.focus();
+            return;
+          }
+          button.disabled = true;
+          result = await submit();
+          button.disabled = false;
+          if (result) dialog.close();
+        },
       },
-    }, h("h2", { id }, title), children,
-    h("div.row.end", {}, h("button.quiet", { type: "button", onclick: () => dialog.close() }, "Cancel"), button));
+      h("h2", { id }, title),
+      children,
+      h("div.row.end", {}, h("button.quiet", { type: "button", onclick: () => dialog.close() }, "Cancel"), button),
+    );
     put(dialog, form);
     show(dialog, () => resolve(result));
     form.querySelector("input, textarea, select")?.focus();
@@ -119,7 +138,11 @@ export function tell(title, children) {
   return new Promise((resolve) => {
     const id = `dialog-${(dialogs += 1)}`;
     const close = h("button", { type: "button", onclick: () => dialog.close() }, "Close");
-    const dialog = h("dialog.large", { "aria-labelledby": id }, h("div.stack", {}, h("h2", { id }, title), children, h("div.row.end", {}, close)));
+    const dialog = h(
+      "dialog.large",
+      { "aria-labelledby": id },
+      h("div.stack", {}, h("h2", { id }, title), children, h("div.row.end", {}, close)),
+    );
     show(dialog, resolve);
   });
 }
@@ -128,18 +151,24 @@ export function tell(title, children) {
 export async function reasoned(title, label, { role, action, work, danger = false, about = null }) {
   const text = h("textarea", { rows: 3, maxlength: 500, required: true });
   const problem = h("p.error-ink", { role: "alert" });
-  return ask(title, [about, field(label, text), h("p.small.muted", {}, `Needs the role “${role}”. It is kept in the audit.`), problem], action, async () => {
-    const reason = text.value.trim();
-    if (!reason) {
-      set(problem, "Say it in a few words, please.");
-      text.focus();
-      return false;
-    }
-    try {
-      return (await act(role, () => work(reason))) !== null;
-    } catch (failure) {
-      set(problem, failure.message, failure.hint ? ` (${failure.hint})` : "");
-      return false;
-    }
-  }, { danger });
+  return ask(
+    title,
+    [about, field(label, text), h("p.small.muted", {}, `Needs the role “${role}”. The audit keeps it.`), problem],
+    action,
+    async () => {
+      const reason = text.value.trim();
+      if (!reason) {
+        set(problem, "Say it in a few words, please.");
+        text.focus();
+        return false;
+      }
+      try {
+        return (await act(role, () => work(reason))) !== null;
+      } catch (failure) {
+        set(problem, failure.message, failure.hint ? ` (${failure.hint})` : "");
+        return false;
+      }
+    },
+    { danger },
+  );
 }

@@ -32,16 +32,37 @@ export function said(scan) {
 
 /** The form of a tone: a disc with a tick, a triangle with a mark, a square with a cross. */
 export function glyph(tone) {
-  const ink = { fill: "none", stroke: "currentColor", "stroke-width": 9, "stroke-linecap": "round", "stroke-linejoin": "round" };
+  const ink = {
+    fill: "none",
+    stroke: "currentColor",
+    "stroke-width": 9,
+    "stroke-linecap": "round",
+    "stroke-linejoin": "round",
+  };
   const svg = s("svg", { viewBox: "0 0 100 100", "aria-hidden": "true" });
-  if (tone === "good") svg.append(s("circle", { cx: 50, cy: 50, r: 44, ...ink }), s("path", { d: "M29 52l15 15 28-33", ...ink }));
-  else if (tone === "attention") svg.append(s("path", { d: "M50 8 96 90H4z", ...ink }), s("path", { d: "M50 36v24M50 74v1", ...ink }));
-  else if (tone === "error") svg.append(s("rect", { x: 7, y: 7, width: 86, height: 86, rx: 10, ...ink }), s("path", { d: "M32 32l36 36M68 32 32 68", ...ink }));
+  if (tone === "good")
+    svg.append(s("circle", { cx: 50, cy: 50, r: 44, ...ink }), s("path", { d: "M29 52l15 15 28-33", ...ink }));
+  else if (tone === "attention")
+    svg.append(s("path", { d: "M50 8 96 90H4z", ...ink }), s("path", { d: "M50 36v24M50 74v1", ...ink }));
+  else if (tone === "error")
+    svg.append(
+      s("rect", { x: 7, y: 7, width: 86, height: 86, rx: 10, ...ink }),
+      s("path", { d: "M32 32l36 36M68 32 32 68", ...ink }),
+    );
   else svg.append(s("circle", { cx: 50, cy: 50, r: 44, ...ink, "stroke-dasharray": "8 18" }));
   return svg;
 }
 
-const LINK_TONES = { up: "good", heard: "good", opening: "none", "not heard": "none", disabled: "none", stopped: "none", silent: "attention", degraded: "attention" };
+const LINK_TONES = {
+  up: "good",
+  heard: "good",
+  opening: "none",
+  "not heard": "none",
+  disabled: "none",
+  stopped: "none",
+  silent: "attention",
+  degraded: "attention",
+};
 
 /** How a device or upstream is, as a tone. */
 export const deviceTone = (state) => LINK_TONES[state] ?? "error";

@@ -6,6 +6,11 @@ import { onNews, state } from "./stream.js";
 import { deviceTone, said, upstreamTone, word } from "./tones.js";
 
 export const title = "Now";
+const TONES = [
+  ["good", "good"],
+  ["attention", "attention"],
+  ["error", "errors"],
+];
 
 export function open(root) {
   const headline = h("p.note", { role: "status" });
@@ -15,12 +20,15 @@ export function open(root) {
   const devices = h("ul.list.grid.devices.panel");
   const upstreams = h("ul.list.grid.upstreams.panel");
   const more = h("p.small.muted");
-  put(root,
+  put(
+    root,
     h("div.head", {}, h("h1", {}, "Now"), headline),
-    notices, figures,
+    notices,
+    figures,
     h("section", {}, h("h2", {}, "Stations"), stations),
     h("section", {}, h("h2", {}, "Upstreams"), upstreams),
-    h("section", {}, h("h2", {}, "Devices"), devices, more));
+    h("section", {}, h("h2", {}, "Devices"), devices, more),
+  );
   const update = (message) => {
     if (message.stations || !stations.firstChild) {
       const found = [...state.stations.values()];
@@ -31,8 +39,14 @@ export function open(root) {
   };
   const showStatus = (status) => {
     const trouble = status.alarms_total;
-    say(headline, !status.ready ? `Scans are not taken: ${status.not_ready_because}`
-      : trouble ? `Scans are taken. ${plural(trouble, "thing needs", "things need")} a look.` : "All is well: scans are taken and nothing waits for anybody.");
+    say(
+      headline,
+      !status.ready
+        ? `Scans are not taken: ${status.not_ready_because}`
+        : trouble
+          ? `Scans are taken. ${plural(trouble, "thing needs", "things need")} a look.`
+          : "All is well: scans are taken and nothing waits for anybody.",
+    );
     headline.className = `note ${!status.ready ? "error-ink" : trouble ? "attention-ink" : "good-ink"}`;
     keyed(notices, status.alarms, (one) => `${one.code} ${one.subject}`, alarm);
     showFigures(figures, status);
@@ -55,9 +69,23 @@ function stationCard(first) {
   const hour = h("p.small.muted.number");
   const spark = h("div");
   const activity = h("span.pill");
-  const node = h("article.station.panel", { "aria-labelledby": `station-${first.id}` },
-    h("div.spread", {}, h("h3", { id: `station-${first.id}` }, h("a", { href: `#/station/${encodeURIComponent(first.id)}` }, first.id)), activity),
-    h("div.spread", {}, tone, when), code, message, tally, bar, spark, hour);
+  const node = h(
+    "article.station.panel",
+    { "aria-labelledby": `station-${first.id}` },
+    h(
+      "div.spread",
+      {},
+      h("h3", { id: `station-${first.id}` }, h("a", { href: `#/station/${encodeURIComponent(first.id)}` }, first.id)),
+      activity,
+    ),
+    h("div.spread", {}, tone, when),
+    code,
+    message,
+    tally,
+    bar,
+    spark,
+    hour,
+  );
   const update = (one) => {
     const { last } = one;
     node.className = `station panel ${last?.tone ?? ""}`;
@@ -65,12 +93,16 @@ function stationCard(first) {
     tone.className = `tone ${last?.tone ?? "none"}`;
     say(tone, last ? word(last) : "No scan yet");
     set(when, last && since(last.at_ms));
-    set(code, last && scanned(last.code, { length: last.length, max: 60 }), last?.keyed && [" ", h("span.pill", {}, "typed")]);
+    set(
+      code,
+      last && scanned(last.code, { length: last.length, max: 60 }),
+      last?.keyed && [" ", h("span.pill", {}, "typed")],
+    );
     say(message, (last && said(last)) ?? "");
     message.hidden = !message.textContent;
     showTally(tally, bar, one.tally);
     set(spark, one.hour.minutes.length ? sparkline(one.hour.minutes) : null);
-    say(hour, `Last hour: ${count(one.hour.good)} good · ${count(one.hour.attention)} attention · ${count(one.hour.error)} errors`);
+    say(hour, `Last hour: ${TONES.map(([name, text]) => `${count(one.hour[name])} ${text}`).join(" · ")}`);
   };
   return { node, update };
 }
@@ -86,15 +118,39 @@ function showTally(node, bar, tally) {
     bar.max = total || 1;
     bar.value = Math.min(Number(tally.observed), total);
   }
-  const counted = tally.is_blind ? "counted blind" : tally.observed === null ? "" : total === null ? `${tally.observed} counted` : `${tally.observed} of ${tally.expected}`;
-  set(node, h("div.spread", {},
-    h("span.small", {}, scanned(tally.document, { max: 40 }), tally.exceptions ? h("span.attention-ink", {}, ` · ${plural(tally.exceptions, "exception", "exceptions")}`) : null),
-    h("span.number", {}, counted)));
+  const counted = tally.is_blind
+    ? "counted blind"
+    : tally.observed === null
+      ? ""
+      : total === null
+        ? `${tally.observed} counted`
+        : `${tally.observed} of ${tally.expected}`;
+  set(
+    node,
+    h(
+      "div.spread",
+      {},
+      h(
+        "span.small",
+        {},
+        scanned(tally.document, { max: 40 }),
+        tally.exceptions
+          ? h("span.attention-ink", {}, ` · ${plural(tally.exceptions, "exception", "exceptions")}`)
+          : null,
+      ),
+      h("span.number", {}, counted),
+    ),
+  );
 }
 
 function sparkline(minutes) {
   const top = Math.max(...minutes, 4);
-  const svg = s("svg.spark", { viewBox: `0 0 ${minutes.length * 4} 30`, preserveAspectRatio: "none", role: "img", "aria-label": `Scans in each of the last ${minutes.length} minutes, ${Math.max(...minutes)} at most` });
+  const svg = s("svg.spark", {
+    viewBox: `0 0 ${minutes.length * 4} 30`,
+    preserveAspectRatio: "none",
+    role: "img",
+    "aria-label": `Scans in each of the last ${minutes.length} minutes, ${Math.max(...minutes)} at most`,
+  });
   minutes.forEach((value, at) => {
     if (value) svg.append(s("rect", { x: at * 4, y: 30 - (29 * value) / top, width: 3, height: (29 * value) / top }));
   });
@@ -107,26 +163,56 @@ function showFigures(node, status) {
   const { storage, exceptions } = status;
   const share = Math.round((100 * storage.bytes_used) / (storage.bytes_max || 1));
   const found = [
-    ["Queue depth", count(pending), pending ? "events wait for an upstream" : "nothing waits", pending > 10000 ? "attention" : ""],
-    ["Event lag", lags.length ? duration(Math.max(...lags)) : "–", "age of the oldest event that waits", Math.max(0, ...lags) > 600 ? "attention" : ""],
-    ["Autonomy", autonomy(storage.autonomy_hours), storage.autonomy_hours === null ? "while nothing comes in" : "of room without any upstream", storage.autonomy_hours !== null && storage.autonomy_hours < 24 ? "attention" : ""],
-    ["Storage", `${share} %`, `${bytes(storage.bytes_used)} used, ${bytes(storage.disk_free)} free on the disk`, storage.full_reason ? "error" : storage.level === "pressed" ? "attention" : ""],
-    ["Exceptions", count(exceptions.open), exceptions.overdue ? `${count(exceptions.overdue)} overdue` : "none overdue", exceptions.overdue ? "error" : ""],
+    [
+      "Queue depth",
+      count(pending),
+      pending ? "events wait for an upstream" : "nothing waits",
+      pending > 10000 ? "attention" : "",
+    ],
+    [
+      "Event lag",
+      lags.length ? duration(Math.max(...lags)) : "–",
+      "age of the oldest event that waits",
+      Math.max(0, ...lags) > 600 ? "attention" : "",
+    ],
+    [
+      "Autonomy",
+      autonomy(storage.autonomy_hours),
+      storage.autonomy_hours === null ? "while nothing comes in" : "of room without any upstream",
+      storage.autonomy_hours !== null && storage.autonomy_hours < 24 ? "attention" : "",
+    ],
+    [
+      "Storage",
+      `${share} %`,
+      `${bytes(storage.bytes_used)} used, ${bytes(storage.disk_free)} free on the disk`,
+      storage.full_reason ? "error" : storage.level === "pressed" ? "attention" : "",
+    ],
+    [
+      "Exceptions",
+      count(exceptions.open),
+      exceptions.overdue ? `${count(exceptions.overdue)} overdue` : "none overdue",
+      exceptions.overdue ? "error" : "",
+    ],
     ["Accepted", count(status.accepted), `events since the start, ${duration(status.uptime_s)} ago`, ""],
   ];
-  keyed(node, found, (one) => one[0], ([label]) => {
-    const value = h("span");
-    const note = h("span.small.muted");
-    const dd = h("dd", {}, value, note);
-    return {
-      node: h("div.figure.panel", {}, h("dt", {}, label), dd),
-      update: ([, text, about, tone]) => {
-        say(value, text);
-        say(note, about);
-        value.className = tone ? `${tone}-ink` : "";
-      },
-    };
-  });
+  keyed(
+    node,
+    found,
+    (one) => one[0],
+    ([label]) => {
+      const value = h("span");
+      const note = h("span.small.muted");
+      const dd = h("dd", {}, value, note);
+      return {
+        node: h("div.figure.panel", {}, h("dt", {}, label), dd),
+        update: ([, text, about, tone]) => {
+          say(value, text);
+          say(note, about);
+          value.className = tone ? `${tone}-ink` : "";
+        },
+      };
+    },
+  );
 }
 
 function alarm() {
@@ -149,7 +235,14 @@ function deviceRow(first) {
   const tone = h("span.tone");
   const about = h("span.wide.small.muted");
   const when = h("span.small");
-  const node = h("li", {}, h("span", {}, h("a", { href: `#/devices/${encodeURIComponent(first.id)}` }, first.id)), tone, about, when);
+  const node = h(
+    "li",
+    {},
+    h("span", {}, h("a", { href: `#/devices/${encodeURIComponent(first.id)}` }, first.id)),
+    tone,
+    about,
+    when,
+  );
   return {
     node,
     update: (one) => {
@@ -166,19 +259,35 @@ function upstreamRow(first) {
   const tone = h("span.tone");
   const about = h("span.wide.small.muted.number");
   return {
-    node: h("li", {}, h("span", {}, first.name, first.required ? null : h("span.small.muted", {}, " optional")), tone, about),
+    node: h(
+      "li",
+      {},
+      h("span", {}, first.name, first.required ? null : h("span.small.muted", {}, " optional")),
+      tone,
+      about,
+    ),
     update: (one) => {
       tone.className = `tone ${upstreamTone(one)}`;
       say(tone, words(one.health));
-      const quarantine = one.quarantined ? h("a.error-ink", { href: "#/quarantine" }, `${count(one.quarantined)} in quarantine`) : null;
-      set(about, [
-        `${count(one.delivered)} delivered`, `${count(one.pending)} pending`,
-        one.discarded ? `${count(one.discarded)} discarded` : null,
-        one.lag_s ? `lag ${duration(one.lag_s)}` : null,
-        one.failures ? `${plural(one.failures, "failure", "failures")} since the last answer` : null,
-        one.next_attempt_in_s !== null ? `next attempt in ${duration(one.next_attempt_in_s)}` : null,
-        one.imbalance ? `the books do not balance by ${one.imbalance}` : null,
-      ].filter(Boolean).join(" · "), quarantine && " · ", quarantine);
+      const quarantine = one.quarantined
+        ? h("a.error-ink", { href: "#/quarantine" }, `${count(one.quarantined)} in quarantine`)
+        : null;
+      set(
+        about,
+        [
+          `${count(one.delivered)} delivered`,
+          `${count(one.pending)} pending`,
+          one.discarded ? `${count(one.discarded)} discarded` : null,
+          one.lag_s ? `lag ${duration(one.lag_s)}` : null,
+          one.failures ? `${plural(one.failures, "failure", "failures")} since the last answer` : null,
+          one.next_attempt_in_s !== null ? `next attempt in ${duration(one.next_attempt_in_s)}` : null,
+          one.imbalance ? `the books do not balance by ${one.imbalance}` : null,
+        ]
+          .filter(Boolean)
+          .join(" · "),
+        quarantine && " · ",
+        quarantine,
+      );
     },
   };
 }

@@ -19,13 +19,30 @@ export function open(root, [id]) {
   const bar = h("progress.bar", { "aria-label": "Counted of expected" });
   const about = h("span");
   const hour = h("span.hour");
-  const screen = h("div.operator", { role: "region", "aria-label": `Station ${id}` },
-    h("header", {}, h("h1", {}, id), about, h("div.row", {},
-      h("button", { type: "button", onclick: () => enter(id), "aria-keyshortcuts": "m" }, "Type a code"),
-      h("button", { type: "button", onclick: full, "aria-keyshortcuts": "f" }, "Full screen"),
-      h("a.button", { href: "#/now", "aria-keyshortcuts": "Escape" }, "Leave"))),
+  const screen = h(
+    "div.operator",
+    { role: "region", "aria-label": `Station ${id}` },
+    h(
+      "header",
+      {},
+      h("h1", {}, id),
+      about,
+      h(
+        "div.row",
+        {},
+        h("button", { type: "button", onclick: () => enter(id), "aria-keyshortcuts": "F2" }, "Type a code (F2)"),
+        h("button", { type: "button", onclick: full }, "Full screen"),
+        h("a.button", { href: "#/now", "aria-keyshortcuts": "Escape" }, "Leave"),
+      ),
+    ),
     h("div.result", {}, big, message, code, tally, bar),
-    h("footer", {}, Object.entries(LEGEND).map(([tone, text]) => h("span.key", {}, glyph(tone), text)), hour));
+    h(
+      "footer",
+      {},
+      Object.entries(LEGEND).map(([tone, text]) => h("span.key", {}, glyph(tone), text)),
+      hour,
+    ),
+  );
   set(root, screen);
 
   let shown = null;
@@ -45,8 +62,16 @@ export function open(root, [id]) {
       set(big, glyph(trouble || !isNews ? "none" : last.tone), h("span", {}, text));
       const remark = trouble ? trouble.text : isNews ? said(last) : "Scan.";
       say(message, remark ?? "");
-      set(code, last && !trouble && [isNews ? null : "Last: ", scanned(last.code, { length: last.length, max: 80 }),
-        " ", since(last.at_ms)]);
+      set(
+        code,
+        last &&
+          !trouble && [
+            isNews ? null : "Last: ",
+            scanned(last.code, { length: last.length, max: 80 }),
+            " ",
+            since(last.at_ms),
+          ],
+      );
       announce(`${text}. ${remark ?? ""}`, { now: face !== "idle" && face !== "good" });
     }
     // What is not known any more is not shown: yesterday's count would be believed.
@@ -62,8 +87,8 @@ export function open(root, [id]) {
   const timer = setInterval(update, 1000);
   const keys = (event) => {
     if (document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "m") enter(id);
-    else if (event.key === "f") full();
+    // No letter does anything here: a scanner that types like a keyboard would say it in the middle of a code.
+    if (event.key === "F2") enter(id);
     else if (event.key === "Escape" && !document.fullscreenElement) location.hash = "#/now";
     else return;
     event.preventDefault();
@@ -79,15 +104,36 @@ export function open(root, [id]) {
 
 /** What makes this screen worthless now; null when nothing does. */
 function troubleOf(station, id) {
-  if (!state.isOnline) return { word: state.failure ? "No connection" : "Connecting", text: "This screen does not see scans. Trust the scanner's own tone.", toString: () => "offline" };
-  if (state.status && !state.status.ready) return { word: "Stop", text: `Scans are not taken: ${state.status.not_ready_because}`, toString: () => `not ready ${state.status.not_ready_because}` };
-  if (!station) return { word: "Unknown", text: `There is no station “${id}” in the configuration.`, toString: () => "unknown" };
+  if (!state.isOnline)
+    return {
+      word: state.failure ? "No connection" : "Connecting",
+      text: "This screen does not see scans. Trust the scanner's own tone.",
+      toString: () => "offline",
+    };
+  if (state.status && !state.status.ready)
+    return {
+      word: "Stop",
+      text: `Scans are not taken: ${state.status.not_ready_because}`,
+      toString: () => `not ready ${state.status.not_ready_because}`,
+    };
+  if (!station) return { word: "Unknown", text: `There is no station “${id}” here.`, toString: () => "unknown" };
   return null;
 }
 
 function showCounts(station, { tally, bar, about, hour }) {
   const { session, tally: told } = station;
-  say(about, [station.activity, session?.location, session?.operator, session?.quantity && `next item × ${session.quantity}`, session?.damaged && "next item is damaged"].filter(Boolean).join(" · "));
+  say(
+    about,
+    [
+      station.activity,
+      session?.location,
+      session?.operator,
+      session?.quantity && `next item × ${session.quantity}`,
+      session?.damaged && "next item is damaged",
+    ]
+      .filter(Boolean)
+      .join(" · "),
+  );
   const { good, attention, error } = station.hour;
   say(hour, `Last hour: ${count(good)} good, ${count(attention)} attention, ${count(error)} errors`);
   const total = told?.expected === null || told?.expected === undefined ? null : Number(told.expected);
@@ -99,9 +145,17 @@ function showCounts(station, { tally, bar, about, hour }) {
   if (!told) set(tally);
   else if (told.is_blind) set(tally, "Counting ", scanned(told.document, { max: 40 }));
   else if (told.observed === null) set(tally, scanned(told.document, { max: 40 }));
-  else set(tally, h("strong", {}, total === null ? told.observed : `${told.observed} / ${told.expected}`), "for ", scanned(told.document, { max: 40 }),
-    total !== null && Number(told.observed) >= total ? "complete" : null,
-    told.exceptions ? h("span", {}, `${count(told.exceptions)} open exception${told.exceptions === 1 ? "" : "s"}`) : null);
+  else
+    set(
+      tally,
+      h("strong", {}, total === null ? told.observed : `${told.observed} / ${told.expected}`),
+      "for ",
+      scanned(told.document, { max: 40 }),
+      total !== null && Number(told.observed) >= total ? "complete" : null,
+      told.exceptions
+        ? h("span", {}, `${count(told.exceptions)} open exception${told.exceptions === 1 ? "" : "s"}`)
+        : null,
+    );
 }
 
 async function full() {
@@ -109,16 +163,39 @@ async function full() {
   else await document.documentElement.requestFullscreen?.();
 }
 
-const draw = () => [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const draw = () =>
+  [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** Manual entry: for the hour in which the scanner is broken. It stays open for the next code. */
 function enter(id) {
   const station = state.stations.get(id);
-  const code = h("input", { name: "code", required: true, maxlength: 7089, autocomplete: "off", autocapitalize: "off", spellcheck: "false" });
-  const quantity = h("input", { name: "quantity", inputmode: "decimal", autocomplete: "off", pattern: "[0-9]{1,15}([.][0-9]{1,9})?" });
+  const code = h("input", {
+    name: "code",
+    required: true,
+    maxlength: 7089,
+    autocomplete: "off",
+    autocapitalize: "off",
+    spellcheck: "false",
+  });
+  const quantity = h("input", {
+    name: "quantity",
+    inputmode: "decimal",
+    autocomplete: "off",
+    pattern: "[0-9]{1,15}([.][0-9]{1,9})?",
+  });
   const names = (station?.devices ?? []).filter((name) => !name.endsWith("*"));
-  const device = names.length > 1 ? h("select", { name: "device" }, names.map((name) => h("option", { value: name }, name))) : null;
-  const typed = (station?.devices ?? []).length && !names.length ? h("input", { name: "device", placeholder: station.last?.device ?? station.devices[0] }) : null;
+  const device =
+    names.length > 1
+      ? h(
+          "select",
+          { name: "device" },
+          names.map((name) => h("option", { value: name }, name)),
+        )
+      : null;
+  const typed =
+    (station?.devices ?? []).length && !names.length
+      ? h("input", { name: "device", placeholder: station.last?.device ?? station.devices[0] })
+      : null;
   const result = h("p", { role: "status" });
   // One number for one entry: pressed twice, or sent again after a lost answer, it is stored once.
   let number = draw();
@@ -129,10 +206,14 @@ function enter(id) {
     try {
       const answer = await act("operator", () => post(path, body));
       if (answer === null) return;
-      const tone = answer.result === "refused" ? "error" : answer.result === "stored_with_exception" ? "attention" : "good";
+      const tone =
+        answer.result === "refused" ? "error" : answer.result === "stored_with_exception" ? "attention" : "good";
       const remark = answer.exceptions?.map((one) => one.message).join(" · ") || answer.reason || "";
       result.className = `tone ${tone}`;
-      say(result, `${tone === "error" ? "Refused" : "Stored"}: ${code.value.slice(0, 40)}${remark ? `. ${remark}` : ""}`);
+      say(
+        result,
+        `${tone === "error" ? "Refused" : "Stored"}: ${code.value.slice(0, 40)}${remark ? `. ${remark}` : ""}`,
+      );
       number = draw();
       code.value = quantity.value = "";
     } catch (failure) {
@@ -142,15 +223,36 @@ function enter(id) {
     code.focus();
   };
   const dialog = h("dialog.entry", { "aria-labelledby": "entry-title" });
-  put(dialog, h("form", {
-    onsubmit: (event) => {
-      event.preventDefault();
-      store();
-    },
-  }, h("h2", { id: "entry-title" }, `Type a code for ${id}`),
-  h("p.small.muted", {}, "For when the scanner cannot. Type what stands under the bars; a wrong check digit is noticed. It is stored as typed, with your name. Needs the role “operator”."),
-  field("Code", code), field("Quantity, if it is not one", quantity), device && field("In the place of", device), typed && field("In the place of device", typed), result,
-  h("div.row.end", {}, h("button.quiet", { type: "button", onclick: () => dialog.close() }, "Close"), h("button", { type: "submit" }, "Store"))));
+  put(
+    dialog,
+    h(
+      "form",
+      {
+        onsubmit: (event) => {
+          event.preventDefault();
+          store();
+        },
+      },
+      h("h2", { id: "entry-title" }, `Type a code for ${id}`),
+      h(
+        "p.small.muted",
+        {},
+        "For when the scanner cannot. Type what stands under the bars; a wrong check digit is noticed. ",
+        "It is stored as typed, with your name. Needs the role “operator”.",
+      ),
+      field("Code", code),
+      field("Quantity, if it is not one", quantity),
+      device && field("In the place of", device),
+      typed && field("In the place of device", typed),
+      result,
+      h(
+        "div.row.end",
+        {},
+        h("button.quiet", { type: "button", onclick: () => dialog.close() }, "Close"),
+        h("button", { type: "submit" }, "Store"),
+      ),
+    ),
+  );
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();

@@ -11,11 +11,29 @@ export const title = "Quarantine";
 const LISTED = 200;
 
 export function open(root) {
-  const which = h("select", {}, [["open", "waiting for a person"], ["retry", "to be sent again"], ["delivered", "delivered since"], ["discarded", "discarded"], ["", "all"]].map(([value, text]) => h("option", { value }, text)));
+  const which = h(
+    "select",
+    {},
+    [
+      ["open", "waiting for a person"],
+      ["retry", "to be sent again"],
+      ["delivered", "delivered since"],
+      ["discarded", "discarded"],
+      ["", "all"],
+    ].map(([value, text]) => h("option", { value }, text)),
+  );
   const note = h("p.note", { role: "status" });
   const groups = h("div");
-  put(root, h("div.head", {}, h("h1", {}, "Quarantine"), note),
-    h("form.filters.panel", { "aria-label": "Which events", onsubmit: (event) => event.preventDefault() }, field("State", which)), groups);
+  put(
+    root,
+    h("div.head", {}, h("h1", {}, "Quarantine"), note),
+    h(
+      "form.filters.panel",
+      { "aria-label": "Which events", onsubmit: (event) => event.preventDefault() },
+      field("State", which),
+    ),
+    groups,
+  );
   let isGone = false;
   const look = async () => {
     try {
@@ -24,9 +42,20 @@ export function open(root) {
       const names = [...new Set(quarantine.map((one) => one.upstream))];
       const found = names.map((name) => ({ name, items: quarantine.filter((one) => one.upstream === name) }));
       if (!found.length) found.push({ name: "", items: [] });
-      keyed(groups, found, (one) => one.name, (one) => (one.name ? group(one.name, look) : { node: h("div.panel", {}, empty("Nothing is in quarantine here.")), update: () => {} }));
+      keyed(
+        groups,
+        found,
+        (one) => one.name,
+        (one) =>
+          one.name
+            ? group(one.name, look)
+            : { node: h("div.panel", {}, empty("Nothing is in quarantine here.")), update: () => {} },
+      );
       note.className = "note";
-      say(note, quarantine.length >= LISTED ? `The first ${LISTED} of them` : plural(quarantine.length, "event", "events"));
+      say(
+        note,
+        quarantine.length >= LISTED ? `The first ${LISTED} of them` : plural(quarantine.length, "event", "events"),
+      );
     } catch (failure) {
       note.className = "note error-ink";
       say(note, `${failure.message} ${failure.hint}`);
@@ -48,12 +77,19 @@ export function open(root) {
 
 function group(name, look) {
   const list = h("ul.list.panel", { "aria-label": `Quarantined for ${name}` });
-  const all = h("input", { type: "checkbox", id: `all-${name}`, onchange: () => {
-    for (const box of boxes()) box.checked = all.checked;
-    choose();
-  } });
+  const all = h("input", {
+    type: "checkbox",
+    id: `all-${name}`,
+    onchange: () => {
+      for (const box of boxes()) box.checked = all.checked;
+      choose();
+    },
+  });
   const boxes = () => [...list.querySelectorAll("input[type=checkbox]")];
-  const chosen = () => boxes().filter((box) => box.checked).map((box) => Number(box.value));
+  const chosen = () =>
+    boxes()
+      .filter((box) => box.checked)
+      .map((box) => Number(box.value));
   const retry = h("button", { type: "button", onclick: () => decide("retry") }, "Send again");
   const discard = h("button.danger", { type: "button", onclick: () => decide("discard") }, "Discard");
   const choose = () => {
@@ -65,22 +101,52 @@ function group(name, look) {
   const decide = async (what) => {
     const seqs = chosen();
     const isDiscard = what === "discard";
-    const done = await reasoned(isDiscard ? `Discard ${plural(seqs.length, "event", "events")} for good` : `Send ${plural(seqs.length, "event", "events")} again`, "Why?", {
-      role: isDiscard ? "technician" : "operator",
-      action: isDiscard ? "Discard" : "Send again",
-      danger: isDiscard,
-      about: h("p", {}, isDiscard ? `${name} will never get ${seqs.length === 1 ? "it" : "them"}; the audit keeps who said so and why.` : `To ${name}, with the same ids. What is wrong with ${seqs.length === 1 ? "it" : "them"} should be mended there first.`),
-      work: (reason) => post(`/v1/quarantine/${segment(name)}/${what}`, { seqs, reason }),
-    });
+    const done = await reasoned(
+      isDiscard
+        ? `Discard ${plural(seqs.length, "event", "events")} for good`
+        : `Send ${plural(seqs.length, "event", "events")} again`,
+      "Why?",
+      {
+        role: isDiscard ? "technician" : "operator",
+        action: isDiscard ? "Discard" : "Send again",
+        danger: isDiscard,
+        about: h(
+          "p",
+          {},
+          isDiscard
+            ? `${name} will never get ${seqs.length === 1 ? "it" : "them"}; the audit keeps who said so and why.`
+            : `To ${name}, with the same ids. What is wrong with them should be mended there first.`,
+        ),
+        work: (reason) => post(`/v1/quarantine/${segment(name)}/${what}`, { seqs, reason }),
+      },
+    );
     if (done) look();
   };
   list.addEventListener("change", choose);
-  const node = h("section", {}, h("h2", {}, name),
-    h("div.row", {}, h("span.row", {}, all, h("label", { for: `all-${name}` }, "all")), retry, discard, h("span.small.muted", {}, "Sending again needs the role “operator”, discarding “technician”.")), h("br"), list);
+  const node = h(
+    "section",
+    {},
+    h("h2", {}, name),
+    h(
+      "div.row",
+      {},
+      h("span.row", {}, all, h("label", { for: `all-${name}` }, "all")),
+      retry,
+      discard,
+      h("span.small.muted", {}, "Sending again needs the role “operator”, discarding “technician”."),
+    ),
+    h("br"),
+    list,
+  );
   return {
     node,
     update: ({ items }) => {
-      keyed(list, items, (one) => one.seq, (one) => row(one));
+      keyed(
+        list,
+        items,
+        (one) => one.seq,
+        (one) => row(one),
+      );
       choose();
     },
   };
@@ -89,13 +155,31 @@ function group(name, look) {
 function row(first) {
   const about = h("p.small.muted");
   const reason = h("p.message");
-  const node = h("li.case", {}, h("div.row", {}, h("input", { type: "checkbox", id: `q-${first.upstream}-${first.seq}`, value: first.seq }), h("label.number", { for: `q-${first.upstream}-${first.seq}` }, `Sequence ${first.seq}`),
-    h("button.link", { type: "button", onclick: () => showEvent(first.seq) }, "show")), reason, about);
+  const node = h(
+    "li.case",
+    {},
+    h(
+      "div.row",
+      {},
+      h("input", { type: "checkbox", id: `q-${first.upstream}-${first.seq}`, value: first.seq }),
+      h("label.number", { for: `q-${first.upstream}-${first.seq}` }, `Sequence ${first.seq}`),
+      h("button.link", { type: "button", onclick: () => showEvent(first.seq) }, "show"),
+    ),
+    reason,
+    about,
+  );
   return {
     node,
     update: (one) => {
       set(reason, scanned(one.reason, { max: 400, tag: "bdi" }));
-      set(about, `${one.state} · `, one.owner ? `owner ${one.owner} · ` : "", words(one.type.replace(/^dockline\.|\.v1$/g, "")), ` at ${one.station} · `, since(one.since));
+      set(
+        about,
+        `${one.state} · `,
+        one.owner ? `owner ${one.owner} · ` : "",
+        words(one.type.replace(/^dockline\.|\.v1$/g, "")),
+        ` at ${one.station} · `,
+        since(one.since),
+      );
     },
   };
 }

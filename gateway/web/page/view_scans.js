@@ -10,29 +10,85 @@ import { said, word } from "./tones.js";
 export const title = "Scans";
 const LIVE_MAX = 100;
 const PAGE = 50;
-const KINDS = ["receipt", "putaway", "pick", "count", "shipment", "return", "transfer", "observation", "condition", "device", "tally", "exception", "void", "unrecognised"];
+const KINDS = [
+  "receipt",
+  "putaway",
+  "pick",
+  "count",
+  "shipment",
+  "return",
+  "transfer",
+  "observation",
+  "condition",
+  "device",
+  "tally",
+  "exception",
+  "void",
+  "unrecognised",
+];
 
 export function open(root) {
-  const text = h("input", { type: "search", name: "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false", placeholder: "any part of it" });
-  const document_ = h("input", { type: "search", name: "document", autocomplete: "off", spellcheck: "false", placeholder: "its whole number" });
+  const text = h("input", {
+    type: "search",
+    name: "text",
+    autocomplete: "off",
+    autocapitalize: "off",
+    spellcheck: "false",
+    placeholder: "any part of it",
+  });
+  const document_ = h("input", {
+    type: "search",
+    name: "document",
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: "its whole number",
+  });
   const device = h("input", { type: "search", name: "device", autocomplete: "off", spellcheck: "false" });
-  const station = h("select", { name: "station" }, h("option", { value: "" }, "every station"), [...state.stations.keys()].map((id) => h("option", { value: id }, id)));
-  const kind = h("select", { name: "type" }, h("option", { value: "" }, "every kind"), KINDS.map((value) => h("option", { value }, value)));
+  const station = h(
+    "select",
+    { name: "station" },
+    h("option", { value: "" }, "every station"),
+    [...state.stations.keys()].map((id) => h("option", { value: id }, id)),
+  );
+  const kind = h(
+    "select",
+    { name: "type" },
+    h("option", { value: "" }, "every kind"),
+    KINDS.map((value) => h("option", { value }, value)),
+  );
   const note = h("p.note", { role: "status" });
   const list = h("ul.list.grid.scans.panel", { "aria-label": "Scans, the newest first" });
   const nothing = h("div.panel", { hidden: true }, empty("Nothing was found."));
   const older = h("button.quiet", { type: "button", hidden: true, onclick: () => search(next) }, "Older");
-  const clear = h("button.quiet", { type: "button", onclick: () => {
-    form.reset();
-    live();
-  } }, "Live");
-  const form = h("form.filters.panel", { role: "search", onsubmit: (event) => {
-    event.preventDefault();
-    found = [];
-    if (wanted()) search(null);
-    else live();
-  } }, field("Code or text", text), field("Document", document_), field("Device", device), field("Station", station), field("Kind", kind),
-  h("div.row", {}, h("button", { type: "submit" }, "Search"), clear));
+  const clear = h(
+    "button.quiet",
+    {
+      type: "button",
+      onclick: () => {
+        form.reset();
+        live();
+      },
+    },
+    "Live",
+  );
+  const form = h(
+    "form.filters.panel",
+    {
+      role: "search",
+      onsubmit: (event) => {
+        event.preventDefault();
+        found = [];
+        if (wanted()) search(null);
+        else live();
+      },
+    },
+    field("Code or text", text),
+    field("Document", document_),
+    field("Device", device),
+    field("Station", station),
+    field("Kind", kind),
+    h("div.row", {}, h("button", { type: "submit" }, "Search"), clear),
+  );
   put(root, h("div.head", {}, h("h1", {}, "Scans"), note), form, list, nothing, h("p", {}, older));
 
   let found = null;
@@ -51,7 +107,10 @@ export function open(root) {
   };
   const follow = (message) => {
     if (found !== null || !(message.scans || message.whole)) return;
-    show(state.scans.slice(0, LIVE_MAX).map((one) => ({ ...one, key: `n${one.number}` })), liveRow);
+    show(
+      state.scans.slice(0, LIVE_MAX).map((one) => ({ ...one, key: `n${one.number}` })),
+      liveRow,
+    );
     say(note, "Live: what devices were answered, the newest first.");
   };
   const search = async (before) => {
@@ -63,12 +122,29 @@ export function open(root) {
     }
     try {
       const byText = text.value.trim();
-      const answer = await get(query("/v1/events", { text: byText, document: byText ? "" : document_.value.trim(), device: device.value.trim(), station: station.value, type: kind.value, before, limit: PAGE }));
+      const answer = await get(
+        query("/v1/events", {
+          text: byText,
+          document: byText ? "" : document_.value.trim(),
+          device: device.value.trim(),
+          station: station.value,
+          type: kind.value,
+          before,
+          limit: PAGE,
+        }),
+      );
       found.push(...answer.events.map((one) => ({ ...one, key: `s${one.seq}` })));
       next = answer.next_before;
       older.hidden = next === null;
       show(found, eventRow);
-      say(note, `${plural(found.length, "event", "events")}${next === null ? ", and there are no others." : `; looked back to sequence ${next}.`}${byText && document_.value.trim() ? " The document was left out: a search is by text or by document." : ""}`);
+      say(
+        note,
+        [
+          plural(found.length, "event", "events"),
+          next === null ? ", and there are no others." : `; looked back to sequence ${next}.`,
+          byText && document_.value.trim() ? " The document was left out: a search is by text or by document." : "",
+        ].join(""),
+      );
     } catch (failure) {
       note.className = "note error-ink";
       say(note, `${failure.message} ${failure.hint}`);
@@ -83,17 +159,67 @@ const fixed = (node) => ({ node, update: () => {} });
 function liveRow(one) {
   const remark = said(one);
   const id = one.events[0];
-  return fixed(h("li", {}, h("span.number.small", {}, clock(one.at_ms)), h(`span.tone.${one.tone}`, {}, word(one)),
-    h("span.small", {}, scanned(one.device, { tag: "bdi" }), one.station && h("span.muted", {}, ` at ${one.station}`)),
-    h("span.wide", {}, scanned(one.code, { length: one.length }), one.keyed && [" ", h("span.pill", {}, "typed")], one.redelivered && [" ", h("span.pill", {}, "sent again")],
-      remark && h("span.small.muted", {}, " ", scanned(remark, { max: 200, tag: "bdi" }))),
-    id ? h("button.link", { type: "button", "aria-label": `Show the event of ${one.code.slice(0, 30)}`, onclick: () => showEvent(id) }, "show") : h("span")));
+  return fixed(
+    h(
+      "li",
+      {},
+      h("span.number.small", {}, clock(one.at_ms)),
+      h(`span.tone.${one.tone}`, {}, word(one)),
+      h(
+        "span.small",
+        {},
+        scanned(one.device, { tag: "bdi" }),
+        one.station && h("span.muted", {}, ` at ${one.station}`),
+      ),
+      h(
+        "span.wide",
+        {},
+        scanned(one.code, { length: one.length }),
+        one.keyed && [" ", h("span.pill", {}, "typed")],
+        one.redelivered && [" ", h("span.pill", {}, "sent again")],
+        remark && h("span.small.muted", {}, " ", scanned(remark, { max: 200, tag: "bdi" })),
+      ),
+      id
+        ? h(
+            "button.link",
+            {
+              type: "button",
+              "aria-label": `Show the event of ${one.code.slice(0, 30)}`,
+              onclick: () => showEvent(id),
+            },
+            "show",
+          )
+        : h("span"),
+    ),
+  );
 }
 
 function eventRow({ seq, event }) {
   const data = event?.data ?? {};
-  return fixed(h("li", {}, h("span.number.small", {}, event ? stamp(event.time) : ""), h("span", {}, kindOf(event) || "damaged"),
-    h("span.small", {}, scanned(data.device?.id ?? "", { tag: "bdi" }), data.station && h("span.muted", {}, ` at ${data.station}`)),
-    h("span.wide", {}, scanned(codeOf(data)), isKeyed(data) && [" ", h("span.pill", {}, "typed")], data.document && h("span.small.muted", {}, " for ", scanned(data.document.id, { max: 40 }))),
-    h("button.link", { type: "button", "aria-label": `Show the event with sequence ${seq}`, onclick: () => showEvent(seq) }, "show")));
+  return fixed(
+    h(
+      "li",
+      {},
+      h("span.number.small", {}, event ? stamp(event.time) : ""),
+      h("span", {}, kindOf(event) || "damaged"),
+      h(
+        "span.small",
+        {},
+        scanned(data.device?.id ?? "", { tag: "bdi" }),
+        data.station && h("span.muted", {}, ` at ${data.station}`),
+      ),
+      h(
+        "span.wide",
+        {},
+        scanned(codeOf(data)),
+        isKeyed(data) && [" ", h("span.pill", {}, "typed")],
+        data.document && h("span.small.muted", {}, " for ", scanned(data.document.id, { max: 40 })),
+      ),
+      h(
+        "button.link",
+        { type: "button", "aria-label": `Show the event with sequence ${seq}`, onclick: () => showEvent(seq) },
+        "show",
+      ),
+    ),
+  );
 }
