@@ -7,10 +7,10 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from driver_contract import Rig
+from driver_contract import BOUND_S, Rig
 from mqtt_peer import SITE
 
-from drivers import Reading
+from drivers import Reading, Verdict
 from drivers.mqtt_listener import ListenerSettings, MqttListener
 from drivers.mqtt_subscriber import BrokerSettings, MqttSubscriber
 from simulators.broker import Broker
@@ -43,13 +43,13 @@ class HandheldRig(Rig):
         self.handheld: Handheld | None = None
         self._count = 0
 
-    async def switch_on(self, wire: str, seed: int, port: int, *, in_flight_max: int = 8) -> None:
+    async def switch_on(self, wire: str, seed: int, port: int) -> None:
         """The handheld, and the network between it and `port`."""
         self.network = Network("127.0.0.1", port, seed=seed)
         self.network.weather = WEATHER[wire]
         await self.network.__aenter__()
         plan = HandheldPlan(
-            DEVICE, SITE, self.network.port, ack_timeout_s=1.0, in_flight_max=in_flight_max, backoff_max_s=0.1
+            DEVICE, SITE, self.network.port, ack_timeout_s=1.0, in_flight_max=self.in_flight_max, backoff_max_s=0.1
         )
         self.handheld = Handheld(plan, self.folder, rng=random.Random(seed), on_line=self.pulse.set)
         await self.handheld.__aenter__()
@@ -114,6 +114,10 @@ class ListenerRig(HandheldRig):
         await self.mend()
 
 
+async def _nothing(readings: Sequence[Reading]) -> list[Verdict]:
+    raise AssertionError(f"nobody has said anything yet: {readings}")
+
+
 async def _free_port() -> int:
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port: int = server.sockets[0].getsockname()[1]
@@ -137,10 +141,14 @@ class SubscriberRig(HandheldRig):
         self.uplink = Network("127.0.0.1", self.broker.port, seed=seed)
         self.uplink.weather = WEATHER[wire]
         await self.uplink.__aenter__()
-        # Until the gateway subscribed for the first time the broker forgets what it takes, so only a handheld that
-        # waits for each answer keeps its order.
-        in_flight_max = 1 if wire in ("lossy", "cut") else 8
-        await self.switch_on("clean", seed, self.broker.port, in_flight_max=in_flight_max)
+        # The gateway has been here before: a broker forgets what it takes before somebody subscribed.
+        earlier = self._subscriber(self.broker.port)
+        run = asyncio.ensure_future(earlier.run(_nothing))
+        async with asyncio.timeout(BOUND_S):
+            await earlier.subscribed.wait()
+        run.cancel()
+        await asyncio.wait([run])
+        await self.switch_on("clean", seed, self.broker.port)
 
     async def close(self) -> None:
         await super().close()
@@ -150,7 +158,9 @@ class SubscriberRig(HandheldRig):
             await self.broker.close()
 
     def driver(self) -> MqttSubscriber:
-        port = self.uplink.port if self.uplink is not None else 1
+        return self._subscriber(self.uplink.port if self.uplink is not None else 1)
+
+    def _subscriber(self, port: int) -> MqttSubscriber:
         settings = BrokerSettings(
             url=f"mqtt://127.0.0.1:{port}", receive_max=self.in_flight_max, drain_s=0.0, connect_timeout_s=2.0
         )
