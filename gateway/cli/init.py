@@ -145,7 +145,8 @@ def _interview(draft: Draft, config: Path, world: World, serial_folder: Path) ->
         Interview(draft, config, world, serial_folder).hold()
     except SettingsError as error:
         raise Failure("\n".join(str(problem) for problem in error.problems), code=EXIT_CONFIG) from None
-    print(f"\n{draft.text(config.parent / 'secrets')}")
+    lines = [line for line in draft.text(config.parent / "secrets").splitlines() if line and not line.startswith("#")]
+    print("\n" + "\n".join(lines) + "\n")
     typer.confirm(f"Write this to {config}?", default=True, abort=True)
 
 

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     Trial = Callable[[Settings], Coroutine[Any, Any, Tried | None]]
 
 HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\s]+)(?::(\d{1,5}))?")
-ACTIVITY_QUESTION = (
-    "What a scan means there (receipt, putaway, pick, count, shipment, return, transfer; empty: a sighting)"
-)
 
 
 @dataclass(slots=True)
@@ -60,12 +57,13 @@ class Interview:
 
         while True:
             answer = ask(question, default)
-            table.pop(key, None)
             if answer:
-                table[key] = answer
+                table[key] = answer  # in its place, when it has one
             elif default is None and key in {"id", "gateway", "path", "url", "name"}:
                 bad("This cannot be left out.")
                 continue
+            else:
+                table.pop(key, None)
             with self.draft.rehearsed(self.config) as found:
                 wrong = problems_at(found, f"{place}.{key}")
             if not wrong:
@@ -135,6 +133,8 @@ class Interview:
     # -- stations
 
     def _stations(self) -> None:
+        from gateway.settings.model import ACTIVITIES
+
         heading("Stations: the places where something is scanned")
         stations = self.draft.stations
         while True:
@@ -142,7 +142,8 @@ class Interview:
             stations.append(station)
             place = f"station[{len(stations)}]"
             self._key(station, "id", "Id of the station (such as dock-3)", place, default=None)
-            self._key(station, "activity", ACTIVITY_QUESTION, place, default="")
+            print(f"  {', '.join(ACTIVITIES)}; empty: it was seen, nothing more")
+            self._key(station, "activity", "What a scan means there", place, default="")
             if not typer.confirm("Another station?", default=False):
                 return
 
@@ -153,7 +154,7 @@ class Interview:
 
         heading("Devices")
         while True:
-            ports = plugged_in(self.serial_folder)
+            ports = [port for port in plugged_in(self.serial_folder) if not self._is_used(str(port.path))]
             for number, port in enumerate(ports, 1):
                 print(f"  {number}  {port.describe()}")
             print("  n  a scanner on the network\n  p  a PLC (Modbus)\n  h  handhelds\n  d  done")
@@ -200,7 +201,11 @@ class Interview:
 
         address = ask("Address of the PLC (host:port, or a serial port /dev/...)", None)
         unit = self._choice("Unit (slave) number", "1", lambda text: text.isdecimal())
-        scheme = "modbus-rtu" if address.startswith("/") else "modbus-tcp"
+        line = ""
+        if address.startswith("/"):
+            rate = self._choice("Baud rate", "19200", lambda text: text.isdecimal())
+            line = f"&baudrate={rate}&parity={ask('Parity (E, O or N)', 'E').upper()}"
+        scheme = "modbus-rtu" if line else "modbus-tcp"
         points: list[Table] = []
         while True:
             answer = ask(
@@ -212,7 +217,7 @@ class Interview:
                 points.append(point_of(answer))
             except WordsUnclear as error:
                 bad(str(error))
-        table = {"driver": "modbus-poller", "url": f"{scheme}://{address}?unit={unit}", "points": points}
+        table = {"driver": "modbus-poller", "url": f"{scheme}://{address}?unit={unit}{line}", "points": points}
         return self._device(table, f"{self.draft.stations[0]['id']}-plc", "Id of the PLC")
 
     def _device(self, own: Table, default: str, question: str, *, profile: str | None = None) -> bool:
@@ -226,16 +231,29 @@ class Interview:
         if len(stations) > 1:
             self._key(device, "station", f"Its station ({', '.join(stations)})", place, default=stations[0])
         if profile is not None:
-            self._key(device, "profile", f"Its profile ({', '.join(self._profiles())})", place, default=profile)
+            print(f"  {', '.join(self._profiles(str(device['driver'])))}")
+            self._key(device, "profile", "Its profile", place, default=profile)
         if not self._stands(devices, place, lambda found: try_device(found, str(device["id"]), self.world)):
             return False
         self._scanners += device["driver"].endswith("scanner")
         return True
 
-    def _profiles(self) -> list[str]:
-        from gateway.settings.profiles import profile_folders, profile_names
+    def _profiles(self, driver: str) -> list[str]:
+        """Return the names of the profiles for a driver."""
+        from gateway.settings.document import read_document
+        from gateway.settings.problem import Problem
+        from gateway.settings.profiles import find_profile, profile_folders, profile_names
 
-        return profile_names(profile_folders(self.config))
+        folders = profile_folders(self.config)
+        found = {name: read_document(path) for name in profile_names(folders) if (path := find_profile(name, folders))}
+        return [
+            name
+            for name, one in found.items()
+            if not isinstance(one, Problem) and one.data.get("driver", driver) == driver
+        ]
+
+    def _is_used(self, port: str) -> bool:
+        return any(f"://{port}?" in f"{device.get('url')}?" for device in self.draft.devices)
 
     def _scanner_id(self) -> str:
         base = f"{self.draft.stations[0]['id']}-scanner"
