@@ -73,6 +73,7 @@ def init(
             "There is no terminal to ask at.", hint=f"give --yes and everything else: {EXAMPLE}", code=EXIT_USAGE
         )
     try:
+        _check_writable(config)
         _check_there(config, replace=replace, may_ask=not yes)
         if yes:
             _fill(draft, station or [], device or [], upstream or [], broker)
@@ -97,6 +98,15 @@ def _draft(site: str | None, gateway: str | None, storage: Path, api: str | None
     if gateway is not None:
         draft.site["gateway"] = gateway
     return draft
+
+
+def _check_writable(config: Path) -> None:
+    """Raise Failure before the first question when the file could not be written after the last one."""
+    import os
+
+    folder = next(one for one in config.absolute().parents if one.exists())
+    if not os.access(folder, os.W_OK):
+        raise Failure(f"You may not write to {folder}.", hint="try sudo", code=EXIT_NOT_ALLOWED)
 
 
 def _check_there(config: Path, *, replace: bool, may_ask: bool) -> None:

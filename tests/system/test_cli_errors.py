@@ -509,6 +509,14 @@ row("problems.load_or_fail:1", 78, "{folder}/gateway.toml:", "check", config=CON
 # -- the set-up
 
 row("init.init:1", 64, "There is no terminal to ask at.", "init")
+
+
+@refuses("init._check_writable:1", 77, "You may not write to {folder}.")
+def _(scene: Scene) -> list[str]:
+    scene.patch.setattr("os.access", lambda *_: False)
+    return ["init", "--yes"]
+
+
 row("init._check_there:1", 1, "{folder}/gateway.toml is there already; nothing was changed.", "init", "--yes")
 row("init._fill:1", 64, '"x=1" must begin with the id', *INIT, "--station", "x=1")
 row("init._try_all:1", 78, "no [[upstream]]", *INIT, "--station", "x")
