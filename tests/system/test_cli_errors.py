@@ -5,6 +5,7 @@ The table names each place in gateway/cli that makes a failure. A new one fails 
 
 from __future__ import annotations
 
+import os
 import subprocess
 import typing
 from collections.abc import Callable
@@ -513,7 +514,7 @@ row("init.init:1", 64, "There is no terminal to ask at.", "init")
 
 @refuses("init._check_writable:1", 77, "You may not write to {folder}.")
 def _(scene: Scene) -> list[str]:
-    scene.patch.setattr("os.access", lambda *_: False)
+    scene.patch.setattr("os.access", lambda _, mode: mode != os.W_OK)
     return ["init", "--yes"]
 
 
