@@ -63,7 +63,7 @@ const PLOTS = [
     how: "sum",
     tone: "error",
     least: 4,
-    write: (value, isAxis) => (isAxis ? number(value, true) : `${number(value)} errors`),
+    write: (value, isAxis) => (isAxis ? number(value, true) : `${number(value)} refused`),
   },
   {
     key: "depth",

@@ -39,15 +39,18 @@ export function open(root) {
   };
   const showStatus = (status) => {
     const trouble = status.alarms_total;
+    const waiting = status.exceptions.open;
     say(
       headline,
       !status.ready
         ? `Scans are not taken: ${status.not_ready_because}`
         : trouble
           ? `Scans are taken. ${plural(trouble, "thing needs", "things need")} a look.`
-          : "All is well: scans are taken and nothing waits for anybody.",
+          : waiting
+            ? `Scans are taken. ${plural(waiting, "exception is", "exceptions are")} not resolved.`
+            : "All is well: scans are taken and nothing waits for anybody.",
     );
-    headline.className = `note ${!status.ready ? "error-ink" : trouble ? "attention-ink" : "good-ink"}`;
+    headline.className = `note ${!status.ready ? "error-ink" : trouble || waiting ? "attention-ink" : "good-ink"}`;
     keyed(notices, status.alarms, (one) => `${one.code} ${one.subject}`, alarm);
     showFigures(figures, status);
     keyed(upstreams, status.upstreams, (one) => one.name, upstreamRow);
@@ -135,7 +138,7 @@ function showTally(node, bar, tally) {
         {},
         scanned(tally.document, { max: 40 }),
         tally.exceptions
-          ? h("span.attention-ink", {}, ` · ${plural(tally.exceptions, "exception", "exceptions")}`)
+          ? h("span.attention-ink", {}, ` ${plural(tally.exceptions, "exception", "exceptions")}`)
           : null,
       ),
       h("span.number", {}, counted),

@@ -2,7 +2,7 @@
 
 import { post, query, segment } from "./api.js";
 import { announce, field, h, put, say, scanned, set } from "./dom.js";
-import { count, nowMs, since } from "./format.js";
+import { count, nowMs, plural, since } from "./format.js";
 import { act } from "./session.js";
 import { onNews, state } from "./stream.js";
 import { glyph, LEGEND, said, word } from "./tones.js";
@@ -135,7 +135,7 @@ function showCounts(station, { tally, bar, about, hour }) {
       .join(" · "),
   );
   const { good, attention, error } = station.hour;
-  say(hour, `Last hour: ${count(good)} good, ${count(attention)} attention, ${count(error)} errors`);
+  say(hour, `Last hour: ${count(good)} good, ${count(attention)} attention, ${plural(error, "error", "errors")}`);
   const total = told?.expected === null || told?.expected === undefined ? null : Number(told.expected);
   bar.hidden = !told || total === null || told.observed === null;
   if (!bar.hidden) {
