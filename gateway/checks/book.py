@@ -82,8 +82,8 @@ class Book:
         """Another one after every change."""
         self.has_anonymous = False
         """Somebody without a badge did."""
-        self.totals: dict[int, Decimal] = {}
-        """What was observed in each round, on lines and on none: a running sum, because pages ask for it often."""
+        self.totals: dict[tuple[int, str], Decimal] = {}
+        """What was observed by round and unit, on lines and on none: running sums, because pages ask for them often."""
 
     def add(self, piece: Piece) -> Added:
         """Count a piece; return where it went."""
@@ -242,7 +242,8 @@ class Book:
 
     def _count(self, pool: Pool, piece: Piece, sign: int) -> None:
         pool.count(piece, sign)
-        self.totals[piece.round] = self.totals.get(piece.round, ZERO) + piece.quantity * sign
+        key = (piece.round, pool.unit)
+        self.totals[key] = self.totals.get(key, ZERO) + piece.quantity * sign
 
 
 def share(pools: Iterable[Pool]) -> dict[str, Decimal]:

@@ -16,6 +16,7 @@ from gateway.andon.board import DAY, DAY_COLUMNS, HOUR, TONES, StationBoard
 from gateway.andon.minutes import MINUTE_MS
 from gateway.capture.label import KEYED
 from gateway.capture.station import EMPTY, Session
+from gateway.checks.documents import OpenDocument
 from gateway.report import Report
 from gateway.settings.model import DeviceSettings, StationSettings
 from gateway.web.api import actor_of, number
@@ -141,12 +142,19 @@ def tally_json(report: Report, document: str | None, activity: str | None) -> di
     )
     if activity == _BLIND:
         return {**told, "is_blind": True}
-    observed = one.book.totals.get(one.progress.round, Decimal(0))
     header = one.header
-    told["observed"] = f"{observed:f}"
+    told["observed"] = _observed(one, None if header is None else header.unit)
     if header is not None:
         told.update(expected=header.quantity, unit=header.unit, lines=header.lines, version=header.version)
     return told
+
+
+def _observed(one: OpenDocument, unit: str | None) -> str | None:
+    """Return how much was observed in the unit of the document; None when that would add pieces to kilograms."""
+    found = {key[1]: total for key, total in one.book.totals.items() if key[0] == one.progress.round and total}
+    if unit is None and len(found) > 1:
+        return None
+    return f"{found.get(unit, Decimal(0)) if unit is not None else sum(found.values(), Decimal(0)):f}"
 
 
 def _session(report: Report, devices: list[DeviceSettings], last: str | None) -> Session:

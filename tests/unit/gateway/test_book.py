@@ -1,5 +1,6 @@
 """Running totals: a function of the set of pieces, whatever their order, repeats and undone events."""
 
+import json
 import random
 from decimal import Decimal
 from typing import Any
@@ -68,7 +69,7 @@ def figures(book: Book) -> object:
     return sorted(
         (key, pool.observed, pool.damaged, pool.events, pool.repeats)
         for key, pool in book.pools.items()
-    ), sorted(book.observed().items())  # fmt: skip
+    ), sorted(book.observed().items()), {key: total for key, total in book.totals.items() if total}  # fmt: skip
 
 
 def book_of(found: list[Piece], *, is_known: bool = True) -> Book:
@@ -155,6 +156,29 @@ def test_what_names_one_object_and_what_only_its_kind() -> None:
     assert unique_of(LabelItem(gtin=gtin(1), lot="L")) is None
     assert unique_of(LabelItem(serial="S")) is None
     assert unique_of(LabelItem(epc="urn:epc:raw:96.x30")) is None
+
+
+@quick
+@given(sets, st.booleans())
+def test_the_running_sums_are_those_of_the_pools(found: list[Piece], is_known: bool) -> None:
+    """The screen over the dock shows the sum; the tally at the close adds up the pools."""
+    book = book_of(found, is_known=is_known)
+    summed: dict[tuple[int, str], Decimal] = {}
+    for (round_, _), pool in book.pools.items():
+        summed[round_, pool.unit] = summed.get((round_, pool.unit), Decimal(0)) + pool.observed
+    assert {key: total for key, total in book.totals.items() if total} == {
+        key: total for key, total in summed.items() if total
+    }
+
+
+def test_a_header_has_the_sum_of_its_lines_unless_their_units_differ() -> None:
+    assert (HEADER.quantity, HEADER.unit) == ("26", "EA")
+    assert Header.decode(HEADER.encode()) == HEADER
+    mixed = shelf_of(line(1, 5), {**line(2, 1), "unit": "KGM"})[1]
+    assert (mixed.quantity, mixed.unit) == (None, None)
+    older = json.loads(HEADER.encode())
+    del older["quantity"], older["unit"]
+    assert Header.decode(json.dumps(older).encode()).quantity is None, "a row that an older program wrote"
 
 
 def test_another_unit_is_not_added_up() -> None:
