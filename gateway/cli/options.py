@@ -12,12 +12,17 @@ from gateway.cli.errors import EXIT_USAGE, Failure
 
 DEFAULT_CONFIG = Path("/etc/dockline/gateway.toml")
 
+# Not `readable`: a file that is not ours to read would be a wrong command line before anybody could ask the daemon.
 ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", envvar="DOCKLINE_CONFIG", help="Configuration file.", show_default=True)
+    Path,
+    typer.Option(
+        "--config", "-c", envvar="DOCKLINE_CONFIG", help="Configuration file.", show_default=True, readable=False
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TokenOption = Annotated[
-    Path | None, typer.Option("--token-file", help="File with a token, when you are not the service's user.")
+    Path | None,
+    typer.Option("--token-file", help="File with a token, when you are not the service's user.", readable=False),
 ]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="At most so many.")]
 TypeOption = Annotated[

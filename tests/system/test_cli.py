@@ -411,3 +411,13 @@ def test_a_daemon_with_a_certificate_of_the_site_and_every_address_is_reached(tm
         daemon.write(daemon.config.read_text().replace(str(certificate), str(stranger)))
         assert "CERTIFICATE_VERIFY_FAILED" in daemon.command("status").stdout
         assert daemon.stop() == 0
+
+
+def test_a_file_that_is_not_ours_to_read_is_no_wrong_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library of the command line would refuse it with 64, before the daemon could be asked instead."""
+    with gateway(tmp_path) as daemon:
+        monkeypatch.setattr("os.access", lambda *_, **__: False)
+        assert daemon.command("check").returncode == 0
+        assert daemon.command("top", "--token-file", str(daemon.config)).returncode == 69
