@@ -28,7 +28,7 @@ import voyage_loop
 from voyage_centre import Uplink
 from voyage_faults import Fault, draw_faults
 from voyage_handheld import HandheldHabits, VirtualHandheld
-from voyage_http import HttpHandheld, HttpWire
+from voyage_http import HttpHandheld, HttpWire, Poster
 from voyage_loop import VirtualLoop
 from voyage_world import DATABASE, Life, VoyageWorld, copy_files
 
@@ -188,7 +188,7 @@ class Voyage:
         )
         self.uplink = Uplink(self.world, self.centre, self.world.rng("uplink"))
         self.http = HttpWire(self.world, self.world.rng("http"))
-        self.posters: list[HttpHandheld] = []
+        self.posters: list[Poster] = []
         self.portal_journal = Journal("portal-1", on_line=None)
         self.has_portal = draw.random() < 0.6
         self.is_small = settings.storage.bytes_max < 1_000_000

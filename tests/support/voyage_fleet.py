@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from voyage import sail
-from voyage_judge import judge
+from voyage_checks import CheckedVoyage, judge_checked
+from voyage_judge import Verdict, judge
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,13 @@ class Passed:
 
 def sail_one(seed: int) -> Passed:
     """Sail one seed and sum it up."""
-    verdict = judge(sail(seed))
+    return _summed_up(judge(sail(seed)))
+
+
+def _summed_up(verdict: Verdict) -> Passed:
     ledger = verdict.ledger
     return Passed(
-        seed,
+        verdict.seed,
         ledger.injected,
         len(verdict.faults),
         verdict.kills,
@@ -51,7 +55,12 @@ def processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def sail_many(seeds: Iterable[int], jobs: int) -> Iterator[Passed]:
+def sail_checked(seed: int) -> Passed:
+    """Sail one seed with a picker who works by lists, and sum it up."""
+    return _summed_up(judge_checked(sail(seed, kind=CheckedVoyage)))
+
+
+def sail_many(seeds: Iterable[int], jobs: int, one: Callable[[int], Passed] = sail_one) -> Iterator[Passed]:
     """Yield every voyage as it ends."""
     with multiprocessing.get_context("spawn").Pool(jobs, _settle_in) as pool:
-        yield from pool.imap_unordered(sail_one, seeds, chunksize=4)
+        yield from pool.imap_unordered(one, seeds, chunksize=4)

@@ -11,7 +11,7 @@ import contextvars
 import json
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.types import ASGIApp
 from voyage_handheld import Heard
@@ -49,7 +49,11 @@ class HttpWire:
             raise Unreached("no room")
         return status == 200
 
-    async def post(self, path: str, body: bytes) -> tuple[int, Any]:
+    async def pause(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        await asyncio.sleep(seconds)
+
+    async def post(self, path: str, body: bytes, method: str = "POST") -> tuple[int, Any]:
         """Return status and body. Raises Unreached when no answer came; nobody knows then whether it was heard."""
         rng, loop = self._rng, self.world.loop
         fate, before_s, behind_s = rng.random(), rng.uniform(0.001, 0.01), rng.uniform(0.001, 0.01)
@@ -60,7 +64,7 @@ class HttpWire:
         if fate < self.lost / 2:
             await asyncio.sleep(TIMEOUT_S)
             raise Unreached("the request got lost")
-        found = await self._ask(life, path, body)
+        found = await self._ask(life, method, path, body)
         await asyncio.sleep(behind_s)
         if found is None or life.is_dead or fate < self.lost:
             await asyncio.sleep(TIMEOUT_S)
@@ -68,7 +72,7 @@ class HttpWire:
         status, answer = found
         return status, json.loads(answer) if answer else None
 
-    async def _ask(self, life: Life, path: str, body: bytes) -> tuple[int, bytes] | None:
+    async def _ask(self, life: Life, method: str, path: str, body: bytes) -> tuple[int, bytes] | None:
         """Call the application in the process that answers; None when that died over it."""
         context = contextvars.copy_context()
         context.run(LIFE.set, life)
@@ -84,7 +88,7 @@ class HttpWire:
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
-            "method": "POST",
+            "method": method,
             "path": path,
             "raw_path": path.encode(),
             "query_string": b"",
@@ -114,6 +118,15 @@ class HttpWire:
         if not done or task.cancelled() or task.exception() is not None or not heard:
             return None
         return heard[0]["status"], b"".join(message.get("body", b"") for message in heard[1:])
+
+
+class Poster(Protocol):
+    """Something that posts numbered scans, as the judge sees it."""
+
+    scans: dict[Token, Heard]
+
+    def device_scans(self) -> list[DeviceScan]:
+        """Return its scans and what it heard."""
 
 
 @dataclass

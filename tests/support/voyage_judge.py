@@ -101,7 +101,7 @@ def _judge_heard(voyage: Voyage) -> list[str]:
     """The ids in an acknowledgement are those of the scan's events at the centre, every time."""
     at_centre: dict[str, set[str]] = {}
     for event in voyage.centre.ledger.events:
-        if not event.is_gap:
+        if not event.is_gap and not event.is_finding:
             for token in find_tokens(event.body).whole:
                 at_centre.setdefault(str(token), set()).add(event.id)
     found = []
