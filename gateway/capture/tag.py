@@ -8,8 +8,8 @@ dropped without a word. So it is believed only when encoding its answer again gi
 (TDS section 12) with a reason: vendor numbers in tags nobody encoded, ISO 15962 content, TDS 2.x headers, wrong
 lengths. A tag never raises, and a raw tag is still a good observation: it can be found again by its bits.
 
-Two kinds of good tags end there because of epcpy 0.1.8: ADI (aviation), whose six-bit characters it reads out of step,
-and text serials in which / < > or ? comes first or right behind " % or &, whose escapes it takes apart wrongly.
+Of texts whose escapes epcpy 0.1.8 takes apart wrongly `tag_text` knows better. ADI (aviation), whose six-bit characters
+it reads out of step, ends as a raw tag.
 
 The reading carries no protocol control word, so the raw form cannot state an Application Family Identifier.
 """
@@ -29,6 +29,8 @@ from epcpy.epc_schemes.sgtin import SGTIN
 from epcpy.epc_schemes.sscc import SSCC
 from epcpy.utils.common import ConvertException, replace_uri_escapes
 from epcpy.utils.parsers import TAG_ENCODABLE_CLASSES
+
+from gateway.capture.tag_text import read_tag_text
 
 TAGS_CACHED_MAX: Final = 8_192
 """A portal sees the same few thousand tags again and again; 8,192 identities are about 6 MB at the worst."""
@@ -111,9 +113,11 @@ def decode_tag(epc: bytes) -> TagIdentity:
         filter_value = _filter_value(bits, binary_coding)
         encoded = _encode(tag, binary_coding, filter_value)
     except (ConvertException, ValueError, KeyError, IndexError) as error:
-        return _raw(epc, f"header 0x{epc[0]:02X} says {binary_coding.value}, but: {error}")
+        return _of_text(epc) or _raw(epc, f"header 0x{epc[0]:02X} says {binary_coding.value}, but: {error}")
     if not _covers(encoded, bits):
-        return _raw(epc, f"header 0x{epc[0]:02X} says {binary_coding.value}, but the bits hold more than one")
+        return _of_text(epc) or _raw(
+            epc, f"header 0x{epc[0]:02X} says {binary_coding.value}, but the bits hold more than one"
+        )
     return _identity(tag, binary_coding.value, filter_value)
 
 
@@ -177,6 +181,22 @@ def _identity(tag: TagEncodable, coding: str, filter_value: int | None) -> TagId
             return TagIdentity(tag.epc_uri, coding, filter_value, giai=tag.gs1_key())
         case _:
             return TagIdentity(tag.epc_uri, coding, filter_value)
+
+
+def _of_text(epc: bytes) -> TagIdentity | None:
+    """Return what a tag with a text says that epcpy does not understand; None when it is none."""
+    tag = read_tag_text(epc)
+    if tag is None:
+        return None
+    match tag.scheme:
+        case "sgtin":
+            return TagIdentity(tag.uri, tag.coding, tag.filter, gtin=tag.key, serial=tag.text)
+        case "sgln":
+            return TagIdentity(tag.uri, tag.coding, tag.filter, sgln=tag.uri, gln=tag.key)
+        case "grai":
+            return TagIdentity(tag.uri, tag.coding, tag.filter, grai=tag.key + tag.text)
+        case _:
+            return TagIdentity(tag.uri, tag.coding, tag.filter, giai=tag.key)
 
 
 def _raw(epc: bytes, reason: str) -> TagIdentity:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.capture.tag import EPC_BYTES_MAX, TAGS_CACHED_MAX, decode_tag
+from gateway.capture.tag_text import read_tag_text
 from simulators.epc import check_digit, sgtin_96, sgtin_198, sscc_96
 
 PREFIX_LENGTHS = range(6, 13)
@@ -130,11 +131,47 @@ def test_what_is_not_known_stays_raw_and_says_why(epc: str, told: str) -> None:
     assert (tag.gtin, tag.sscc, tag.filter) == (None, None, None)
 
 
-def test_a_serial_that_epcpy_chokes_on_is_raw() -> None:
-    """Two slashes: epcpy takes its own escapes apart and raises a plain ValueError."""
-    tag = decode_tag(sgtin_198("0614141", "712345", "//"))
-    assert tag.is_raw
-    assert "sgtin-198" in (tag.reason or "")
+@pytest.mark.parametrize("serial", ["//", "/a", "<>?", "a&<b", "%2F", "%25", "?", '"/', "%%", "a/", "%22%3C"])
+def test_a_serial_that_epcpy_chokes_on_is_read_all_the_same(serial: str) -> None:
+    """epcpy takes its own escapes apart: some texts it refuses, of others it makes what they were not."""
+    tag = decode_tag(sgtin_198("0614141", "712345", serial))
+    assert (tag.scheme, tag.serial, tag.gtin) == ("sgtin-198", serial, "70614141123451")
+    assert set(tag.epc.rpartition(".")[2]).isdisjoint('"&/<>?')
+
+
+def text_tag(header: int, fields: list[tuple[int, int]], text: str, bits: int) -> bytes:
+    """Return a tag of filter 3 and partition 5 with numbers, each with its bits, and a text."""
+    told = f"{header:08b}011101" + "".join(f"{number:0{width}b}" for number, width in fields)
+    told = (told + "".join(f"{ord(one):07b}" for one in text)).ljust(-(-bits // 16) * 16, "0")
+    return int(told, 2).to_bytes(len(told) // 8)
+
+
+@pytest.mark.parametrize(
+    ("epc", "uri"),
+    [
+        (text_tag(0x39, [(614141, 24), (12345, 17)], "32a/b", 195), "sgln:0614141.12345.32a%2Fb"),
+        (text_tag(0x37, [(614141, 24), (12345, 20)], "32a/b", 170), "grai:0614141.12345.32a%2Fb"),
+        (text_tag(0x38, [(614141, 24)], "32a/b", 202), "giai:0614141.32a%2Fb"),
+        (text_tag(0x39, [(614141, 24), (12345, 17)], "/<", 195), "sgln:0614141.12345.%2F%3C"),
+        (text_tag(0x37, [(614141, 24), (12345, 20)], "?x", 170), "grai:0614141.12345.%3Fx"),
+        (text_tag(0x38, [(614141, 24)], "/32a", 202), "giai:0614141.%2F32a"),
+    ],
+)
+def test_texts_in_other_keys_are_read_by_the_standard_too(epc: bytes, uri: str) -> None:
+    """The examples of TDS 1.13, appendix E.3, and the same keys with texts that epcpy does not read."""
+    found = read_tag_text(epc)
+    assert found is not None
+    assert found.uri == decode_tag(epc).epc == f"urn:epc:id:{uri}"
+    tag = decode_tag(epc)
+    assert [one for one in (tag.gln, tag.grai, tag.giai) if one] != []
+
+
+def test_what_both_read_both_read_alike() -> None:
+    for serial in ("32a/b", "A", "12345678901234567890"):
+        epc = sgtin_198("0614141", "712345", serial)
+        found, tag = read_tag_text(epc), decode_tag(epc)
+        assert found is not None
+        assert (found.uri, found.key, found.text, found.coding) == (tag.epc, tag.gtin, tag.serial, tag.scheme)
 
 
 def test_characters_behind_the_end_of_a_serial_are_not_swallowed() -> None:
@@ -166,11 +203,8 @@ def test_any_sgtin_96_comes_back(parts: tuple[str, str], serial: int, filter_val
 
 @given(prefixes(13), st.text(SERIAL, min_size=1, max_size=20), st.integers(0, 7))
 def test_any_sgtin_198_comes_back(parts: tuple[str, str], serial: str, filter_value: int) -> None:
-    """Some serial numbers with / < > ? are legal and beyond epcpy 0.1.8: those stay raw, and are never misread."""
     prefix, item = parts
     tag = decode_tag(sgtin_198(prefix, item, serial, filter_value=filter_value))
-    if tag.is_raw and set(serial) & set("/<>?"):
-        return
     body = item[0] + prefix + item[1:]
     assert (tag.gtin, tag.serial, tag.filter) == (body + check_digit(body), serial, filter_value)
 

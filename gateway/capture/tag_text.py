@@ -1,0 +1,104 @@
+"""Serial numbers of letters in RFID tags: the four coding schemes of TDS 1.13 that end in seven-bit characters.
+
+Read from the tables of the standard (section 14.6): header, filter, partition, company prefix, reference, and a text of
+ISO/IEC 646 characters that ends at the first of zero bits; whatever stands behind that has to be zero. For what `epcpy`
+takes apart wrongly: texts in which / < > or ? comes first, or right behind " % or &.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from gateway.events.check_digit import check_digit
+
+_PREFIXES: Final = ((40, 12), (37, 11), (34, 10), (30, 9), (27, 8), (24, 7), (20, 6))
+"""Bits and digits of the GS1 Company Prefix, by partition value."""
+_SET_82: Final = re.compile(r"[!-\"%-?A-Z_a-z]+")
+_ESCAPED: Final = re.compile(r'["%&/<>?]')
+_HEAD_BITS: Final = 14
+_CHARACTER_BITS: Final = 7
+
+
+class _Scheme(NamedTuple):
+    name: str
+    coding: str
+    reference_bits: int
+    """Of company prefix and reference together; 0: there is no reference."""
+    reference_digits: int
+    text_bits: int
+    """0: all that is left of the bits."""
+    bits: int
+
+
+_SCHEMES: Final = {
+    0x36: _Scheme("sgtin", "sgtin-198", 44, 13, 140, 198),
+    0x37: _Scheme("grai", "grai-170", 44, 12, 112, 170),
+    0x38: _Scheme("giai", "giai-202", 0, 0, 0, 202),
+    0x39: _Scheme("sgln", "sgln-195", 41, 12, 140, 195),
+}
+
+
+class TagText(NamedTuple):
+    """What the bits of such a tag say."""
+
+    scheme: str
+    coding: str
+    filter: int
+    prefix: str
+    reference: str
+    """Empty for a GIAI, whose text is its reference."""
+    text: str
+
+    @property
+    def uri(self) -> str:
+        """The EPC pure identity URI; characters that a URI keeps for itself are escaped (TDS section 5.4)."""
+        text = _ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}", self.text)
+        return f"urn:epc:id:{self.scheme}:{'.'.join([one for one in (self.prefix, self.reference, text) if one])}"
+
+    @property
+    def key(self) -> str:
+        """The GS1 key with its check digit, without the text; of a GIAI the whole key."""
+        if self.scheme == "giai":
+            return self.prefix + self.text
+        digits = self.prefix + self.reference
+        if self.scheme == "sgtin":
+            digits = self.reference[0] + self.prefix + self.reference[1:]
+        return f"{digits}{check_digit(digits)}"
+
+
+def read_tag_text(epc: bytes) -> TagText | None:
+    """Return what the bits say; None when they are not one of the four schemes, whole and without contradiction."""
+    scheme = _SCHEMES.get(epc[0])
+    length = len(epc) * 8
+    if scheme is None or length not in (-(-scheme.bits // 8) * 8, -(-scheme.bits // 16) * 16):
+        return None
+    bits = f"{int.from_bytes(epc):0{length}b}"
+    partition = int(bits[11:_HEAD_BITS], 2)
+    if partition >= len(_PREFIXES) or "1" in bits[scheme.bits :]:
+        return None
+    prefix_bits, prefix_digits = _PREFIXES[partition]
+    at = _HEAD_BITS + prefix_bits
+    prefix = _digits(bits[_HEAD_BITS:at], prefix_digits)
+    reference: str | None = ""
+    if scheme.reference_bits:
+        end = _HEAD_BITS + scheme.reference_bits
+        reference, at = _digits(bits[at:end], scheme.reference_digits - prefix_digits), end
+    text = _text(bits[at : scheme.bits])
+    if prefix is None or reference is None or text is None:
+        return None
+    return TagText(scheme.name, scheme.coding, int(bits[8:11], 2), prefix, reference, text)
+
+
+def _digits(bits: str, count: int) -> str | None:
+    number = f"{int(bits, 2):0{count}d}" if count else ""
+    return number if len(number) == count else None
+
+
+def _text(bits: str) -> str | None:
+    codes = [int(bits[at : at + _CHARACTER_BITS], 2) for at in range(0, len(bits) - 6, _CHARACTER_BITS)]
+    length = codes.index(0) if 0 in codes else len(codes)
+    text = "".join(map(chr, codes[:length]))
+    if "1" in bits[length * _CHARACTER_BITS :] or not _SET_82.fullmatch(text):
+        return None
+    return text
