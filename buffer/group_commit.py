@@ -275,12 +275,7 @@ class GroupCommit:
         """Commit jobs by themselves; returns False when nothing may be written any more. The writer thread."""
         self._writing = jobs
         try:
-            try:
-                outcomes = self._writer.commit(jobs)
-            except OutboxFull:
-                if not self._writer.spare.release():
-                    raise
-                outcomes = self._writer.commit(jobs)  # in the room that was set aside for this
+            outcomes = self._commit_part(jobs)
         except (OutboxFull, DraftRefused) as error:
             self._loop.call_soon_threadsafe(self._settled, [(job, None, _copy(error)) for job in jobs], [])
         except OutboxError as error:
@@ -289,6 +284,17 @@ class GroupCommit:
         else:
             self._loop.call_soon_threadsafe(self._settled, outcomes, self._writer.sealed)
         return True
+
+    def _commit_part(self, jobs: Sequence[Job]) -> list[Outcome]:
+        writer = self._writer
+        try:
+            return writer.commit(jobs)
+        except OutboxFull:
+            if writer.spare.release():
+                with suppress(OutboxFull):
+                    return writer.commit(jobs)  # in the room that was set aside for this
+        # Erasing what has left takes many times the room of a position that moves, and can wait; the position cannot.
+        return writer.commit(jobs, keeps_house=False)
 
 
 def _look(future: asyncio.Future[Any]) -> None:

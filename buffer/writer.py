@@ -142,8 +142,8 @@ class Writer:
         """The newest seq on disk."""
         return self.committed_head[0]
 
-    def commit(self, items: Sequence[Item]) -> list[Outcome]:
-        """Do all of it in one transaction and return when it is on disk.
+    def commit(self, items: Sequence[Item], *, keeps_house: bool = True) -> list[Outcome]:
+        """Do all of it in one transaction and return when it is on disk; `keeps_house`: what may leave leaves with it.
 
         Raises OutboxFull or DraftRefused (nothing of it is stored), CommitUnknown or OutboxDamaged (unknown).
         """
@@ -159,7 +159,8 @@ class Writer:
             for due in self.due_epochs:
                 due.write(self)
             outcomes = self._apply(items)
-            self._keep_house(self.ledger.head_seq - before.head_seq, _redelivery_count(items))
+            if keeps_house:
+                self._keep_house(self.ledger.head_seq - before.head_seq, _redelivery_count(items))
             self._write_ledger(before)
             execute("COMMIT")
         except (OutboxError, sqlite3.Error, OverflowError, TypeError, ValueError, AttributeError) as error:

@@ -16,6 +16,7 @@ import pytest
 from outbox_rig import Rig, draft, drafts, pages_left
 
 from buffer import Limits, OutboxFull
+from buffer.spare import FULL_BYTES
 
 
 def small_disk(path: Path) -> bool:
@@ -41,10 +42,11 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, bool]]:
 @pytest.mark.fault(7)
 async def test_a_full_disk_refuses_keeps_drains_and_resumes(disk: tuple[Path, bool]) -> None:
     """The disk fills to the last byte in mid-scan: no acknowledgement for what did not fit, all that was acknowledged
-    is there and drains into the room set aside for that, intake resumes by itself when there is space."""
+    is there and drains into the room set aside for that (the least that is of use), intake resumes by itself when there is
+    space."""
     path, mounted = disk
     rig = Rig(path / "state")
-    outbox = await rig.open(limits=Limits(disk_reserve_bytes=0, spare_bytes=100_000))
+    outbox = await rig.open(limits=Limits(disk_reserve_bytes=0, spare_bytes=FULL_BYTES))
     await outbox.register("centre", required=True, start="now")
     ballast = path / "ballast"
     if not mounted:

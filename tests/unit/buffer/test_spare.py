@@ -114,3 +114,24 @@ async def test_files_that_vanish_are_noticed_while_the_disk_is_full(rig: Rig) ->
     assert rig.fatal
     assert writer_of(outbox) is not None
     await outbox.close(5)
+
+
+async def test_a_position_moves_in_little_room_and_what_may_leave_with_it_waits(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk what is delivered leaves at once; erasing it takes more room than there is, and must not undo the
+    settle."""
+    outbox = await rig.open(limits=Limits(disk_reserve_bytes=0))
+    await outbox.register("centre", required=True, start="now")
+    await outbox.append([draft(number) for number in range(1, 6)])
+
+    def purge(*_: object, **__: object) -> int:
+        raise sqlite_error(sqlite3.SQLITE_FULL, "full")
+
+    monkeypatch.setattr(writer_of(outbox), "purge_chunks", purge)
+    await outbox.settle("centre", through=5)
+    census = await outbox.census("centre")
+    assert (census.delivered, census.imbalance) == (5, 0)
+    assert writer_of(outbox).retention_due
+    monkeypatch.undo()
+    await outbox.close(5)
