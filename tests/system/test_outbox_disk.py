@@ -42,7 +42,7 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, bool]]:
 @pytest.mark.fault(7)
 async def test_a_full_disk_refuses_keeps_drains_and_resumes(disk: tuple[Path, bool]) -> None:
     """The disk fills to the last byte in mid-scan: no acknowledgement for what did not fit, all that was acknowledged
-    is there and drains into the room set aside for that (the least that is of use), intake resumes by itself when there is
+    is there and drains into the room set aside for that (the least that helps), intake resumes by itself when there is
     space."""
     path, mounted = disk
     rig = Rig(path / "state")
