@@ -115,14 +115,8 @@ class Shelf:
             found = self._found[key] = self._look_up(header, identity)
         return found
 
-    def lines(self, header: Header) -> list[Line]:
-        """Return every line, in the order of the document: for a closing, not for a scan."""
-        prefix = f"{header.id}{US}{header.copy:08d}{US}"
-        rows = self._annex.annex_under(LINE, prefix, count_max=header.lines)
-        return sorted(decode_line(row.value) for row in rows if row.value is not None)
-
     def pages(self, header: Header) -> Iterator[list[Line]]:
-        """Yield every line in pages, not in the order of the document: for the closing of a long one."""
+        """Yield every line in pages, not in the order of the document: for a closing, not for a scan."""
         prefix, after = f"{header.id}{US}{header.copy:08d}{US}", ""
         while rows := self._annex.annex_under(LINE, prefix, after=after, count_max=LINES_A_PAGE):
             yield [decode_line(row.value) for row in rows if row.value is not None]

@@ -14,6 +14,7 @@ from gateway.capture.captured import item_text
 from gateway.capture.label import LabelItem
 from gateway.checks.book import Book, share
 from gateway.checks.expectation import read_expectation
+from gateway.checks.line import Line
 from gateway.checks.piece import Piece, decode_piece, encode_piece, piece_key, unique_of
 from gateway.checks.rule import Rule
 from gateway.checks.shelf import Header, Shelf, rows_of
@@ -27,6 +28,10 @@ LINES = [
     line(3, 6, locations=["A-01-01"]),
     {**line(3, 6, locations=["A-01-02"]), "line": "3b"},
 ]
+
+
+def lines_of(shelf: Shelf, header: Header) -> list[Line]:
+    return sorted(line for page in shelf.pages(header) for line in page)
 
 
 def shelf_of(*lines: dict[str, Any], kind: str = "pick_list") -> tuple[Shelf, Header]:
@@ -117,7 +122,7 @@ def test_what_is_shared_out_is_what_was_observed(found: list[Piece]) -> None:
     book = book_of(found)
     on_lines = sum((pool.observed for pool in book.pools.values() if pool.lines), Decimal(0))
     assert sum(book.observed().values(), Decimal(0)) == on_lines
-    sheet = take_tally(book, SHELF.lines(HEADER), lambda _line, _deviation: Rule("r", 1, "a", "short_pick"))
+    sheet = take_tally(book, lines_of(SHELF, HEADER), lambda _line, _deviation: Rule("r", 1, "a", "short_pick"))
     told = sum((Decimal(line.observed) for line in sheet.listed()), Decimal(0))
     assert told == sheet.observed == sum((pool.observed for pool in book.pools.values()), Decimal(0))
 
@@ -127,7 +132,7 @@ def test_what_is_shared_out_is_what_was_observed(found: list[Piece]) -> None:
 def test_a_line_is_called_over_exactly_when_its_share_is(found: list[Piece]) -> None:
     book = book_of(found)
     shares = share(pool for pool in book.pools.values() if pool.lines)
-    expected = {line.line: line.quantity for line in SHELF.lines(HEADER)}
+    expected = {line.line: line.quantity for line in lines_of(SHELF, HEADER)}
     over = {name for name, has in shares.items() if has > expected[name]}
     called = {excess[0].line for key in list(book.pools) if (excess := book.excess(key)) is not None}
     assert called <= over
