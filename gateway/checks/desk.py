@@ -77,9 +77,10 @@ class ChecksDesk:
             if newest is not None and (newest.digest, newest.version) == (expectation.digest, version):
                 return newest, False
             copy = self._next_copy(expectation.id)
-            lines, header_rows = await self._aside(lambda: rows_of(expectation, copy, origin))
+            lines, header_rows = rows_of(expectation, copy, origin)
             await self._clear(expectation.id, copy)
-            for rows in chunked(lines):
+            parts = chunked(lines)
+            while rows := await self._aside(lambda: next(parts, None)):
                 await self._outbox.keep(rows)
             what = "expectation_added" if newest is None else "expectation_replaced"
             said = f"{expectation.head.type} version {version}, {len(expectation.lines)} lines, by {origin}"

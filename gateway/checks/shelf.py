@@ -15,9 +15,10 @@ works by it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from buffer import AnnexRow
@@ -131,19 +132,9 @@ class Shelf:
         return () if value is None else decode_lines(value)
 
 
-def rows_of(expectation: Expectation, copy: int, origin: str) -> tuple[list[AnnexRow], list[AnnexRow]]:
-    """Return the rows of lines, to be written first, and the header rows that make them count."""
-    prefix = f"{expectation.id}{US}{copy:08d}{US}"
-    rows: list[AnnexRow] = []
-    index: dict[str, list[bytes]] = {}
-    for order, line in enumerate(expectation.lines):
-        value = line.placed(order)
-        rows.append(AnnexRow(LINE, prefix + line.line, sealed(value)))
-        for identity in line.identities:
-            index.setdefault(identity, []).append(value)
-    rows += [
-        AnnexRow(ITEM, prefix + identity, sealed(b"[" + b",".join(lines) + b"]")) for identity, lines in index.items()
-    ]
+def rows_of(expectation: Expectation, copy: int, origin: str) -> tuple[Iterator[AnnexRow], list[AnnexRow]]:
+    """Return the rows of lines, to be written first, and the header rows that make them count. The former are made one
+    by one: those of a long document are tens of megabytes."""
     head = expectation.head
     units = {line.unit for line in expectation.lines}
     is_one_unit = len(units) == 1
@@ -163,10 +154,25 @@ def rows_of(expectation: Expectation, copy: int, origin: str) -> tuple[list[Anne
         quantity=f"{sum((line.quantity for line in expectation.lines), Decimal(0)):f}" if is_one_unit else None,
         unit=next(iter(units)) if is_one_unit else None,
     ).encode()
+    prefix = f"{expectation.id}{US}{copy:08d}{US}"
+    rows = _line_rows(expectation, prefix)
     return rows, [AnnexRow(COPY, prefix[:-1], header), AnnexRow(HEADER, expectation.id, header)]
 
 
-def chunked(rows: Sequence[AnnexRow], size: int = ROWS_MAX) -> Iterator[Sequence[AnnexRow]]:
+def _line_rows(expectation: Expectation, prefix: str) -> Iterator[AnnexRow]:
+    lines = expectation.lines
+    index: dict[str, list[int]] = {}
+    for order, line in enumerate(lines):
+        yield AnnexRow(LINE, prefix + line.line, sealed(line.placed(order)))
+        for identity in line.identities:
+            index.setdefault(identity, []).append(order)
+    for identity, orders in index.items():
+        value = b",".join([lines[order].placed(order) for order in orders])
+        yield AnnexRow(ITEM, prefix + identity, sealed(b"[" + value + b"]"))
+
+
+def chunked(rows: Iterable[AnnexRow], size: int = ROWS_MAX) -> Iterator[list[AnnexRow]]:
     """Yield rows in commits of a size that lets scans in between."""
-    for at in range(0, len(rows), size):
-        yield rows[at : at + size]
+    left = iter(rows)
+    while part := list(islice(left, size)):
+        yield part

@@ -22,7 +22,7 @@ from gateway.checks.expectation import (
     read_json,
 )
 from gateway.checks.line import decode_line, sealed
-from gateway.checks.shelf import Shelf, rows_of
+from gateway.checks.shelf import COPY, HEADER, ITEM, LINE, Shelf, chunked, rows_of
 from gateway.events.json_schema import schema_text
 
 PUBLISHED = Path(__file__).parents[3] / "config" / "expectation.schema.json"
@@ -135,3 +135,14 @@ def test_every_line_is_found_by_its_item_in_the_order_of_the_document(items: lis
     for item in set(items):
         found = [one.line for one in shelf.lines_of(header, f"gtin:{gtin(item)}")]
         assert found == [f"L{place}" for place, other in enumerate(items) if other == item]
+
+
+def test_the_rows_of_a_long_document_are_never_there_all_at_once() -> None:
+    lines, header = rows_of(
+        read_expectation(document("D-1", "asn", *[line(number, 1) for number in range(50)])), 1, "x"
+    )
+    assert next(lines).space == LINE, "made when it is asked for"
+    parts = list(chunked(lines, 7))
+    assert [len(part) for part in parts] == [7] * 14 + [1]
+    assert [row.space for part in parts for row in part] == [LINE] * 49 + [ITEM] * 50
+    assert [row.space for row in header] == [COPY, HEADER]
