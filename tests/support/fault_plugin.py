@@ -125,7 +125,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if runs.file is None or not runs.results:
         return
     marked = marked_tests()
-    collected = {nodeid.partition("[")[0] for nodeid in runs.collected}
+    # Somebody who asks for one case by its name collects no other; that does not mean that there is none.
+    is_case = any("[" in argument for argument in session.config.args)
+    collected = set() if is_case else {nodeid.partition("[")[0] for nodeid in runs.collected}
     kept = {
         nodeid: result
         for nodeid, result in read_results(runs.file).items()

@@ -83,3 +83,28 @@ def test_a_run_writes_down_what_happened_and_a_skip_is_a_failure(tmp_path: Path)
     assert found["test_that_fails"]["rows"] == [8, 9]
     page = render(read_results(tmp_path / "results.json"))
     assert "1 of 46 rows hold, by 1 tests. These fail: 8, 9, 10." in page
+
+
+CASES = """
+import pytest
+
+@pytest.mark.fault(1)
+@pytest.mark.parametrize("case", ["one", "two"])
+def test_ten_thousand_power_cuts_lose_nothing(case):
+    pass
+"""
+"""Under the name of a test that there is: results of others are not kept."""
+
+
+def test_one_case_that_is_run_alone_does_not_wipe_out_what_the_others_showed(tmp_path: Path) -> None:
+    (tmp_path / "test_cases.py").write_text(CASES)
+    results = tmp_path / "results.json"
+    for chosen in ("test_cases.py", "test_cases.py::test_ten_thousand_power_cuts_lose_nothing[two]"):
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "fault_plugin", "--rootdir", str(tmp_path),
+             "--fault-results", str(results), chosen],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support")}, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        assert [result["outcome"] for result in read_results(results).values()] == ["passed", "passed"]
