@@ -137,10 +137,14 @@ def memory_group(name: str, limit_mb: int) -> Iterator[Path]:
 @pytest.mark.fault(42)
 @pytest.mark.long
 async def test_killed_by_the_kernel_for_its_memory_it_goes_on(tmp_path: Path, figure: Figure) -> None:
-    """MemoryMax= far below what it needs: the kernel kills it in the middle of its work, again and again."""
+    """MemoryMax= far below what it needs: the kernel kills it in the middle of its work, again and again.
+
+    What the process has already stays on the account of the group that it comes from, so the limit is for what it asks
+    for from then on.
+    """
     async with FaultSite(tmp_path) as site:
         kills = 0
-        with memory_group("dockline-test", 40) as procs:
+        with memory_group(f"dockline-test-{os.getpid()}", 1) as procs:
             for _ in range(5):
                 await site.scans(30)
                 life = site.manager.life

@@ -20,12 +20,12 @@ VERSION = version_named()
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DebianRoot]:
-    """A Debian 12 on which nobody has done anything, with the package in the folder of root."""
+    """A Debian 12 on which nobody has done anything, with the package in /srv."""
     packages = tmp_path_factory.mktemp("packages")
     package = build(packages, VERSION)
     made = DebianRoot(tmp_path_factory.mktemp("fresh"), packages)
     try:
-        shutil.copy(package, made.root / "root" / package.name)
+        shutil.copy(package, made.root / "srv" / package.name)
         yield made
     finally:
         made.close()
@@ -34,7 +34,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DebianRoot]:
 def typed(machine: DebianRoot, step: str, record: Transcript) -> str:
     """Type the next block of a step as it stands; a command that fails ends it. Return what was said."""
     commands = STEPS[step].pop(0)
-    done = machine.run("sh", "-ec", f"cd /root\nexec 2>&1\n{commands}")
+    done = machine.run("sh", "-ec", f"cd /srv\nexec 2>&1\n{commands}")
     record.append((step, commands, done.stdout))
     return done.stdout
 
