@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from planted_gateway import acknowledge_first
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import buffer
@@ -19,8 +21,6 @@ from buffer import Outbox, connection, opening, retention, salvage, writer
 from buffer.entry import Accepted
 from sync.pump import Pump
 from sync.replay import Replay
-
-COMMIT_AFTER_S = 0.02
 
 
 def no_flush_of_a_commit() -> None:
@@ -32,20 +32,6 @@ def no_flush_of_a_commit() -> None:
         one.execute("PRAGMA synchronous = NORMAL")
 
     connection.configure_writer = configure
-
-
-def acknowledge_first() -> None:
-    """Every append says that it is on disk at once; the commit follows when it follows."""
-    really = Outbox.append
-
-    def append(self: Outbox, *drafts: Any, **rows: Any) -> asyncio.Future[None]:
-        loop = asyncio.get_running_loop()
-        loop.call_later(COMMIT_AFTER_S, lambda: really(self, *drafts, **rows))
-        done: asyncio.Future[None] = loop.create_future()
-        done.set_result(None)
-        return done
-
-    Outbox.append = append  # type: ignore[method-assign,assignment]
 
 
 def answers_in_another_commit() -> None:
