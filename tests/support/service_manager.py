@@ -177,7 +177,15 @@ class ServiceManager:
             if life.exit_code in GIVES_UP:
                 return
 
+    def _forget_last_words(self) -> None:
+        """A life that is killed while it says goodbye leaves words behind that its successor has not said."""
+        assert self._socket is not None
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._socket.recv(4096)
+
     async def _start(self) -> Life:
+        self._forget_last_words()
         prefix = self.prefixes.popleft() if self.prefixes else ()
         with self.log_file.open("ab") as log:
             process = await asyncio.create_subprocess_exec(

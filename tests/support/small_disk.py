@@ -68,12 +68,24 @@ class LoopDisk(SmallDisk):
     def __init__(self, path: Path, image: Path) -> None:
         super().__init__(path)
         self.image = image
+        """The file that the device of the next mount is made of."""
+        self._devices = 1
 
     def mount(self) -> None:
         run("mount", "-o", "loop,errors=remount-ro", str(self.image), str(self.path))
 
     def unmount(self) -> None:
+        """Unmount, and carry what is on the device over to another one.
+
+        Who starts a container or looks at a computer with mounts of his own takes a copy of every mount along, and with
+        it keeps the kernel's file system alive, stopped or read-only as it is. Mounted from the same device again it
+        would be that one, and no journal would be replayed.
+        """
         run("umount", str(self.path))
+        used, self._devices = self.image, self._devices + 1
+        self.image = self.path.with_suffix(f".{self._devices}.img")
+        run("cp", "--sparse=always", str(used), str(self.image))
+        used.unlink()
 
     def fail(self) -> None:
         """Have the kernel find an error in its file system: it turns read-only, open files and all."""
@@ -116,4 +128,4 @@ def loop_ext4(path: Path, size_mb: int) -> Iterator[LoopDisk]:
         yield disk
     finally:
         run("umount", "--lazy", str(path))
-        image.unlink()
+        disk.image.unlink()

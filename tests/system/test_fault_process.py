@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +15,32 @@ import pytest
 from daemon_process import command
 from fault_plugin import Figure
 from fault_site import FaultSite
+from service_manager import ServiceManager
 from small_disk import run, tmpfs
 
 from simulators.load import LoadPlan, load
 
 WATCHDOG_S = 3.0
+READY = """\
+import os, signal, socket
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+signal.pause()
+"""
+"""A program that has nothing else to say."""
+
+
+async def test_the_last_words_of_a_life_are_not_taken_for_those_of_the_next(tmp_path: Path) -> None:
+    """It is killed while it says goodbye: whoever plays systemd must not believe that its successor is leaving."""
+    program = (sys.executable, "-c", READY)
+    async with ServiceManager(tmp_path / "gateway.toml", tmp_path, program=program) as manager:
+        await manager.ready(1)
+        manager.hold()
+        manager.kill()
+        await manager.ended(manager.life)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as late:
+            late.sendto(b"STOPPING=1", manager.environ["NOTIFY_SOCKET"])
+        manager.release()
+        await manager.ready(2)
 
 
 @pytest.mark.fault(5)
