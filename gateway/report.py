@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from buffer import Outbox
 from drivers import Complains, Reading, StorageUnavailable, Verdict
 from drivers.scan_message import ParsedBody
+from gateway.alarms import alarms_of, checks_alarms, incident_alarms
 from gateway.andon_service import AndonService
 from gateway.capture.site_map import Route
 from gateway.capture.station import Session
@@ -24,10 +25,7 @@ from gateway.status import (
     AlarmStatus,
     LinkStatus,
     Status,
-    alarms_of,
-    checks_alarms,
     device_statuses,
-    incident_alarms,
     incident_status,
     link_status,
     notices_of,
@@ -162,7 +160,7 @@ class Report:
         positions = await outbox.upstreams()
         placed = {position.upstream for position in positions}  # one that waits for room has no books yet
         upstreams = [
-            upstream_status(one, state, await outbox.census(one.name), now)
+            upstream_status(one, state, await outbox.census(one.name), now, daemon.andon.lag_s.get(one.name))
             for one, state in pumps
             if one.name in placed
         ]

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from buffer import Census, Incident, OutboxStats
-from buffer.incident import EPOCH_CHANGED, REWIND_SHORT
 from gateway.capture.intake_counts import IntakeCounts
 from gateway.capture.knocking import Knock
 from gateway.checks.summary import ChecksStatus
@@ -19,7 +18,6 @@ from gateway.measures.status import MeasuresStatus
 from gateway.settings import DeviceSettings
 from sync import PumpState, UpstreamSettings
 
-IMBALANCE_HINT = "call for help and keep the storage folder: events are missing from the books, or there twice"
 UNNUMBERED_NOTICE = (
     "these devices do not number their messages: after an outage one of them may say a scan twice; it is then stored "
     "twice and flagged possible_redelivery"
@@ -54,6 +52,8 @@ class UpstreamStatus:
     failures: int
     requests: int
     last_answer_age_s: float | None
+    lag_s: float | None
+    """Age of the oldest event it has not taken, looked at every five seconds; 0: it has all; None: not looked at."""
     accepted: int
     delivered: int
     pending: int
@@ -171,7 +171,9 @@ class Status:
         return asdict(self)
 
 
-def upstream_status(settings: UpstreamSettings, state: PumpState, census: Census, now: float) -> UpstreamStatus:
+def upstream_status(
+    settings: UpstreamSettings, state: PumpState, census: Census, now: float, lag_s: float | None
+) -> UpstreamStatus:
     """Return one upstream's line; `now` is the monotonic clock."""
     return UpstreamStatus(
         name=settings.name,
@@ -185,6 +187,7 @@ def upstream_status(settings: UpstreamSettings, state: PumpState, census: Census
         failures=state.failures,
         requests=state.requests,
         last_answer_age_s=_since(state.answered_at, now),
+        lag_s=lag_s,
         **_books(census),
     )
 
@@ -203,6 +206,7 @@ def orphan_status(name: str, *, required: bool, through: int, census: Census) ->
         failures=0,
         requests=0,
         last_answer_age_s=None,
+        lag_s=None,
         **_books(census),
     )
 
@@ -300,82 +304,6 @@ def incident_status(incident: Incident) -> IncidentStatus:
         missing=told.missing_count,
         missing_sequences=told.missing[:100],
     )
-
-
-def incident_alarms(incidents: list[Incident]) -> tuple[AlarmStatus, ...]:
-    """Return the alarms of incidents that nobody has acknowledged."""
-    found = []
-    for one in incidents:
-        told = one.told
-        text = told.reason
-        if told.kept_as:
-            text += (
-                f": {told.carried} events carried over, {told.missing_count} missing, damaged files in {told.kept_as}"
-            )
-        found.append(AlarmStatus(one.kind, "storage", text, incident_hint(one)))
-    return tuple(found)
-
-
-def incident_hint(incident: Incident) -> str:
-    """Return what to do about an incident, and how to say that somebody did."""
-    first = "keep that folder, look at the disk" if incident.told.kept_as else "look at the disk"
-    if incident.kind == EPOCH_CHANGED:
-        first = "was this disk restored, rolled back or cloned? Make sure that no second computer runs from it"
-    if incident.kind == REWIND_SHORT:
-        first = "the centre lacks these events: fill them up from another copy of it"
-    return f"{first}, then: dockline audit acknowledge {incident.number} --reason ..."
-
-
-def alarms_of(
-    storage: StorageStatus,
-    upstreams: tuple[UpstreamStatus, ...],
-    pumps: list[tuple[UpstreamSettings, PumpState]],
-    links: tuple[LinkStatus, ...],
-) -> tuple[AlarmStatus, ...]:
-    """Return every trouble that lasts, the gravest first."""
-    found: list[AlarmStatus] = []
-    for upstream in upstreams:
-        if upstream.imbalance:
-            message = f"the books of this upstream do not balance by {upstream.imbalance}"
-            found.append(AlarmStatus("books_unbalanced", upstream.name, message, IMBALANCE_HINT))
-    if storage.full_reason is not None:
-        hint = "restore the upstream or free space; scanning resumes by itself"
-        found.append(AlarmStatus("storage_full", "storage", storage.full_reason, hint))
-    elif storage.level == "pressed":
-        message = (
-            f"{storage.bytes_used >> 20} of {storage.bytes_max >> 20} MiB used, {storage.disk_free >> 20} MiB free"
-        )
-        found.append(AlarmStatus("storage_nearly_full", "storage", message, "at the mark scans are refused"))
-    for settings, state in pumps:
-        if state.alarm is not None:
-            found.append(AlarmStatus(state.alarm.code, settings.name, state.alarm.message, state.alarm.hint))
-    for upstream in upstreams:
-        if upstream.quarantined:
-            count = upstream.quarantined
-            message = f"{count} rejected {'event waits' if count == 1 else 'events wait'} for a person"
-            found.append(AlarmStatus("quarantine_waiting", upstream.name, message, "dockline quarantine list"))
-        if not upstream.configured:
-            count = upstream.pending + upstream.quarantined
-            message = f"is not in the configuration any more, and {count} events are kept for it"
-            hint = f"configure it again, or: dockline upstream rename {upstream.name} NEW, or remove {upstream.name}"
-            found.append(AlarmStatus("upstream_unconfigured", upstream.name, message, hint))
-    for link in links:
-        if link.state in {"down", "faulty", "degraded", "silent", "no-storage"}:
-            message = link.last_error or f"the link is {link.state}"
-            found.append(AlarmStatus(f"device_{link.state.replace('-', '_')}", link.device, message, link.hint))
-    return tuple(found)
-
-
-def checks_alarms(checks: ChecksStatus) -> tuple[AlarmStatus, ...]:
-    """Return the troubles with what scans are compared with, and with what came of it."""
-    found = []
-    if checks.pull_problem is not None:
-        subject, hint = checks.pull_url or "", checks.pull_hint
-        found.append(AlarmStatus("expectations_not_pulled", subject, checks.pull_problem, hint))
-    if checks.overdue:
-        text = f"{checks.overdue} of {checks.open} exceptions are overdue"
-        found.append(AlarmStatus("exceptions_overdue", "checks", text, "dockline exceptions list"))
-    return tuple(found)
 
 
 def notices_of(configured: tuple[str, ...], devices: tuple[DeviceStatus, ...], clock: str) -> tuple[str, ...]:

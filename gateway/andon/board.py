@@ -140,6 +140,21 @@ class Board:
         if self.on_change is not None:
             self.on_change()
 
+    def dump(self) -> dict[str, Any]:
+        """Return the day and the hour of each station, as JSON can hold them."""
+        return {"day": self.day.dump(), "hours": {name: one.hour.dump() for name, one in self.stations.items()}}
+
+    def load(self, kept: dict[str, Any]) -> None:
+        """Go on from what was dumped, before anything was noted. Raises LookupError, ValueError, TypeError,
+        AttributeError when it cannot be understood."""
+        now_ms = self._wall()
+        self.day.load(kept["day"], now_ms)
+        for name, hour in kept["hours"].items():
+            station = StationBoard()
+            station.hour.load(hour, now_ms)
+            if any(station.hour.sums(now_ms, HOUR).values()):
+                self.stations[name] = station
+
     def _note(self, reading: Reading, verdict: Verdict | None, at_ms: int, day: list[float]) -> None:
         kind = reading.kind
         if kind == "baseline":

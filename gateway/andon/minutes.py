@@ -7,7 +7,7 @@ nothing happened.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 MINUTE_MS: Final = 60_000
 
@@ -41,6 +41,25 @@ class MinuteRing:
         wanted = range(last - min(count, self._size) + 1, last + 1)
         return [self._rows[at][index] if self._stamps[at := minute % self._size] == minute else None
                 for minute in wanted]  # fmt: skip
+
+    def dump(self) -> dict[str, Any]:
+        """Return what `load` needs, as JSON can hold it: the minutes that somebody saw."""
+        seen = sorted((stamp, at) for at, stamp in enumerate(self._stamps) if stamp >= 0)
+        return {"names": list(self.names), "minutes": [[stamp, *self._rows[at]] for stamp, at in seen]}
+
+    def load(self, kept: dict[str, Any], now_ms: int) -> None:
+        """Go on from what was dumped; minutes that have gone by, or that are to come by this clock, are left out.
+
+        Raises LookupError, ValueError, TypeError when it cannot be understood, and then has changed nothing.
+        """
+        last = now_ms // MINUTE_MS
+        columns = [kept["names"].index(name) + 1 if name in kept["names"] else None for name in self.names]
+        rows = {int(row[0]): [0 if at is None else float(row[at]) for at in columns] for row in kept["minutes"]}
+        for minute, row in sorted(rows.items()):
+            if last - self._size < minute <= last:
+                at = minute % self._size
+                self._stamps[at], self._rows[at] = minute, row
+                self._now, self._row = minute, row
 
     def sums(self, now_ms: int, count: int) -> dict[str, float]:
         """Return each figure summed over the last `count` minutes."""

@@ -100,11 +100,11 @@ def _storage(status: Json, rates: Rates) -> Text:
 
 
 def _upstreams(status: Json, rates: Rates) -> Table:
-    table = _table("upstream", "health", "queue", "delivered", "per s", "quarantined", "last answer")
+    table = _table("upstream", "health", "queue", "lag", "delivered", "per s", "quarantined", "last answer")
     for one in status["upstreams"]:
         rate = rates.delivered_per_s.get(one["name"])
         table.add_row(
-            plain(one["name"]), _state(one["health"]), str(one["pending"]), str(one["delivered"]),
+            plain(one["name"]), _state(one["health"]), str(one["pending"]), age(one["lag_s"]), str(one["delivered"]),
             "-" if rate is None else f"{rate:.1f}", str(one["quarantined"]), age(one["last_answer_age_s"]),
         )  # fmt: skip
     return table

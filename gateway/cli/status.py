@@ -11,6 +11,7 @@ from gateway.cli.errors import EXIT_NOT_AS_HOPED
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, TokenOption
 
 if TYPE_CHECKING:
+    from buffer import OutboxReader
     from gateway.cli.client import Site
 
 
@@ -37,13 +38,18 @@ def status(
 
 
 def _status_offline(site: Site, why: str, *, as_json: bool) -> None:
-    from gateway.cli.show import print_json, print_line, print_table
+    from gateway.cli.show import age, print_json, print_line, print_table
 
     reader = site.read()
     try:
         chain = reader.head_of_chain()
         books = [
-            {"name": one.upstream, **asdict(census := reader.census(one.upstream)), "imbalance": census.imbalance}
+            {
+                "name": one.upstream,
+                "lag_s": _lag_s(reader, one.seq),
+                **asdict(census := reader.census(one.upstream)),
+                "imbalance": census.imbalance,
+            }
             for one in reader.upstreams()
         ]
     finally:
@@ -53,7 +59,19 @@ def _status_offline(site: Site, why: str, *, as_json: bool) -> None:
         return
     print_line(why, "red")
     print_line(f"The outbox in {site.storage} holds events up to sequence {chain.seq} of {chain.source}.")
-    print_table("Deliveries", _BOOKS, [[row[key] for key in _BOOKS] for row in books])
+    heads = ("upstream", "lag", *_BOOKS[1:])
+    print_table(
+        "Deliveries", heads, [(one["name"], age(one["lag_s"]), *(one[key] for key in _BOOKS[1:])) for one in books]
+    )
+
+
+def _lag_s(reader: OutboxReader, settled_through: int) -> float:
+    """Return the age of the oldest event behind a position; 0 when there is none."""
+    from buffer import EntryFilter
+    from gateway.clock import wall_ms
+
+    oldest = reader.entries(EntryFilter(seq_from=settled_through + 1, limit=1, newest_first=False))
+    return round(max(0, wall_ms() - oldest[0].captured_at) / 1000, 1) if oldest else 0.0
 
 
 _BOOKS = ("name", "accepted", "delivered", "pending", "quarantined", "discarded", "skipped", "lost", "imbalance")
@@ -85,8 +103,11 @@ def _print_status(found: dict[str, Any]) -> None:
     )
     print_table(
         "Deliveries",
-        ("upstream", "health", *_BOOKS[1:]),
-        [(one["name"], one["health"], *(one[key] for key in _BOOKS[1:])) for one in found["upstreams"]],
+        ("upstream", "health", "lag", *_BOOKS[1:]),
+        [
+            (one["name"], one["health"], age(one["lag_s"]), *(one[key] for key in _BOOKS[1:]))
+            for one in found["upstreams"]
+        ],
     )
     _print_exceptions(found)
     _print_measures(found["measures"])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from buffer import OutboxError, OutboxReader
 from buffer.spare import SPARE_NAME
+from gateway.alarms import incident_hint
 from gateway.cli.show import counted, size
 from gateway.doctor.check import Check, Patient
-from gateway.status import incident_hint
 
 DISK_AUTONOMY_WARN_H = 24.0
 

@@ -112,14 +112,19 @@ class _Once(Collector):
         requests = CounterMetricFamily(
             "dockline_upstream_requests", "Batches sent since the start.", labels=["upstream"]
         )
+        lag = GaugeMetricFamily(
+            "dockline_upstream_lag_seconds", "Age of the oldest event it has not taken.", labels=["upstream"]
+        )
         for upstream in self._status.upstreams:
+            if upstream.lag_s is not None:
+                lag.add_metric([upstream.name], upstream.lag_s)
             for term in BOOK_TERMS:
                 books.add_metric([upstream.name, term], getattr(upstream, term))
             imbalance.add_metric([upstream.name], upstream.imbalance)
             healthy.add_metric([upstream.name], upstream.health in {"idle", "delivering"})
             failures.add_metric([upstream.name], upstream.failures)
             requests.add_metric([upstream.name], upstream.requests)
-        yield from (books, imbalance, healthy, failures, requests)
+        yield from (books, imbalance, healthy, lag, failures, requests)
 
     def _links(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("dockline_link_up", "1 while the link stands.", labels=["link", "driver"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -14,12 +13,12 @@ _WELL: Final = frozenset({"up", "heard"})
 _STORAGE: Final = ("head_seq", "entries", "bytes_used", "bytes_max", "disk_free", "level", "full_reason",
                    "autonomy_hours", "failed_commits")  # fmt: skip
 _UPSTREAM: Final = ("name", "kind", "required", "health", "configured", "next_attempt_in_s", "failures",
-                    "last_answer_age_s", "accepted", "delivered", "pending", "quarantined", "discarded", "skipped",
-                    "lost", "imbalance")  # fmt: skip
+                    "last_answer_age_s", "lag_s", "accepted", "delivered", "pending", "quarantined", "discarded",
+                    "skipped", "lost", "imbalance")  # fmt: skip
 
 
-def summary(status: Status, lag_s: Mapping[str, float]) -> dict[str, Any]:
-    """Return it; `lag_s` is by upstream the age of the oldest event it does not have."""
+def summary(status: Status) -> dict[str, Any]:
+    """Return it."""
     devices = _devices(status)
     return {
         "version": status.version,
@@ -30,10 +29,7 @@ def summary(status: Status, lag_s: Mapping[str, float]) -> dict[str, Any]:
         "ready": status.ready,
         "not_ready_because": status.not_ready_because,
         "storage": {name: getattr(status.storage, name) for name in _STORAGE},
-        "upstreams": [
-            {**{name: getattr(one, name) for name in _UPSTREAM}, "lag_s": lag_s.get(one.name)}
-            for one in status.upstreams
-        ],
+        "upstreams": [{name: getattr(one, name) for name in _UPSTREAM} for one in status.upstreams],
         "devices": devices[:DEVICES_MAX],
         "devices_total": len(devices),
         "alarms": [asdict(one) for one in status.alarms[:ALARMS_MAX]],

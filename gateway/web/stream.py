@@ -178,7 +178,7 @@ class Stream:
 
     async def _status(self) -> dict[str, Any] | None:
         try:
-            return summary(await self._report.status(), self._report.andon.lag_s)
+            return summary(await self._report.status())
         except OutboxError:
             return None  # the daemon is ending; the next stream begins with it
 

@@ -116,7 +116,7 @@ export function open(root) {
         value === null ? null : (100 * value) / Math.max(1, series.scans[at] + series.errors[at]),
       );
       for (const { key, figure } of plots) figure.update({ values: series[key], firstMs });
-      set(note, "Seen since ", stamp(Math.max(sinceMs, firstMs)), "; a restart begins anew.");
+      set(note, "Seen since ", stamp(Math.max(sinceMs, firstMs)), "; gaps are minutes in which the gateway did not run.");
     } catch (failure) {
       note.className = "note error-ink";
       say(note, `${failure.message} ${failure.hint}`);

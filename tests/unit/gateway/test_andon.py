@@ -1,5 +1,7 @@
 """The board: what stations are shown to have heard, and the ring of minutes."""
 
+import json
+
 import pytest
 
 from drivers.reading import Measurement, Reading, Remark, ScanContext, TagRead, Verdict
@@ -164,3 +166,37 @@ def test_what_a_person_types_is_read_like_a_label_without_symbology() -> None:
     assert typed == parse_label("09521234543213") and typed.item is not None and typed.item.gtin == "09521234543213"
     assert parse_label("09521234543214", KEYED).problem == "barcode_mismatch"
     assert parse_label("010952123454321310LOT1", KEYED) == parse_label("010952123454321310LOT1")
+
+
+def test_the_day_goes_on_after_a_restart_and_the_time_between_is_a_gap(board: Board, wall: Wall) -> None:
+    """A gateway that is updated at noon still shows the morning, and not a second time what it had counted."""
+    board.note([scan(), scan()], [STORED, STORED])
+    kept = json.loads(json.dumps(board.dump()))
+    wall.ms += 2 * MINUTE_MS
+    again = Board({"s-1": "dock-3"}.get, wall)
+    again.load(kept)
+    again.note([scan()], [STORED])
+    assert again.day.column("scans", wall.ms, 4) == [None, 2, None, 1]
+    assert again.stations["dock-3"].hour.sums(wall.ms, 60)["good"] == 3
+    same_minute = Board({"s-1": "dock-3"}.get, lambda: NOON)
+    same_minute.load(kept)
+    same_minute.note([scan()], [STORED])
+    assert same_minute.day.column("scans", NOON, 1) == [3]
+
+
+def test_minutes_of_another_day_and_of_a_clock_that_ran_ahead_are_left_out(board: Board, wall: Wall) -> None:
+    board.note([scan()], [STORED])
+    kept = board.dump()
+    for moved in (-40, 24 * 60):
+        wall.ms = NOON + moved * MINUTE_MS
+        again = Board({"s-1": "dock-3"}.get, wall)
+        again.load(kept)
+        assert again.stations == {} and set(again.day.column("scans", NOON, 1440)) == {None}
+        again.note([scan()], [STORED])
+        assert again.day.column("scans", wall.ms, 1) == [1], "a minute to come would have swallowed it"
+
+
+def test_a_column_of_an_older_version_is_found_by_its_name() -> None:
+    ring = MinuteRing(3, ("errors", "scans"))
+    ring.load({"names": ["scans", "gone"], "minutes": [[NOON // MINUTE_MS, 5, 9]]}, NOON)
+    assert ring.sums(NOON, 3) == {"errors": 0, "scans": 5}

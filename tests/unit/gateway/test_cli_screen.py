@@ -46,6 +46,7 @@ def status(devices: int = 3, **change: Any) -> dict[str, Any]:
                 "delivered": 40,
                 "quarantined": 0,
                 "last_answer_age_s": 1.0,
+                "lag_s": 0.0,
             }
         ],
         "devices": made,

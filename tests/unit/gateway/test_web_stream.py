@@ -24,7 +24,7 @@ class Report:
 
     def __init__(self) -> None:
         self.board = Board({"s-1": "dock-3"}.get, self.wall_ms)
-        self.andon = SimpleNamespace(board=self.board, lag_s={})
+        self.andon = SimpleNamespace(board=self.board)
         self.settings = SimpleNamespace(stations=[STATION])
         self.closing = asyncio.Event()
         self.looked = 0
@@ -45,7 +45,7 @@ class Report:
 @pytest.fixture
 def report(monkeypatch: pytest.MonkeyPatch) -> Iterator[Report]:
     monkeypatch.setattr(module, "station_json", lambda _report, station: {"id": station.id})
-    monkeypatch.setattr(module, "summary", lambda _status, _lag: {"ready": True})
+    monkeypatch.setattr(module, "summary", lambda _status: {"ready": True})
     yield Report()
 
 
