@@ -1,9 +1,9 @@
 """One connection of a device to the listener: moves bytes between the socket, the session and the disk.
 
 Theory of operation. `data_received` gives a socket read to the session and acts on what it brought. All publishes of
-one read become one list of readings and one emit that awaits the commit; any number of emits may be under way, as
-far as the Receive Maximum allows, and the session's window puts their PUBACKs in order. What is to be written in one
-turn of the loop is joined and written once.
+one read become one list of readings that the hall hands on; any number of lists may be on their way to disk, as far as
+the Receive Maximum allows, and the session's window puts their PUBACKs in order. What is to be written in one turn of
+the loop is joined and written once.
 
 Ending. A DISCONNECT that the peer should read must not be followed by a reset, which a close with unread input causes.
 So the connection writes it, closes its sending half, and swallows input for a moment before it is gone.
@@ -326,23 +326,19 @@ class Connection(asyncio.Protocol):
             return
         self._hold(size)
         self._valve.count(len(arrival.publishes))
-        answer = asyncio.ensure_future(hall.emit(delivery.readings))
-        hall.emits.add(answer)
-        answer.add_done_callback(partial(self._taken, delivery, ticket, size))
+        hall.hand_on(delivery.readings, partial(self._taken, delivery, ticket, size))
 
-    def _taken(self, delivery: Delivery, ticket: Ticket, size: int, answer: asyncio.Future[list[Verdict]]) -> None:
-        self._hall.emits.discard(answer)
+    def _taken(
+        self, delivery: Delivery, ticket: Ticket, size: int, verdicts: Sequence[Verdict], error: BaseException | None
+    ) -> None:
         self._release(size)
-        if answer.cancelled():
-            return
-        error = answer.exception()
         if error is None:
-            self._settle(delivery, ticket, answer.result())
+            self._settle(delivery, ticket, verdicts)
         elif isinstance(error, StorageUnavailable):
             # No PUBACK with a failure code: it would tell the device to forget the message (MQTT 5, 4.4).
             self._hall.stats.storage_refusals += 1
             self.end_with(Reason.QUOTA_EXCEEDED)
-        else:
+        elif not isinstance(error, asyncio.CancelledError):
             self._hall.on_fault(error)
 
     def _settle(self, delivery: Delivery, ticket: Ticket, verdicts: Sequence[Verdict]) -> None:

@@ -7,6 +7,9 @@ Theory of operation. Everything is bounded, and whoever reaches a bound pays for
 - Bytes on their way to disk. A connection that brings more than its share is not read until the disk caught up.
 - Sessions of devices that went away. Kept in memory, a limited number for a limited time. Kept at all because a client
   that reconnects and is told "no session" has to forget the messages it was never answered (MQTT 5, 3.2.2.1.1).
+
+What the connections bring while several have their turn (`Gathering`) is handed on as one list: a step, a commit and a
+future for each of them would cost more than their scans.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 from drivers.contract import Emit
@@ -22,7 +26,7 @@ from drivers.mqtt_doorkeeper import Doorkeeper
 from drivers.mqtt_gathering import Gathering
 from drivers.mqtt_routes import Routes
 from drivers.mqtt_settings import ListenerSettings
-from drivers.reading import Verdict
+from drivers.reading import Reading, Verdict
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +35,10 @@ TOLD_PER_MINUTE_MAX: Final = 10
 
 SessionKey = tuple[str, str]
 """Device id and client id. Not the client id alone: a device could end another's session by using its client id."""
+
+
+OnAnswer = Callable[[Sequence[Verdict], BaseException | None], None]
+"""Told the verdicts of the readings that were handed on, or why there are none (a CancelledError: nobody waited)."""
 
 
 class Guest(Protocol):
@@ -104,6 +112,11 @@ class Hall:
     """Nobody gets in any more."""
     kept: dict[SessionKey, _KeptSession] = field(default_factory=dict)
     _told: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _joined: list[tuple[list[Reading], OnAnswer]] = field(default_factory=list)
+    """What was brought in the turn under way."""
+
+    def __post_init__(self) -> None:
+        self.gathering.on_acted = self._hand_on_joined
 
     def enter(self, guest: Guest) -> bool:
         """Give a new connection a place; False when there is none."""
@@ -173,6 +186,33 @@ class Hall:
     def is_full(self) -> bool:
         """True while nobody should bring more."""
         return self.bytes_held > self.settings.in_flight_bytes_max
+
+    def hand_on(self, readings: list[Reading], on_answer: OnAnswer) -> None:
+        """Have readings stored and `on_answer` told."""
+        if self.gathering.is_acting:
+            self._joined.append((readings, on_answer))
+        else:
+            self._emit([(readings, on_answer)])
+
+    def _hand_on_joined(self) -> None:
+        joined, self._joined = self._joined, []
+        if joined:
+            self._emit(joined)
+
+    def _emit(self, parts: Sequence[tuple[list[Reading], OnAnswer]]) -> None:
+        readings = parts[0][0] if len(parts) == 1 else [reading for part, _ in parts for reading in part]
+        answer = asyncio.ensure_future(self.emit(readings))
+        self.emits.add(answer)
+        answer.add_done_callback(partial(self._answered, parts))
+
+    def _answered(self, parts: Sequence[tuple[list[Reading], OnAnswer]], answer: asyncio.Future[list[Verdict]]) -> None:
+        self.emits.discard(answer)
+        error = asyncio.CancelledError() if answer.cancelled() else answer.exception()
+        verdicts: Sequence[Verdict] = () if error is not None else answer.result()
+        end = 0
+        for readings, on_answer in parts:
+            first, end = end, end + len(readings)
+            on_answer(verdicts if len(parts) == 1 else verdicts[first:end], error)
 
     def tell(self, event: str, form: str, *values: object) -> None:
         """Log what strangers can cause, a few times a minute and kind at most: a flood must not fill the disk."""

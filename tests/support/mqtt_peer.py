@@ -134,6 +134,8 @@ class Shelf:
     def __init__(self) -> None:
         self.lists: list[list[Reading]] = []
         self.answer: Verdict | StorageUnavailable | BaseException = Verdict("stored", events=("event-1",))
+        self.refuses: set[str] = set()
+        """Devices that are not configured here."""
         self.is_held = False
         self._gates: list[asyncio.Event] = []
         self._arrived = asyncio.Event()
@@ -152,7 +154,7 @@ class Shelf:
         await gate.wait()
         if isinstance(self.answer, BaseException):
             raise self.answer
-        return [self.answer for _ in readings]
+        return [Verdict("refused") if reading.device in self.refuses else self.answer for reading in readings]
 
     def let_through(self, index: int | None = None) -> None:
         """Let the list `index` reach the disk; all of them without an index."""

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Iterator
 
+import mqtt5
 import pytest
 from mqtt_peer import Peer, Shelf, listening, publish, scan_body
 
 from drivers import mqtt_gathering
-from drivers.mqtt_gathering import GATHER_S, READ_BYTES_MAX, READS_MAX, Gathering
+from drivers.mqtt_gathering import CLOSE_S, CROWD_MAX, GATHER_S, READ_BYTES_MAX, READS_MAX, Gathering
 
 
 class Clock(asyncio.SelectorEventLoop):
@@ -79,7 +80,7 @@ def test_close_scans_of_several_devices_wait_for_each_other_and_no_longer_than_t
     table.say("b", b"1")
     table.clock.move(GATHER_S / 2)
     assert table.said == "a1"
-    table.clock.move(GATHER_S / 4)
+    table.clock.move(GATHER_S / 4 + 1e-6)
     assert table.said == "a1 b1"
 
 
@@ -89,6 +90,38 @@ def test_company_enough_is_not_kept_waiting(table: Table) -> None:
         assert table.said == "a0"
         table.say("bcdef"[number], b"1")
     assert len(table.acted) == 1 + READS_MAX
+
+
+def test_company_that_comes_slowly_waits_for_more(table: Table) -> None:
+    table.say("a", b"0")
+    table.say("b", b"1")
+    table.clock.move(CLOSE_S + 0.001)
+    for name in "cdef":
+        table.say(name, b"1")
+    assert table.said == "a0"
+    table.clock.move(GATHER_S)
+    assert table.said == "a0 b1 c1 d1 e1 f1"
+
+
+def test_a_crowd_that_comes_slowly_does_not_grow_without_end(table: Table) -> None:
+    table.say("a", b"0")
+    table.say("b", b"1")
+    table.clock.move(CLOSE_S + 0.001)
+    for _ in range(CROWD_MAX - 2):
+        table.say("c", b"1")
+    assert table.said == "a0"
+    table.say("d", b"1")
+    assert len(table.acted) == 1 + CROWD_MAX
+
+
+def test_who_acts_in_one_turn_is_told_of_its_end_once(table: Table) -> None:
+    ends: list[int] = []
+    table.gathering.on_acted = lambda: ends.append(len(table.acted))
+    table.say("a", b"0")
+    for number in range(READS_MAX):
+        table.say("bcdef"[number], b"1")
+    assert ends == [1 + READS_MAX]
+    assert not table.gathering.is_acting
 
 
 def test_nothing_of_one_device_overtakes_what_it_said_before(table: Table) -> None:
@@ -122,6 +155,31 @@ def test_opening_twice_acts_once_and_leaves_no_timer(table: Table) -> None:
     table.clock.move(2 * GATHER_S)
     assert table.said == "a1 b1"
     assert not table.clock.due
+
+
+async def test_scans_taken_in_together_are_one_list_and_each_device_hears_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second device is refused, so what it hears must not be what its neighbours hear."""
+    monkeypatch.setattr(mqtt_gathering, "GATHER_S", 3600.0)
+    monkeypatch.setattr(mqtt_gathering, "CLOSE_S", 3600.0)
+    shelf = Shelf()
+    shelf.refuses = {"hh-2"}
+    async with listening(shelf) as listener:
+        peers = [await Peer.hello(listener.address[1], f"hh-{number}") for number in range(READS_MAX + 1)]
+        peers[0].send(publish(1, device="hh-0"))
+        await shelf.arrived(1)
+        for number, peer in enumerate(peers[1:], 1):
+            peer.send(publish(10 + number, scan_body(number), device=f"hh-{number}"))
+        await shelf.arrived(1 + READS_MAX)
+        assert [len(readings) for readings in shelf.lists] == [1, READS_MAX]
+        for number, peer in enumerate(peers):
+            answer = await peer.receive()
+            assert isinstance(answer, mqtt5.PubAckPacket)
+            assert answer.packet_id == (1, 11, 12, 13)[number]
+            assert (int(answer.reason_code) >= 0x80) == (number == 2)
+        for peer in peers:
+            await peer.close()
 
 
 # On the wire, with a wait that no test would survive: whatever ends it, what was said is acted on.
