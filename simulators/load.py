@@ -155,7 +155,6 @@ class LoadDevice(asyncio.Protocol):
 
 async def load(plan: LoadPlan) -> LoadResult:
     """Publish the whole plan and return when every message was answered."""
-    loop = asyncio.get_running_loop()
     finished = asyncio.Event()
     open_devices = plan.devices
 
@@ -165,6 +164,25 @@ async def load(plan: LoadPlan) -> LoadResult:
         if not open_devices:
             finished.set()
 
+    devices = await connected(plan, one_done)
+    started, cpu = time.perf_counter(), time.process_time()
+    if plan.rate is None:
+        for device in devices:
+            device.fill()
+    else:
+        await pace(plan, devices)
+    await finished.wait()
+    result = _result(devices, started)
+    result.generator_cpu_s = time.process_time() - cpu
+    for device in devices:
+        if device.transport is not None:
+            device.transport.close()
+    return result
+
+
+async def connected(plan: LoadPlan, one_done: Callable[[], None]) -> list[LoadDevice]:
+    """Return the devices of a plan, let in by the gateway; `one_done` is called by each that has no more to say."""
+    loop = asyncio.get_running_loop()
     shares = [plan.count // plan.devices + (index < plan.count % plan.devices) for index in range(plan.devices)]
     devices: list[LoadDevice] = []
     for index, share in enumerate(shares):
@@ -176,30 +194,22 @@ async def load(plan: LoadPlan) -> LoadResult:
         )
         devices.append(device)
     await asyncio.gather(*(device.ready for device in devices))
-    started, cpu = time.perf_counter(), time.process_time()
-    if plan.rate is None:
-        for device in devices:
-            device.fill()
-    else:
-        await _pace(plan, devices)
-    await finished.wait()
-    result = _result(devices, started)
-    result.generator_cpu_s = time.process_time() - cpu
-    for device in devices:
-        if device.transport is not None:
-            device.transport.close()
-    return result
+    return devices
 
 
-async def _pace(plan: LoadPlan, devices: Sequence[LoadDevice]) -> None:
-    """Publish one message at a time, device after device, on a fixed beat."""
+async def pace(
+    plan: LoadPlan, devices: Sequence[LoadDevice], on_publish: Callable[[LoadDevice], None] = lambda _device: None
+) -> None:
+    """Publish one message at a time, device after device, on a fixed beat; `on_publish` is called before each."""
     assert plan.rate is not None
     started = time.perf_counter()
     for number in range(plan.count):
         wait = started + number / plan.rate - time.perf_counter()
         if wait > 0:
             await asyncio.sleep(wait)
-        devices[number % plan.devices].publish(1)
+        device = devices[number % plan.devices]
+        on_publish(device)
+        device.publish(1)
 
 
 def _result(devices: Sequence[LoadDevice], started: float) -> LoadResult:

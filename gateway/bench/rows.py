@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gateway.bench.baseline import fdatasync_p50_ms, raw_rows_per_s
 from gateway.bench.checks import checks
+from gateway.bench.latency import latency
 from gateway.bench.pages import pages
 from gateway.bench.rig import BARE, Load, Rig, rig
 from simulators.load import LoadPlan, body
@@ -198,6 +199,7 @@ async def first_scan_s(bench: Rig) -> float:
 ROWS = (
     (("1",), end_to_end),
     (("4", "5"), steady),
+    (("6",), latency),
     (("8", "10"), drain),
     (("10", "12"), start),
     (("13",), checks),
