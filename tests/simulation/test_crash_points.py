@@ -135,7 +135,13 @@ PLANTED = {
     "restore-over-the-outbox": ("restore", ""),
     "erase-what-is-owed": ("retention", "before the centre had it"),
 }
-SEEN_EVERY_TIME = ("no-flush-of-a-commit", "settle-first", "no-flush-of-the-salvaged-file", "migrate-in-pieces")
+SEEN_EVERY_TIME = (
+    "no-flush-of-a-commit",
+    "acknowledge-first",
+    "settle-first",
+    "no-flush-of-the-salvaged-file",
+    "migrate-in-pieces",
+)
 PLANTED_STATES_MAX = 600
 PLANTED_AT_ONCE = 60
 
