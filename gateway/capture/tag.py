@@ -8,8 +8,9 @@ dropped without a word. So it is believed only when encoding its answer again gi
 (TDS section 12) with a reason: vendor numbers in tags nobody encoded, ISO 15962 content, TDS 2.x headers, wrong
 lengths. A tag never raises, and a raw tag is still a good observation: it can be found again by its bits.
 
-Of texts whose escapes epcpy 0.1.8 takes apart wrongly `tag_text` knows better. ADI (aviation), whose six-bit characters
-it reads out of step, ends as a raw tag.
+Of texts whose escapes epcpy 0.1.8 takes apart wrongly `tag_text` knows better. What else it takes for wrong ends as a
+raw tag: ADI (aviation), whose six-bit characters it reads out of step, a CPI or a piece of an ITIP with such escapes,
+and the last of 99 pieces.
 
 The reading carries no protocol control word, so the raw form cannot state an Application Family Identifier.
 """
@@ -195,8 +196,10 @@ def _of_text(epc: bytes) -> TagIdentity | None:
             return TagIdentity(tag.uri, tag.coding, tag.filter, sgln=tag.uri, gln=tag.key)
         case "grai":
             return TagIdentity(tag.uri, tag.coding, tag.filter, grai=tag.key + tag.text)
-        case _:
+        case "giai":
             return TagIdentity(tag.uri, tag.coding, tag.filter, giai=tag.key)
+        case _:
+            return TagIdentity(tag.uri, tag.coding, tag.filter)
 
 
 def _raw(epc: bytes, reason: str) -> TagIdentity:

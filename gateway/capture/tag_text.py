@@ -1,4 +1,4 @@
-"""Serial numbers of letters in RFID tags: the four coding schemes of TDS 1.13 that end in seven-bit characters.
+"""Serial numbers of letters in RFID tags: coding schemes of TDS 1.13 that end in seven-bit characters.
 
 Read from the tables of the standard (section 14.6): header, filter, partition, company prefix, reference, and a text of
 ISO/IEC 646 characters that ends at the first of zero bits; whatever stands behind that has to be zero. For what `epcpy`
@@ -36,6 +36,7 @@ _SCHEMES: Final = {
     0x37: _Scheme("grai", "grai-170", 44, 12, 112, 170),
     0x38: _Scheme("giai", "giai-202", 0, 0, 0, 202),
     0x39: _Scheme("sgln", "sgln-195", 41, 12, 140, 195),
+    0x3E: _Scheme("gdti", "gdti-174", 41, 12, 119, 174),
 }
 
 
@@ -54,7 +55,9 @@ class TagText(NamedTuple):
     def uri(self) -> str:
         """The EPC pure identity URI; characters that a URI keeps for itself are escaped (TDS section 5.4)."""
         text = _ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}", self.text)
-        return f"urn:epc:id:{self.scheme}:{'.'.join([one for one in (self.prefix, self.reference, text) if one])}"
+        # A company prefix of twelve digits leaves no digit to some references: their part is there and empty.
+        parts = (self.prefix, text) if self.scheme == "giai" else (self.prefix, self.reference, text)
+        return f"urn:epc:id:{self.scheme}:{'.'.join(parts)}"
 
     @property
     def key(self) -> str:
@@ -68,7 +71,7 @@ class TagText(NamedTuple):
 
 
 def read_tag_text(epc: bytes) -> TagText | None:
-    """Return what the bits say; None when they are not one of the four schemes, whole and without contradiction."""
+    """Return what the bits say; None when they are of no such scheme, whole and without contradiction."""
     scheme = _SCHEMES.get(epc[0])
     length = len(epc) * 8
     if scheme is None or length not in (-(-scheme.bits // 8) * 8, -(-scheme.bits // 16) * 16):

@@ -166,6 +166,28 @@ def test_texts_in_other_keys_are_read_by_the_standard_too(epc: bytes, uri: str) 
     assert [one for one in (tag.gln, tag.grai, tag.giai) if one] != []
 
 
+@pytest.mark.parametrize(
+    ("header", "bits", "text", "uri"),
+    [
+        (0x39, 195, "/A", "sgln:952100000777..%2FA"),
+        (0x39, 195, "A", "sgln:952100000777..A"),
+        (0x37, 170, "?A", "grai:952100000777..%3FA"),
+        (0x3E, 174, "<A", "gdti:952100000777..%3CA"),
+        (0x3E, 174, "A&B", "gdti:952100000777..A%26B"),
+        (0x3E, 174, "12345678901234567", "gdti:952100000777..12345678901234567"),
+    ],
+)
+def test_a_company_prefix_of_twelve_digits_leaves_an_empty_reference(
+    header: int, bits: int, text: str, uri: str
+) -> None:
+    """TDS 1.13, section 6.3: the part between the two full stops is empty, and it is there. Partition 0; a GRAI has
+    four bits for it, a location and a document one."""
+    head = f"{header:08b}011000{952100000777:040b}" + "0" * (4 if header == 0x37 else 1)
+    told = (head + "".join(f"{ord(one):07b}" for one in text)).ljust(-(-bits // 16) * 16, "0")
+    tag = decode_tag(int(told, 2).to_bytes(len(told) // 8))
+    assert tag.epc == f"urn:epc:id:{uri}", tag.reason
+
+
 def test_what_both_read_both_read_alike() -> None:
     for serial in ("32a/b", "A", "12345678901234567890"):
         epc = sgtin_198("0614141", "712345", serial)
