@@ -25,9 +25,12 @@ from pydantic import AfterValidator
 Encoding = Literal["auto", "utf-8", "latin-1"]
 
 GROUP_SEPARATOR = "\x1d"
-ELEMENT_STRING_IDENTIFIERS = frozenset({"]C1", "]e0", "]e1", "]e2", "]d2", "]d8", "]Q3", "]J1"})
+ELEMENT_STRING_IDENTIFIERS = frozenset(
+    {"]C1", "]e0", "]e1", "]e2", "]d2", "]d5", "]d8", "]dB", "]Q3", "]Q4", "]J1", "]J4"}
+)
 """GS1 General Specifications, symbology identifiers: GS1-128, GS1 DataBar and composites, GS1 DataMatrix and its
-rectangular extension (ISO/IEC 21471), GS1 QR Code, GS1 DotCode."""
+rectangular extension (ISO/IEC 21471), GS1 QR Code, GS1 DotCode. ]d5, ]dB, ]Q4 and ]J4 are the same symbols, FNC1 in
+first position, as a scanner names them that would also transmit a change of character set (ECI)."""
 
 _WHOLE_KEY = re.compile(r"00[0-9]{18}|0[12][0-9]{14}")
 _SET_82 = re.compile(r"[!\"%-?A-Z_a-z#]")

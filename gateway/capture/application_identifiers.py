@@ -112,7 +112,7 @@ _TABLE: Final = """
 7004        N..4                    needs 01+10 03+10            attribute
 7005        X..12                   needs 01 02                  attribute
 7006        N6:day                  needs 01 02                  attribute
-7007        N6:day [N6:day]         needs 01 02                  attribute
+7007        N6:day [N6:day,days]    needs 01 02                  attribute
 7008        X..3                    needs 01 02                  attribute
 7009        X..10                   needs 01 02                  attribute
 7010        X..2                    needs 01 02 03               attribute
@@ -123,7 +123,7 @@ _TABLE: Final = """
 7023        X..30:owner             attribute
 7030-7039   N3:country_or_all X..27 needs 01 02                  attribute
 7040        N1 X1 X1 X1:importer
-7041        X..4                    needs 00
+7041        X..4:package            needs 00
 710-717     X..20                   needs 01                     attribute
 7230-7239   X2 X..28                needs 01 8004                attribute
 7240        X..20                   needs 01 8006                never 03   attribute
@@ -162,9 +162,9 @@ _TABLE: Final = """
 8041        N15                     needs 01+21+8040
 8042        N32                     needs 01+21+8040
 8043        N18 [N..2]              needs 01+21+8040
-8110        X..70                   attribute
+8110        X..70:coupon            attribute
 8111        N4                      needs 255                    attribute
-8112        X..70                   attribute
+8112        X..70:paperless_coupon  attribute
 8200        X..70                   needs 01
 90          X..30                   attribute
 91-99       X..90                   attribute
@@ -175,6 +175,8 @@ _COMPONENT: Final = re.compile(
     r"(?P<optional>\[)?(?P<type>[NXYZ])(?P<upto>\.\.)?(?P<length>[0-9]+)(?::(?P<checks>[a-z0-9_,]+))?\]?"
 )
 _DECIMALS_MAX: Final = 5
+_OF_ALL: Final = ("days",)
+"""Checks of all that stands before as well."""
 
 
 class Check(NamedTuple):
@@ -249,7 +251,8 @@ def _identifier(components: list[str], lists: dict[str, list[str]], flags: set[s
         part = f"{_CHARACTERS[found['type']]}{{{'1,' if found['upto'] else ''}{length}}}"
         shape += f"(?:{part}" if found["optional"] else part
         tail += ")?" if found["optional"] else ""
-        checks += [Check(name, high, high + length) for name in (found["checks"] or "").split(",") if name]
+        names = [name for name in (found["checks"] or "").split(",") if name]
+        checks += [Check(name, 0 if name in _OF_ALL else high, high + length) for name in names]
         high += length
     rows = tuple(tuple(row.split()) for row in " ".join(lists["key"]).split("|"))
     return Identifier(

@@ -7,7 +7,7 @@ because a wrong item is worse than an unread label:
 - A wrong check digit, an impossible date, a country that does not exist, a character outside set 82: each is named with
   its Application Identifier, the text that arrived and what was expected.
 - A missing separator (FNC1, sent as GS, 0x1D) is silent: a lot swallows what follows it. Three signs betray it. A
-  variable-length field that ends at its longest form while data goes on; a count of seven or more digits; and a text
+  variable-length field that ends at its longest form while data goes on; a count of a million or more; and a text
   field in a message without any separator whose tail reads as another field that is not there: a plausible date, a key
   with a correct check digit, a net weight, or a serial number behind a long lot. None of them is repaired: the same
   bytes could be a longer lot. Where a site's real lots look so, an item pattern of the site says so. A short lot
@@ -26,7 +26,8 @@ from typing import Final
 
 from gateway.capture.application_identifiers import DIGITS, IDENTIFIERS, Identifier
 from gateway.capture.element_company import company
-from gateway.capture.element_value import CHECKS, gs1_date
+from gateway.capture.element_date import gs1_date
+from gateway.capture.element_value import CHECKS
 from gateway.events.check_digit import check_digit_problem, is_closed
 
 SEPARATOR: Final = "\x1d"
@@ -95,7 +96,7 @@ def checked_elements(elements: Iterable[tuple[Identifier, str]], year: int, gtin
             raise ElementProblem(f"AI {ai}: {_misshapen(identifier, value)}")
         if identifier.checks:
             _check_value(identifier, value, year)
-        if ai in _COUNTS and len(value) > _COUNT_DIGITS_MAX:
+        if ai in _COUNTS and len(value.lstrip("0")) > _COUNT_DIGITS_MAX:
             raise ElementProblem(f"AI {ai}: a count of {value}? The separator behind it is missing")
     contradiction = company(frozenset(values)).problem
     if contradiction:
@@ -114,8 +115,6 @@ def _check_again(ai: str, first: str, second: str) -> None:
 @lru_cache(maxsize=GTINS_CACHED_MAX)
 def gtin_problem(digits: str) -> str | None:
     """Return what is wrong with the GTIN, or None."""
-    if not digits.strip("0"):
-        return "a GTIN of zeros identifies nothing"
     return check_digit_problem("GTIN", digits)
 
 

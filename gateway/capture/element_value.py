@@ -2,25 +2,23 @@
 
 Every check is a function of the text and of the current year that returns what is wrong, in words for a person, or
 None; `CHECKS` has them by the names that `gateway.capture.application_identifiers` uses. They are called with text of
-the right length and kind of characters. Dates follow the General Specifications, section 7.12: a two-digit year lies
-within 49 back and 50 ahead of the current one, which is handed in, since a gateway may wake up in 1970.
+the right length and kind of characters.
 """
 
 from __future__ import annotations
 
-import calendar
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Final
 
+from gateway.capture.coupon import coupon, paperless_coupon
+from gateway.capture.element_date import gs1_date
 from gateway.capture.iso_codes import COUNTRIES, COUNTRY_LETTERS, CURRENCIES
+from gateway.capture.package_types import PACKAGE_TYPES
 from gateway.events.check_digit import check_pair, is_iban
 
 Checker = Callable[[str, int], str | None]
 
-DATES_CACHED_MAX: Final = 4_096
-"""Eleven years of days: the labels of a site share their dates."""
 _NAMES_ALL_COUNTRIES: Final = "999"
 _PREFIX_DIGITS_MIN: Final = 4
 """The shortest GS1 Company Prefix."""
@@ -28,30 +26,6 @@ _MEDIA: Final = frozenset(f"{number:02d}" for number in (*range(1, 11), *range(8
 """AI 7241: 01 to 10 are assigned, 80 to 99 are for local use."""
 _PERCENT: Final = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
 _PLACE: Final = re.compile(r"([1-9][0-9]*)/([1-9][0-9]*)")
-
-
-@lru_cache(maxsize=DATES_CACHED_MAX)
-def gs1_date(value: str, year: int) -> str | None:
-    """Return YYMMDD as ISO 8601 date, day 00 as the last of the month; None when there is no such day."""
-    month, day = int(value[2:4]), int(value[4:6])
-    full = full_year(int(value[:2]), year)
-    if not 1 <= month <= 12:
-        return None
-    last = calendar.monthrange(full, month)[1]
-    if day > last:
-        return None
-    return f"{full:04d}-{month:02d}-{day or last:02d}"
-
-
-def full_year(two_digits: int, year: int) -> int:
-    """Return the year meant by its last two digits (General Specifications, section 7.12)."""
-    century = year - year % 100
-    difference = two_digits - year % 100
-    if difference >= 51:
-        return century - 100 + two_digits
-    if difference <= -50:
-        return century + 100 + two_digits
-    return century + two_digits
 
 
 def _day_or_none(text: str, year: int) -> str | None:
@@ -65,6 +39,12 @@ def _day(text: str, year: int) -> str | None:
 def _full_day(text: str, year: int) -> str | None:
     del year
     return _day(text[2:], int(text[:4])) and f"{text} is not a date"
+
+
+def _days(text: str, year: int) -> str | None:
+    """Two days: from the first to the second."""
+    first, last = gs1_date(text[:6], year), gs1_date(text[6:], year)
+    return f"{text} ends before it begins" if first and last and last < first else None
 
 
 def _time(text: str, year: int) -> str | None:
@@ -158,6 +138,10 @@ def _medium(text: str, _: int) -> str | None:
     return None if text in _MEDIA else f"{text} is not a kind of data carrier"
 
 
+def _package(text: str, _: int) -> str | None:
+    return None if text in PACKAGE_TYPES else f"{text} is not a type of package (UN/ECE Recommendation 21)"
+
+
 def _importer(text: str, _: int) -> str | None:
     return None if text.isalnum() or text in "-_" else f"{text} is not an importer's index"
 
@@ -166,9 +150,11 @@ CHECKS: Final[Mapping[str, Checker]] = {
     "country": _country,
     "country_letters": _country_letters,
     "country_or_all": _country_or_all,
+    "coupon": coupon,
     "currency": _currency,
     "day": _day,
     "day0": _day_or_none,
+    "days": _days,
     "full_day": _full_day,
     "hour": _hour,
     "iban": _iban,
@@ -181,7 +167,9 @@ CHECKS: Final[Mapping[str, Checker]] = {
     "minute": _minute,
     "no_zero_first": _no_zero_first,
     "owner": _owner,
+    "package": _package,
     "pair": _pair,
+    "paperless_coupon": paperless_coupon,
     "percent": _percent,
     "piece": _piece,
     "place_in_order": _place_in_order,

@@ -3,9 +3,9 @@
 Theory of operation. The AIM symbology identifier (ISO/IEC 15424) decides how the text is read, because the text alone
 does not say: `7032069804988` is a GTIN-13 and also a valid element string (AI 7032).
 
-    ]C1 ]e0 ]e1 ]d2 ]d8 ]Q3 ]J1 element strings (a Digital Link in the last four as well)
+    ]C1 ]e0 ]d2 ]Q3 ]J1 ...     element strings (`drivers.symbology` has the whole list), or a Digital Link
     ]E0 ]E3 ]E4                 GTIN, ]E3 with an add-on behind it
-    ]I0 ]I1 ]I3                 GTIN when it has 14 digits (ITF-14), else plain text
+    ]I0 ]I1 ]I3                 GTIN when it has 14 digits (ITF-14; behind ]I3 13), else plain text
     any other                   Digital Link when it is one, else plain text
     none, or ]Z0 (typed)        GTIN or an error at 8, 12, 13 and 14 digits, SSCC or an error at 18; element strings
                                 when it begins with a whole AI 00, 01 or 02 or holds a separator; a Digital Link; else
@@ -31,14 +31,15 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
+from drivers.symbology import ELEMENT_STRING_IDENTIFIERS
 from gateway.capture.decimal_text import decimal_text
 from gateway.capture.digital_link import read_link
 from gateway.capture.element_company import company
+from gateway.capture.element_date import gs1_date
 from gateway.capture.element_string import SEPARATOR, ElementProblem, gtin_problem, read_message
-from gateway.capture.element_value import gs1_date
-from gateway.capture.label_measure import LabelAmount, amount, net_weight_kg
+from gateway.capture.label_measure import LabelAmount, amount, net_weight_kg, unmeasured
 from gateway.capture.label_pattern import ITEM_GROUPS, LabelPattern
-from gateway.events.check_digit import check_digit_problem, is_closed, upc_a
+from gateway.events.check_digit import check_digit, check_digit_problem, is_closed, upc_a
 
 LABELS_CACHED_MAX: Final = 4_096
 CACHED_CHARACTERS_MAX: Final = 256
@@ -52,11 +53,10 @@ ProblemCode = Literal["unreadable", "barcode_mismatch"]
 KEYED: Final = "]Z0"
 """Symbology identifier of what a person typed (ISO/IEC 15424: Z is data of no bar code, 0 the keyboard)."""
 _SYMBOLOGY: Final = re.compile(r"\][A-Za-z][0-9A-Za-z]")
-_ELEMENT_STRINGS: Final = frozenset({"]C1", "]e0", "]e1", "]d2", "]d8", "]Q3", "]J1"})
 _EAN: Final = frozenset({"]E0", "]E1", "]E2", "]E3", "]E4"})
 _ISO_15434: Final = "[)>\x1e"
 """How a message of several formats begins, in which GS separates fields that are not GS1's: plain text here."""
-_GS1: Final = _ELEMENT_STRINGS | _EAN
+_GS1: Final = ELEMENT_STRING_IDENTIFIERS | _EAN
 _GTIN_LENGTHS: Final = (8, 12, 13, 14)
 _WHOLE_KEY: Final = re.compile(r"00[0-9]{18}|0[12][0-9]{14}")
 _BRACKETS: Final = re.compile(r"\((?:00\)[0-9]{18}|0[12]\)[0-9]{14})")
@@ -64,12 +64,10 @@ _HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
 _COMPOSITE: Final = re.compile(r"(?P<linear>[0-9]{8,13})\|?\]e0(?P<second>.*)", re.DOTALL)
 _ITEM_KEYS: Final = frozenset({"00", "01", "02", "03", "8006", "8026"})
 _OWN_KEYS: Final = frozenset(
-    {"253", "255", "401", "402", "417", "8003", "8004", "8010", "8013", "8017", "8018", "8020"}
+    {"253", "255", "401", "402", "417", "8003", "8004", "8010", "8013", "8017", "8018", "8020", "8110", "8112"}
 )
-"""Identify something else: an asset, a document, a component, a consignment, a party."""
+"""Identify something else: an asset, a document, a component, a consignment, a party, a coupon."""
 _CONTROL: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
-_FORMATTED: Final = "[)>\x1e"
-"""How a message in formats begins (ISO/IEC 15434); separators are part of it."""
 _DOUBLED_LENGTHS: Final = (8, 12, 13, 14, 18, 20)
 _JOINED_LENGTHS: Final = (12, 13, 14, 18)
 
@@ -189,9 +187,11 @@ def _read_gs1(text: str, plain: str, symbology: str, year: int) -> Label:
     composite = _COMPOSITE.fullmatch(plain) if symbology in ("]E0", "]E4") else None
     if composite is None and _SYMBOLOGY.search(text):
         return _problem("two scans arrived as one: a symbology identifier stands in the data", "barcode_mismatch")
-    if symbology in _ELEMENT_STRINGS:
+    if symbology in ELEMENT_STRING_IDENTIFIERS:
         _check_not_doubled(plain)
         return _from_elements(read_message(plain, year), year)
+    if symbology == "]I3" and len(plain) == 13 and plain.isascii() and plain.isdigit():
+        return _gtin(f"{plain}{check_digit(plain)}")  # the scanner checked the last digit and kept it to itself
     if symbology[1] == "I" and len(plain) != 14:
         _check_not_doubled(plain)
         return _read_plain(plain)
@@ -239,7 +239,7 @@ def _read_bare(text: str, year: int) -> Label:
         return _from_elements(read_message(text, year), year)
     if text[0] in "hH" and _HTTP.match(text):
         return _read_link(text, year)
-    if _CONTROL.search(text) and not text.startswith(_FORMATTED):
+    if _CONTROL.search(text) and not text.startswith(_ISO_15434):
         # A device that sends no identifier vouches for nothing: line noise, a wrong baud rate and half a frame of some
         # other protocol look like this; a label that really holds control characters comes with its symbology.
         return _problem("control characters: line noise, a wrong baud rate or another device?")
@@ -293,8 +293,9 @@ def _check_not_doubled(text: str) -> None:
     """A wedge may deliver one scan twice, or more often, without a terminator between. Digits of known length give it
     away; so does a GS1 message that is its own repetition, which no label is."""
     length = len(text)
-    if length % 2 == 0 and text[: length // 2] == text[length // 2 :] and _WHOLE_KEY.match(text):
-        raise ElementProblem(f"{text[: length // 2]} arrived twice in one scan", is_mismatch=True)
+    half = text[: length // 2]
+    if length % 2 == 0 and half == text[length // 2 :] and _WHOLE_KEY.match(half):
+        raise ElementProblem(f"{half} arrived twice in one scan", is_mismatch=True)
     if not text.isdigit():
         return
     for once in _DOUBLED_LENGTHS:
@@ -339,7 +340,7 @@ def _from_elements(values: dict[str, str], year: int) -> Label:
         item,
         decimal_text(count) if count else None,
         net_weight_kg(values),
-        remark=company(frozenset(values)).remark,
+        remark=company(frozenset(values)).remark or unmeasured(values),
         amount=amount(values),
     )
 

@@ -15,6 +15,10 @@ from gateway.capture.iso_codes import CURRENCY_LETTERS
 _AMOUNTS: Final = {"390": "payable", "391": "payable", "392": "price", "393": "price"}
 _WITH_CURRENCY: Final = ("391", "393")
 _CURRENCY_DIGITS: Final = 3
+_CONTAINERS: Final = ("01", "02")
+_VARIABLE: Final = "9"
+_MEASURES: Final = frozenset({"30", "31", "32", "33", "34", "35", "36"})
+"""How the Application Identifiers of measures begin, AI 30 (count) among them."""
 
 
 class LabelAmount(NamedTuple):
@@ -33,6 +37,18 @@ def net_weight_kg(values: Mapping[str, str]) -> str | None:
     for ai, value in values.items():
         if ai[:3] == "310":
             return _decimal(value, int(ai[3]))
+    return None
+
+
+def unmeasured(values: Mapping[str, str]) -> str | None:
+    """Return what to remark when a GTIN that begins with 9 has no measure beside it; None when all is well.
+
+    Such a GTIN names goods whose measure differs from piece to piece (section 2.1.10); it says nothing without it. The
+    measure may stand in another symbol of the same label.
+    """
+    for ai in _CONTAINERS:
+        if values.get(ai, "")[:1] == _VARIABLE and not any(one[:2] in _MEASURES or one == "8001" for one in values):
+            return f"AI {ai}: {values[ai]} is of variable measure, and its measure is not in this symbol"
     return None
 
 

@@ -27,7 +27,9 @@ def is_closed(digits: str) -> bool:
 
 
 def check_digit_problem(key: str, digits: str) -> str | None:
-    """Return what is wrong with the last digit of a GS1 key, or None."""
+    """Return what is wrong with a GS1 key that ends in its check digit, or None."""
+    if not digits.strip("0"):
+        return f"{key} {digits}: zeros identify nothing"
     expected = check_digit(digits[:-1])
     return None if digits[-1] == str(expected) else f"{key} {digits}: check digit {digits[-1]}, expected {expected}"
 
