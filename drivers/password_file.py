@@ -24,6 +24,10 @@ from typing import Final
 
 ITERATIONS_MAX: Final = 1_000_000
 """A file that asks for more would let one connection hold a thread for many seconds."""
+ITERATIONS: Final = 10_000
+"""Of the lines we write: some milliseconds for a device that comes for the first time."""
+SALT_BYTES: Final = 12
+"""As mosquitto_passwd takes."""
 PASSWORD_BYTES_MAX: Final = 1024
 PROVEN_MAX: Final = 4096
 
@@ -96,6 +100,13 @@ def _decode(text: str, number: int) -> bytes:
     if not decoded:
         raise PasswordFileError(f"line {number}: not base64", hint="write the file with mosquitto_passwd")
     return decoded
+
+
+def password_line(user: str, password: bytes) -> str:
+    """Return the line of a user, as mosquitto_passwd writes it (PBKDF2-HMAC-SHA-512)."""
+    salt = os.urandom(SALT_BYTES)
+    derived = hashlib.pbkdf2_hmac("sha512", password, salt, ITERATIONS)
+    return f"{user}:$7${ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(derived).decode()}\n"
 
 
 class PasswordFile:

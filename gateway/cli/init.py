@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli.errors import EXIT_CONFIG, EXIT_DISK, EXIT_NOT_ALLOWED, EXIT_NOT_AS_HOPED, EXIT_USAGE, Failure
-from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
+from gateway.cli.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    InitDevices,
+    InitListener,
+    InitStations,
+    InitTokens,
+    InitUsers,
+)
 
 if TYPE_CHECKING:
     from gateway.cli.client import Json, Site
+    from gateway.setup.access import NewUser
     from gateway.setup.draft import Draft
     from gateway.setup.install import Installed
     from gateway.setup.trial import Tried
@@ -31,19 +40,17 @@ def init(
     site: Annotated[str | None, typer.Option(help="Id of the site.")] = None,
     gateway: Annotated[str | None, typer.Option(help="Id of this gateway within the site.")] = None,
     storage: Annotated[Path, typer.Option(help="Folder of the outbox.")] = Path("/var/lib/dockline"),
-    station: Annotated[
-        list[str] | None, typer.Option("--station", help="'ID key=value ...', such as 'dock-3 activity=receipt'.")
-    ] = None,
-    device: Annotated[
-        list[str] | None,
-        typer.Option("--device", help="'ID station=... url=... key=value ...'; a PLC's point=NAME:ADDRESS:TYPE:MEANS."),
-    ] = None,
+    station: InitStations = None,
+    device: InitDevices = None,
     upstream: Annotated[
         list[str] | None, typer.Option("--upstream", help="'NAME url=... token-file=...'; the secret is copied.")
     ] = None,
     broker: Annotated[
         str | None, typer.Option("--broker", help="'url=mqtt://... username=... password-file=...'.")
     ] = None,
+    listener: InitListener = None,
+    user: InitUsers = None,
+    token: InitTokens = None,
     api: Annotated[str | None, typer.Option(help="Address of the local API, when it is not 127.0.0.1:8470.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: everything is in the options.")] = False,
     untested: Annotated[
@@ -61,9 +68,12 @@ def init(
 ) -> None:
     """Set this gateway up: ask, try each answer out, write the configuration, and wait for a first scan.
 
-    With --yes nothing is asked. Exit codes: 1 something does not answer (nothing is written), 78 the options make no
+    With --yes nothing is asked. Passwords and tokens that are made up are shown once, at the end.
+
+    Exit codes: 1 something does not answer (nothing is written), 78 the options make no
     configuration.
     """
+    from gateway.cli.let_in import let_in
     from gateway.cli.run import real_world
 
     world = real_world()
@@ -76,15 +86,16 @@ def init(
         _check_writable(config)
         _check_there(config, replace=replace, may_ask=not yes)
         if yes:
-            _fill(draft, station or [], device or [], upstream or [], broker)
-            _try_all(draft, config, world, must_work=not untested)
+            _fill(draft, station or [], device or [], upstream or [], broker=broker, config=config)
+            users = let_in(draft, config, listener, user or [], token or [])
+            _try_all(draft, config, world, users, must_work=not untested)
         else:
             _interview(draft, config, world, serial_folder)
         installed = _install(draft, config)
     except typer.Abort:
         print("\nNothing was written.")
         raise
-    _tell(config, installed)
+    _tell(config, installed, draft)
     if not yes:
         _first_scan(config, scan_within)
 
@@ -129,15 +140,19 @@ def _is_blank(config: Path) -> bool:
         return False
 
 
-def _fill(draft: Draft, stations: list[str], devices: list[str], upstreams: list[str], broker: str | None) -> None:
+def _fill(
+    draft: Draft, stations: list[str], devices: list[str], upstreams: list[str], *, broker: str | None, config: Path
+) -> None:
     from drivers.mqtt_settings import BrokerSettings
     from gateway.settings.load import UPSTREAM_KINDS
     from gateway.settings.model import DeviceCommon, StationSettings
+    from gateway.settings.profiles import profile_drivers
     from gateway.setup.words import WordsUnclear, device_table, table_of, with_secrets
 
     try:
         draft.stations = [table_of(text, StationSettings, first="id") for text in stations]
-        draft.devices = [device_table(text, DeviceCommon) for text in devices]
+        drivers = profile_drivers(config)
+        draft.devices = [device_table(text, DeviceCommon, drivers) for text in devices]
         for text in upstreams:
             table = table_of(text, UPSTREAM_KINDS["http-events"], first="name")
             draft.upstreams.append(with_secrets(table, str(table["name"])))
@@ -160,11 +175,11 @@ def _interview(draft: Draft, config: Path, world: World, serial_folder: Path) ->
     typer.confirm(f"Write this to {config}?", default=True, abort=True)
 
 
-def _try_all(draft: Draft, config: Path, world: World, *, must_work: bool) -> None:
+def _try_all(draft: Draft, config: Path, world: World, users: list[NewUser], *, must_work: bool) -> None:
     """Try everything out. Raises Failure when the options make no configuration, or when something does not answer."""
     import asyncio
 
-    from gateway.cli.interview import bad, good
+    from gateway.cli.answers import bad, good
     from gateway.settings import Settings
 
     with draft.rehearsed(config) as found:
@@ -172,7 +187,7 @@ def _try_all(draft: Draft, config: Path, world: World, *, must_work: bool) -> No
             places = [f"{one.path}: {one.what}{f'; {one.suggestion}' if one.suggestion else ''}" for one in found]
             lines = "\n".join(place.removeprefix(": ") for place in places)
             raise Failure(f"{lines}\nNothing was written.", code=EXIT_CONFIG)
-        tried = asyncio.run(_tried(found, world))
+        tried = asyncio.run(_tried(found, world, users, config))
     silent = [name for name, one in tried if not one.works]
     for name, one in tried:
         (good if one.works else bad)(f"{name}: {one.text}{f' ({one.hint})' if one.hint else ''}")
@@ -182,9 +197,9 @@ def _try_all(draft: Draft, config: Path, world: World, *, must_work: bool) -> No
         raise Failure(text, hint="mend it, or write it all the same with --untested", code=EXIT_NOT_AS_HOPED)
 
 
-async def _tried(settings: object, world: World) -> list[tuple[str, Tried]]:
+async def _tried(settings: object, world: World, users: list[NewUser], config: Path) -> list[tuple[str, Tried]]:
     from gateway.settings import Settings
-    from gateway.setup.trial import try_broker, try_device, try_upstream
+    from gateway.setup.trial import try_broker, try_device, try_listener, try_upstream
 
     assert isinstance(settings, Settings)
     found = [(one.name, await try_upstream(settings, one, world)) for one in settings.upstreams]
@@ -193,6 +208,8 @@ async def _tried(settings: object, world: World) -> list[tuple[str, Tried]]:
             found.append((device.id, tried))
     if (tried := await try_broker(settings, world)) is not None:
         found.append(("broker", tried))
+    if settings.mqtt.listener is not None:
+        found.append(("listener", await try_listener(settings, world, users, config)))
     return found
 
 
@@ -212,7 +229,7 @@ def _install(draft: Draft, config: Path) -> Installed:
         raise Failure(f"{error.filename or config}: {error.strerror or error}", code=EXIT_DISK) from None
 
 
-def _tell(config: Path, installed: Installed) -> None:
+def _tell(config: Path, installed: Installed, draft: Draft) -> None:
     from gateway.cli.show import print_line
 
     print_line(f"\n{config} is written.", "green")
@@ -222,6 +239,11 @@ def _tell(config: Path, installed: Installed) -> None:
         print(f"What was there before is {path}.")
     for notice in installed.settings.notices:
         print_line(f"note: {notice}", "yellow")
+    if draft.handed:
+        # On standard error, as `dockline token` has it: what is kept of the output holds no secret.
+        print("\nShown once; keep them now:", file=sys.stderr)
+        for whose, secret in draft.handed:
+            print(f"  {whose}: {secret}", file=sys.stderr)
 
 
 # -- the test scan

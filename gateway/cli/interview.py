@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import platform
 import re
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-if TYPE_CHECKING:
-    from gateway.settings import Settings
-    from gateway.setup.draft import Draft, Table
-    from gateway.setup.trial import Tried
-    from gateway.wiring import World
+from gateway.cli.answers import Answers, ask, ask_number, bad, good, heading
+from gateway.cli.ways_in import WaysIn
 
-    Trial = Callable[[Settings], Coroutine[Any, Any, Tried | None]]
+if TYPE_CHECKING:
+    from gateway.setup.draft import Draft, Table
+    from gateway.wiring import World
 
 HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\s]+)(?::(\d{1,5}))?")
 
@@ -33,6 +31,10 @@ class Interview:
     serial_folder: Path
     """Where serial ports have the names that stay."""
     _scanners: int = field(default=0, init=False)
+    _answers: Answers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._answers = Answers(self.draft, self.config, self.world)
 
     def hold(self) -> None:
         """Ask everything. Raises typer.Abort when the person leaves."""
@@ -40,63 +42,14 @@ class Interview:
         print("Every answer is tried out at once, and nothing is written before the end. Ctrl-C leaves all as it is.\n")
         given, named = draft.site.get("id"), draft.site.get("gateway") or _id_of(platform.node())
         draft.site = {"id": "site", "gateway": "gateway"}
-        self._key(draft.site, "id", "Id of the site (such as dc07)", "site", default=given)
-        self._key(draft.site, "gateway", "Id of this gateway there", "site", default=named)
+        self._answers.key(draft.site, "id", "Id of the site (such as dc07)", "site", default=given)
+        self._answers.key(draft.site, "gateway", "Id of this gateway there", "site", default=named)
         draft.site = {key: draft.site[key] for key in ("id", "gateway")}
-        self._key(draft.storage, "path", "Folder for events", "storage", default=str(draft.storage["path"]))
+        self._answers.key(draft.storage, "path", "Folder for events", "storage", default=str(draft.storage["path"]))
         self._upstreams()
         self._stations()
-        self._broker()
         self._devices()
-
-    # -- one answer
-
-    def _key(self, table: Table, key: str, question: str, place: str, *, default: str | None) -> None:
-        """Ask for one value until the loader finds nothing wrong with it; an empty answer leaves the key out."""
-        from gateway.setup.draft import problems_at
-
-        while True:
-            answer = ask(question, default)
-            if answer:
-                table[key] = answer  # in its place, when it has one
-            elif default is None and key in {"id", "gateway", "path", "url", "name"}:
-                bad("This cannot be left out.")
-                continue
-            else:
-                table.pop(key, None)
-            with self.draft.rehearsed(self.config) as found:
-                wrong = problems_at(found, f"{place}.{key}")
-            if not wrong:
-                return
-            for sentence in wrong:
-                bad(sentence)
-
-    def _stands(self, tables: list[Table], place: str, trial: Trial) -> bool:
-        """Return whether the last of `tables` is kept: it is sound, and works or is kept all the same."""
-        from gateway.settings import SettingsError
-        from gateway.setup.draft import problems_at
-
-        with self.draft.rehearsed(self.config) as found:
-            wrong = problems_at(found, place)
-            for sentence in wrong:
-                bad(sentence)
-            if wrong:
-                tables.pop()
-                return False
-            if isinstance(found, tuple):
-                raise SettingsError(found)
-            tried = asyncio.run(trial(found))
-        if tried is None or tried.works:
-            if tried is not None:
-                good(tried.text)
-            return True
-        bad(tried.text)
-        if tried.hint:
-            print(f"    {tried.hint}")
-        if typer.confirm("Keep it all the same?", default=False):
-            return True
-        tables.pop()
-        return False
+        WaysIn(self._answers).hold()
 
     # -- where events go
 
@@ -116,8 +69,10 @@ class Interview:
         upstream: Table = {"name": "centre", "url": "http://127.0.0.1/"}
         upstreams.append(upstream)
         place = f"upstream[{len(upstreams)}]"
-        self._key(upstream, "name", "Name of the centre", place, default="centre" if len(upstreams) == 1 else None)
-        self._key(upstream, "url", "Address that takes events (https://...)", place, default=None)
+        self._answers.key(
+            upstream, "name", "Name of the centre", place, default="centre" if len(upstreams) == 1 else None
+        )
+        self._answers.key(upstream, "url", "Address that takes events (https://...)", place, default=None)
         name = upstream["name"]
         for key, question, ending in (
             ("token_file", "Token it gave you (not shown; empty: none)", "token"),
@@ -125,8 +80,8 @@ class Interview:
         ):
             if text := ask(question, "", hide=True):
                 upstream[key] = Secret(f"{name}.{ending}", text + "\n")
-        self._key(upstream, "position_url", "Address that says how far it is (empty: none)", place, default="")
-        return self._stands(
+        self._answers.key(upstream, "position_url", "Address that says how far it is (empty: none)", place, default="")
+        return self._answers.stands(
             upstreams, place, lambda settings: try_upstream(settings, settings.upstreams[-1], self.world)
         )
 
@@ -141,9 +96,9 @@ class Interview:
             station: Table = {"id": "station"}
             stations.append(station)
             place = f"station[{len(stations)}]"
-            self._key(station, "id", "Id of the station (such as dock-3)", place, default=None)
+            self._answers.key(station, "id", "Id of the station (such as dock-3)", place, default=None)
             print(f"  {', '.join(ACTIVITIES)}; empty: it was seen, nothing more")
-            self._key(station, "activity", "What a scan means there", place, default="")
+            self._answers.key(station, "activity", "What a scan means there", place, default="")
             if not typer.confirm("Another station?", default=False):
                 return
 
@@ -157,7 +112,7 @@ class Interview:
             ports = [port for port in plugged_in(self.serial_folder) if not self._is_used(str(port.path))]
             for number, port in enumerate(ports, 1):
                 print(f"  {number}  {port.describe()}")
-            print("  n  a scanner on the network\n  p  a PLC (Modbus)\n  h  handhelds\n  d  done")
+            print("  n  a scanner on the network\n  p  a PLC (Modbus)\n  h  handhelds\n  r  an RFID reader\n  d  done")
             answer = ask("Which one", "d" if self.draft.devices else None).lower()
             if answer == "d":
                 return
@@ -170,11 +125,13 @@ class Interview:
                 self._plc()
             elif answer == "h":
                 self._device({"driver": "handheld"}, "hh-*", "Id of one handheld, or of many (hh-*)")
+            elif answer == "r":
+                self._reader()
             else:
                 bad(f'"{answer}" is none of these.')
 
     def _scanner(self, url: str, profile: str) -> bool:
-        rate = self._choice("Baud rate", "9600", lambda text: text.isdecimal())
+        rate = ask_number("Baud rate", "9600")
         driver = {"driver": "serial-scanner", "url": f"{url}?baudrate={rate}"}
         return self._device(driver, self._scanner_id(), "Id of the scanner", profile=profile)
 
@@ -193,17 +150,17 @@ class Interview:
                 bad(f"{host} listens on none of the ports scanners usually have ({tried}).")
                 return False
             good(f"{host} listens on {', '.join(str(one) for one in listening)}")
-            port = self._choice("Port", str(listening[0]), lambda text: text.isdecimal())
+            port = ask_number("Port", str(listening[0]))
         return self._device({"driver": "tcp-scanner", "url": f"tcp://{host}:{port}"}, self._scanner_id(), "Id of it")
 
     def _plc(self) -> bool:
         from gateway.setup.words import WordsUnclear, point_of
 
         address = ask("Address of the PLC (host:port, or a serial port /dev/...)", None)
-        unit = self._choice("Unit (slave) number", "1", lambda text: text.isdecimal())
+        unit = ask_number("Unit (slave) number", "1")
         line = ""
         if address.startswith("/"):
-            rate = self._choice("Baud rate", "19200", lambda text: text.isdecimal())
+            rate = ask_number("Baud rate", "19200")
             line = f"&baudrate={rate}&parity={ask('Parity (E, O or N)', 'E').upper()}"
         scheme = "modbus-rtu" if line else "modbus-tcp"
         points: list[Table] = []
@@ -220,6 +177,13 @@ class Interview:
         table = {"driver": "modbus-poller", "url": f"{scheme}://{address}?unit={unit}{line}", "points": points}
         return self._device(table, f"{self.draft.stations[0]['id']}-plc", "Id of the PLC")
 
+    def _reader(self) -> bool:
+        base = f"{self.draft.stations[0]['id']}-portal"
+        taken = sum(device["driver"] == "rfid-reader" for device in self.draft.devices)
+        name = f"{base}-{taken + 1}" if taken else base
+        own = {"driver": "rfid-reader", "profile": "zebra-iot-connector"}
+        return self._device(own, name, "Id of the reader", profile="zebra-iot-connector")
+
     def _device(self, own: Table, default: str, question: str, *, profile: str | None = None) -> bool:
         from gateway.setup.trial import try_device
 
@@ -227,30 +191,25 @@ class Interview:
         device: Table = {"id": default, "station": stations[0], **own}
         devices.append(device)
         place = f"device[{len(devices)}]"
-        self._key(device, "id", question, place, default=default)
+        self._answers.key(device, "id", question, place, default=default)
         if len(stations) > 1:
-            self._key(device, "station", f"Its station ({', '.join(stations)})", place, default=stations[0])
+            self._answers.key(device, "station", f"Its station ({', '.join(stations)})", place, default=stations[0])
         if profile is not None:
             print(f"  {', '.join(self._profiles(str(device['driver'])))}")
-            self._key(device, "profile", "Its profile", place, default=profile)
-        if not self._stands(devices, place, lambda found: try_device(found, str(device["id"]), self.world)):
+            self._answers.key(device, "profile", "Its profile", place, default=profile)
+        if device["driver"] == "rfid-reader":
+            question = "MQTT topic it publishes to (empty: it sends over HTTP)"
+            self._answers.key(device, "topic", question, place, default="")
+        if not self._answers.stands(devices, place, lambda found: try_device(found, str(device["id"]), self.world)):
             return False
         self._scanners += device["driver"].endswith("scanner")
         return True
 
     def _profiles(self, driver: str) -> list[str]:
         """Return the names of the profiles for a driver."""
-        from gateway.settings.document import read_document
-        from gateway.settings.problem import Problem
-        from gateway.settings.profiles import find_profile, profile_folders, profile_names
+        from gateway.settings.profiles import profile_drivers
 
-        folders = profile_folders(self.config)
-        found = {name: read_document(path) for name in profile_names(folders) if (path := find_profile(name, folders))}
-        return [
-            name
-            for name, one in found.items()
-            if not isinstance(one, Problem) and one.data.get("driver", driver) == driver
-        ]
+        return [name for name, own in profile_drivers(self.config).items() if own in {driver, None}]
 
     def _is_used(self, port: str) -> bool:
         return any(f"://{port}?" in f"{device.get('url')}?" for device in self.draft.devices)
@@ -258,65 +217,6 @@ class Interview:
     def _scanner_id(self) -> str:
         base = f"{self.draft.stations[0]['id']}-scanner"
         return base if not self._scanners else f"{base}-{self._scanners + 1}"
-
-    def _broker(self) -> None:
-        from gateway.setup.draft import Secret
-        from gateway.setup.trial import try_broker
-
-        heading("MQTT")
-        broker = self.draft.broker
-        while True:
-            self._key(
-                broker, "url", "Broker of the site that devices publish to (mqtt://host:1883; empty: none)",
-                "mqtt.broker", default="",
-            )  # fmt: skip
-            if not broker:
-                return
-            if user := ask("User on it (empty: none)", ""):
-                broker["username"] = user
-                broker["password_file"] = Secret(
-                    "broker.password", ask("Its password (not shown)", None, hide=True) + "\n"
-                )
-            tables = [broker]
-            if self._stands(tables, "mqtt.broker", lambda settings: try_broker(settings, self.world)):
-                return
-            broker.clear()
-
-    def _choice(self, question: str, default: str, is_sound: Callable[[str], bool]) -> str:
-        while not is_sound(answer := ask(question, default)):
-            bad(f'"{answer}" is no number.')
-        return answer
-
-
-def ask(question: str, default: str | None, *, hide: bool = False) -> str:
-    """Return an answer without white space around it; empty only where a default is given."""
-    while True:
-        shown = bool(default) and not hide
-        answer = str(typer.prompt(question, default=default or "", show_default=shown, hide_input=hide)).strip()
-        if answer or default is not None:
-            return answer
-        bad("This cannot be left out.")
-
-
-def heading(text: str) -> None:
-    """Begin a group of questions."""
-    from gateway.cli.show import print_line
-
-    print_line(f"\n{text}", "bold")
-
-
-def good(text: str) -> None:
-    """Say that an answer proved true."""
-    from gateway.cli.show import plain, print_line
-
-    print_line(f"  ok: {plain(text)}", "green")
-
-
-def bad(text: str) -> None:
-    """Say what is wrong with an answer."""
-    from gateway.cli.show import plain, print_line
-
-    print_line(f"  no: {plain(text)}", "red")
 
 
 def _id_of(name: str) -> str | None:

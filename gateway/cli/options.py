@@ -42,3 +42,24 @@ def check_type(wanted: str | None) -> None:
     if wanted.removeprefix("dockline.").removesuffix(".v1") not in DATA:
         hint = did_you_mean(wanted, DATA) or f"one of {', '.join(DATA)}"
         raise Failure(f'There is no event type "{wanted}".', hint=hint, code=EXIT_USAGE)
+
+
+InitListener = Annotated[
+    str | None,
+    typer.Option(help="Built-in MQTT: 'ADDRESS:PORT key=value ...'; off loopback with certificate=... key=..."),
+]
+InitUsers = Annotated[
+    list[str] | None,
+    typer.Option("--user", help="Who may connect to it: 'DEVICE password-file=...'; without one it is made up."),
+]
+InitTokens = Annotated[
+    list[str] | None,
+    typer.Option("--token", help="A new token: 'NAME role=operator' for the page, 'DEVICE role=device' for HTTP."),
+]
+InitStations = Annotated[
+    list[str] | None, typer.Option("--station", help="'ID key=value ...', such as 'dock-3 activity=receipt'.")
+]
+InitDevices = Annotated[
+    list[str] | None,
+    typer.Option("--device", help="'ID station=... url=... key=value ...'; a PLC's point=NAME:ADDRESS:TYPE:MEANS."),
+]

@@ -31,8 +31,5 @@ def token(
         raise Failure(error.errors()[0]["msg"].removeprefix("Value error, "), code=EXIT_USAGE) from None
     if device is not None and wanted != "device":
         raise Failure(f'a token of role "{wanted}" speaks for no device', hint="leave --device out", code=EXIT_USAGE)
-    lines = ["[[token]]", f'name = "{entry.name}"', f'sha256 = "{entry.sha256}"', f'role = "{entry.role}"']
-    if entry.device is not None:
-        lines.append(f'device = "{entry.device}"')
-    print("\n".join(lines) + "\n")
+    print(entry.lines())
     print(f"token (shown once): {secret}", file=sys.stderr)

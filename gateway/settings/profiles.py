@@ -10,6 +10,9 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
+from gateway.settings.document import read_document
+from gateway.settings.problem import Problem
+
 SHIPPED = (
     Path(sysconfig.get_path("data")) / "share" / "dockline" / "config" / "profiles",
     Path(__file__).resolve().parents[2] / "config" / "profiles",
@@ -32,3 +35,10 @@ def find_profile(name: str, folders: Sequence[Path]) -> Path | None:
 def profile_names(folders: Sequence[Path]) -> list[str]:
     """Return the names of all profiles."""
     return sorted({path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.toml")})
+
+
+def profile_drivers(configuration: Path) -> dict[str, str | None]:
+    """Return every profile that can be read, with the driver it is for; None where it names none."""
+    folders = profile_folders(configuration)
+    read = {name: read_document(path) for name in profile_names(folders) if (path := find_profile(name, folders))}
+    return {name: one.data.get("driver") for name, one in read.items() if not isinstance(one, Problem)}

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from drivers.mqtt_settings import BrokerSettings
+from drivers.mqtt_settings import BrokerSettings, ListenerSettings
 from drivers.registry import load_driver
 from gateway.settings import Problem, Settings, SettingsError, load_settings
 from gateway.settings.load import DEFAULT_UPSTREAM_KIND, UPSTREAM_KINDS
@@ -32,6 +32,7 @@ HEAD = """\
 # `dockline check` names every problem in this file with its line; `systemctl restart dockline` applies a changed [site]
 # or [storage], `systemctl reload dockline` everything else, and keeps the old settings when the new ones are broken.
 """
+REHEARSAL = "dockline-init-"
 INSTALLED_REFERENCE = Path("/opt/dockline/share/dockline/config/gateway.toml")
 
 
@@ -54,12 +55,17 @@ class Draft:
     stations: list[Table] = field(default_factory=list)
     devices: list[Table] = field(default_factory=list)
     upstreams: list[Table] = field(default_factory=list)
+    listener: Table = field(default_factory=dict)
+    """Empty: no device connects to the gateway itself."""
     broker: Table = field(default_factory=dict)
     """Empty: there is no broker of the site."""
 
+    handed: list[tuple[str, str]] = field(default_factory=list, repr=False)
+    """What has to be shown once when all is written: whose it is, and the password or token."""
+
     def secrets(self) -> list[Secret]:
         """Return every secret that has to be in a file before the configuration can be used."""
-        tables = [self.broker, *self.upstreams]
+        tables = [self.listener, self.broker, self.api, *self.upstreams]
         return [value for table in tables for value in table.values() if isinstance(value, Secret)]
 
     def text(self, secrets: Path) -> str:
@@ -73,7 +79,7 @@ class Draft:
 
         `config` is where the file will be: profiles of the site stand beside it.
         """
-        with TemporaryDirectory(prefix="dockline-init-") as name:
+        with TemporaryDirectory(prefix=REHEARSAL) as name:
             folder = Path(name)
             for secret in self.secrets():
                 path = folder / secret.file
@@ -94,8 +100,12 @@ def problems_at(found: Settings | tuple[Problem, ...], place: str) -> list[str]:
     """Return what is wrong at a place such as `device[2]`, a sentence each."""
     if isinstance(found, Settings):
         return []
-    # Who owns a secret is settled when it is written to its own place.
-    at_place = [one for one in found if one.path.startswith(place) and "the service runs as" not in one.what]
+    # Who owns a secret of ours is settled when it is written to its own place.
+    at_place = [
+        one
+        for one in found
+        if one.path.startswith(place) and not ("the service runs as" in one.what and REHEARSAL in one.what)
+    ]
     return [_sentence(one, place) for one in at_place]
 
 
@@ -123,6 +133,8 @@ class _Writer:
             yield from self._table("[[station]]", [StationSettings], station)
         for device in draft.devices:
             yield from self._table("[[device]]", [DeviceCommon, *_driver_models(device)], device)
+        if draft.listener:
+            yield from self._table("[mqtt.listener]", [ListenerSettings], draft.listener)
         if draft.broker:
             yield from self._table("[mqtt.broker]", [BrokerSettings], draft.broker)
         if draft.api:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel
 
 from gateway.setup.draft import Secret, Table
 
+NO_PROFILES: Mapping[str, str | None] = MappingProxyType({})
 POINT_WORDS = ("name", "address", "type", "means", "table")
 DRIVER_OF_SCHEME = {
     "serial": "serial-scanner",
@@ -28,6 +31,7 @@ SECRET_KEYS = {
     "token_file": "token",
     "signing_secret_file": "whsec",
     "password_file": "password",
+    "users_file": "passwd",
 }
 """Keys that name a file with a secret, and how the copy of it is called behind the dot."""
 
@@ -59,10 +63,13 @@ def table_of(text: str, model: type[BaseModel], *, first: str | None) -> Table:
     return table
 
 
-def device_table(text: str, common: type[BaseModel]) -> Table:
-    """Return the table of a device; its driver follows from the url when it is not named. Raises WordsUnclear."""
+def device_table(text: str, common: type[BaseModel], drivers: Mapping[str, str | None] = NO_PROFILES) -> Table:
+    """Return the table of a device; its driver follows from the profile or the url when it is not named.
+
+    `drivers` are those of the profiles. Raises WordsUnclear.
+    """
     table = table_of(text, common, first="id")
-    table.setdefault("driver", driver_of(str(table.get("url", ""))))
+    table.setdefault("driver", drivers.get(str(table.get("profile"))) or driver_of(str(table.get("url", ""))))
     from drivers.registry import UnknownDriver, load_driver
 
     try:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import logging
 import secrets
 import tomllib
@@ -74,6 +75,13 @@ class TokenEntry(BaseModel):
         if (self.role == "device") != (self.device is not None):
             raise ValueError('role "device", and only that one, names its device')
         return self
+
+    def lines(self) -> str:
+        """Return the entry as it stands in the file."""
+        texts = {"name": self.name, "sha256": self.sha256, "role": self.role, "device": self.device}
+        # JSON writes a text as TOML does, but for DEL.
+        told = [f"{key} = {json.dumps(text)}" for key, text in texts.items() if text is not None]
+        return "\n".join(["[[token]]", *told]).replace("\x7f", "\\u007f") + "\n"
 
 
 class _TokensFile(BaseModel):

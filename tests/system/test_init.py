@@ -101,12 +101,8 @@ async def test_a_technician_is_led_from_nothing_to_the_first_scan(site: SiteToSe
         await terminal.sees('did you mean "receipt"?')
         await terminal.answers("What a scan means", "receipt")
         await terminal.answers("Another station?", "n")
-        await terminal.answers("Broker of the site", "mqtt://127.0.0.1:9")
-        await terminal.answers("User on it", "")
-        await terminal.sees("cannot reach the broker")
-        await terminal.answers("Keep it all the same?", "n")
-        await terminal.answers("Broker of the site", "")
         await answer_devices(terminal, site)
+        await terminal.answers("Name of a person (empty: nobody yet)", "")
         await terminal.answers("Write this to", "y")
         shown = await terminal.sees("Does it run?")
         assert "is written" in shown

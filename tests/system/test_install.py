@@ -276,10 +276,16 @@ def kill_tree(process: "subprocess.Popen[bytes]") -> None:
 def test_a_newer_schema_goes_forward_and_the_older_version_is_refused(
     site: DebianRoot, packages: dict[str, Path]
 ) -> None:
-    scan(site, 20)
+    """Five hundred scans wait while the outbox changes its schema; each reaches the centre once."""
+    scan(site, 500)
     held = accepted(site)
-    site.install(packages["1.1.1"])
+    told = said(site.install(packages["1.1.1"]))
+    before, after = re.findall(r"schema (\d+) to (\d+), \d+ events proved", told)[0]
+    assert int(after) == int(before) + 1
     assert site.status()["version"] == "1.1.1" and accepted(site) >= held
+    scan(site, 10, "hh-2")
+    assert delivered_once(site) >= accepted(site) >= held + 10
+    site.run("systemctl", "stop", "centre")
     told = site.install(packages["1.0.1"], check=False)
     assert told.returncode != 0 and "a newer version wrote it" in said(told)
     assert site.status()["version"] == "1.1.1" and accepted(site) >= held
