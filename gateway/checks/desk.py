@@ -20,6 +20,7 @@ from gateway.checks.exception import Case
 from gateway.checks.expectation import Expectation
 from gateway.checks.found import Found
 from gateway.checks.shelf import COPY, HEADER, ITEM, LINE, US, Header, chunked, rows_of
+from gateway.checks.uncounted import Journal, Uncounted
 
 Record = Callable[[Callable[[Moment], Judged]], Awaitable[None]]
 """`Intake.record`."""
@@ -37,7 +38,7 @@ class Refused(Exception):
         self.hint = hint
 
 
-class AnnexKeeper(Protocol):
+class AnnexKeeper(Journal, Protocol):
     """The part of the outbox that the desk writes to."""
 
     def annex_under(self, space: str, prefix: str = "", *, count_max: int = 1000) -> list[AnnexRow]:
@@ -61,6 +62,7 @@ class ChecksDesk:
         self._checker = checker
         self._record = record
         self._aside = aside
+        self._uncounted = Uncounted(outbox, checker, record, aside=aside)
         self._lock = asyncio.Lock()
 
     # -- expected documents
@@ -86,7 +88,12 @@ class ChecksDesk:
             said = f"{expectation.head.type} version {version}, {len(expectation.lines)} lines, by {origin}"
             await self._outbox.keep(header_rows, note=Note(what, actor, f"{expectation.id} {said}"))
             shelf.forget()
+            counted = self._checker.is_on
             self._checker.look_again()
+            if self._checker.is_on and not counted:
+                await self._uncounted.mark()
+            if newest is None and self._checker.is_on:
+                await self._uncounted.recall(expectation.id)
             await self._record(self._checker.own(lambda found: self._checker.arrival.arrived(expectation.id, found)))
             await self._sweep(expectation.id)
             header = shelf.newest(expectation.id)

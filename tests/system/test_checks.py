@@ -135,6 +135,31 @@ def test_what_was_unchecked_is_checked_when_the_document_comes(daemon: GatewayPr
     assert heard_codes(say(daemon, label(1), document="PL-1")) == ["duplicate_pick"], "the first one counts"
 
 
+def test_what_came_before_the_first_document_of_all_counts_too(tmp_path: Path) -> None:
+    """A gateway with no rule and no address, where nothing was ever expected; then the lists come after the picks."""
+    with gateway(tmp_path / "site", CONFIG) as daemon:
+        daemon.start()
+        say(daemon, label(1), document="PL-1", quantity="3")
+        stranger = say(daemon, label(2, serial="S1"), document="PL-1")
+        say(daemon, label(2, serial="S1"), document="PL-1")
+        other = say(daemon, label(1), document="PL-2")
+        put(daemon, document("PL-1", "pick_list", line(1, 4), line(3, 1)))
+        found = events(daemon, "exception")
+        assert ("wrong_item", stranger["events"]) in [(one["code"], one["events"][:1]) for one in found]
+        assert heard_codes(say(daemon, label(1), document="PL-1")) == [], "the fourth of four"
+        assert heard_codes(say(daemon, label(1), document="PL-1")) == ["duplicate_pick"], "three came before"
+        daemon.signal(signal.SIGKILL)
+        daemon.wait()
+        daemon.start()
+        put(daemon, document("PL-2", "pick_list", line(2, 1)))
+        (late,) = [one for one in events(daemon, "exception") if one["document"]["id"] == "PL-2"]
+        assert (late["code"], late["events"]) == ("wrong_item", other["events"])
+        put(daemon, document("PL-2", "pick_list", line(1, 2), version="2"))
+        before = len(events(daemon, "exception"))
+        put(daemon, document("PL-1", "pick_list", line(1, 9), line(3, 1), version="2"))
+        assert len(events(daemon, "exception")) == before, "nothing is counted a second time"
+
+
 def test_people_decide_about_exceptions(daemon: GatewayProcess) -> None:
     put(daemon, document("PL-1", "pick_list", line(1, 1)))
     say(daemon, label(2), document="PL-1")
