@@ -68,12 +68,13 @@ class AnnexDesk(Desk):
         """Return the committed state row of exactly that key; None when there is none. Raises OutboxError."""
         return next((row.value for row in self._states(key, key + "\0") if row.key == key), None)
 
-    def states(self, prefix: str = "", *, count_max: int | None = None) -> list[StateRow]:
-        """Return the state rows whose key begins with `prefix`, by key, in committed rows only; the first `count_max`.
+    def states(self, prefix: str = "", *, after: str = "", count_max: int | None = None) -> list[StateRow]:
+        """Return the state rows whose key begins with `prefix`, by key, in committed rows only; the first `count_max`
+        behind the key `after`.
 
         One that is damaged counts as not there; that it was forgotten is on its way to the incidents.
         """
-        return self._states(prefix, prefix + _LAST, count_max)
+        return self._states(max(prefix, after + "\0") if after else prefix, prefix + _LAST, count_max)
 
     @contextmanager
     def one_look(self) -> Iterator[None]:

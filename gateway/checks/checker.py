@@ -73,7 +73,7 @@ class Checker:
         self.docket = Docket(outbox, ids, identity, clock_quality)
         self.picks = Picks(outbox)
         self.on_long: Callable[[], object] = lambda: None
-        """Called when a long document waits to be closed by steps."""
+        """Called when a long document waits to be closed, or one that came late to be counted, by steps."""
         self._identity = identity
         self.adopt(policy)
 
@@ -82,7 +82,14 @@ class Checker:
         self.policy = policy
         self.comparer = Comparer(policy, self.docket, self.picks)
         self.closer = Closer(policy, self.docket, self.documents, self.shelf, on_long=self._waits_for_steps)
-        self.arrival = Arrival(self.documents, self.docket, self.shelf, comparer=self.comparer, closer=self.closer)
+        self.arrival = Arrival(
+            self.documents,
+            self.docket,
+            self.shelf,
+            comparer=self.comparer,
+            closer=self.closer,
+            on_late=self._waits_for_steps,
+        )
         self.look_again()
 
     def look_again(self) -> None:

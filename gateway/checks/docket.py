@@ -52,8 +52,8 @@ class StatePort(Protocol):
     def state(self, key: str) -> bytes | None:
         """Return a committed row."""
 
-    def states(self, prefix: str = "", *, count_max: int | None = None) -> list[StateRow]:
-        """Return the committed rows whose key begins with `prefix`, by key, the first `count_max`."""
+    def states(self, prefix: str = "", *, after: str = "", count_max: int | None = None) -> list[StateRow]:
+        """Return the committed rows whose key begins with `prefix`, by key, the first `count_max` behind `after`."""
 
 
 class Trouble(NamedTuple):

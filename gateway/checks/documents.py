@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from gateway.checks.shelf import Header, Shelf
 PREFIX: Final = "document/"
 BOOKS_MAX: Final = 64
 """Books in memory; the one that was not used for longest is made again when it is needed."""
-
+PIECES_A_PAGE: Final = 200
 
 _RARE: Final = ("is_closing", "closing_by", "closing_at")
 
@@ -82,6 +83,13 @@ class OpenDocument:
     """Pieces that are not on disk yet, by event."""
     gone: set[str] = field(default_factory=set)
     """Events of pieces whose removal is not on disk yet."""
+    since: list[tuple[Piece, bool]] | None = None
+    """What was added (True) or taken out since it began to be counted anew by steps; None while it is not."""
+
+    def tell(self, piece: Piece, *, is_added: bool) -> None:
+        """Note a change for whoever counts the document anew."""
+        if self.since is not None:
+            self.since.append((piece, is_added))
 
     @property
     def header(self) -> Header | None:
@@ -159,6 +167,7 @@ class Documents:
     def add(self, one: OpenDocument, piece: Piece, item: str, found: Found) -> None:
         """Note a piece that was added to the book; `item` is its item as JSON."""
         one.pieces[piece.event] = piece
+        one.tell(piece, is_added=True)
         one.flying += 1
         found.state[piece_key(one.id, one.activity, piece.event)] = encode_piece(piece, item)
 
@@ -168,6 +177,7 @@ class Documents:
 
         def undo() -> None:
             landed()
+            one.tell(piece, is_added=False)
             one.book.remove(piece)
 
         found.changed(undo)
@@ -179,10 +189,12 @@ class Documents:
         if piece is None:
             return None
         one.book.remove(piece)
+        one.tell(piece, is_added=False)
         one.gone.add(event)
         found.state[piece_key(one.id, one.activity, event)] = None
         found.changed(lambda: one.gone.discard(event))
         found.changed(lambda: one.book.add(piece))
+        found.changed(lambda: one.tell(piece, is_added=True))
         self._touch(one, found)
         found.on_disk(lambda: one.gone.discard(event))
         return piece
@@ -209,6 +221,14 @@ class Documents:
         pieces = {piece.event: piece for piece in self._committed(one.id, one.activity)}
         pieces |= one.pieces
         return [piece for event, piece in sorted(pieces.items()) if event not in one.gone]
+
+    def pages(self, one: OpenDocument) -> Iterator[list[Piece]]:
+        """Yield the pieces of a document that are on disk, part by part; it may change between two of them."""
+        prefix = piece_key(one.id, one.activity)
+        after = ""
+        while rows := self._outbox.states(prefix, after=after, count_max=PIECES_A_PAGE):
+            after = rows[-1].key
+            yield [decode_piece(row.key.removeprefix(prefix), row.value) for row in rows if row.value is not None]
 
     def rebuild(self, one: OpenDocument, header: Header | None, found: Found) -> None:
         """Make the book anew, by another copy of the expected document."""

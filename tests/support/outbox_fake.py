@@ -94,8 +94,9 @@ class OutboxFake:
         self.lookups += 1
         return {key: self.answers[key] for key in keys if key in self.answers}
 
-    def states(self, prefix: str = "", *, count_max: int | None = None) -> list[StateRow]:
-        found = [StateRow(key, value) for key, value in sorted(self.rows.items()) if key.startswith(prefix)]
+    def states(self, prefix: str = "", *, after: str = "", count_max: int | None = None) -> list[StateRow]:
+        rows = sorted(self.rows.items())
+        found = [StateRow(key, value) for key, value in rows if key.startswith(prefix) and key > after]
         return found[:count_max]
 
     def state(self, key: str) -> bytes | None:

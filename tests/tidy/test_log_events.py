@@ -13,7 +13,7 @@ LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 LOGGERS = {"log", "_log", "logger", "logging"}
 NAMED_BY_CALLERS = {
     ("gateway/supervisor.py", "_ended"): {"link_lost", "device_faulty", "device_no_storage"},
-    ("gateway/checks_service.py", "_survived"): {"closing_failed", "pull_failed", "watch_failed"},
+    ("gateway/checks_service.py", "_survived"): {"closing_failed", "counting_failed", "pull_failed", "watch_failed"},
 }
 """Functions that put a name together or are given one, and the names that can come of it."""
 PASSED_ON = {("drivers/mqtt_hall.py", "tell")}
