@@ -46,7 +46,8 @@ check: $(VENV)/.test  ## Style, types, layers, spelling, dependencies.
 system-packages:
 	@sh tests/support/system_packages.sh
 
-long: $(VENV)/.test system-packages  ## The tests that take minutes (kill storms, large backlogs).
+long: $(VENV)/.test  ## The tests that take minutes (kill storms, large backlogs).
+	@sh tests/support/system_packages.sh long
 	$(BIN)/pytest -q -m "long and not install" $(ARGS)
 
 voyages: $(VENV)/.test  ## Sail seeded bad days in virtual time: SEEDS=1000, FIRST=1, or one: SEED=388.

@@ -28,8 +28,12 @@ EVENT_NAMES_MAX = 500
 CLOSE_S = 1.0
 LINE_CHARACTERS_MAX = 4000
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
-# C0, DEL, C1, line and paragraph separators, and the marks that turn the direction of text: none may reach a terminal.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+# C0, DEL, C1, line and paragraph separators, the marks that turn the direction of text, and what has no width or no
+# ink (Unicode: Default_Ignorable_Code_Point): none may reach a terminal. The page names the same ones.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+)
 _NEEDS_QUOTES = re.compile(r"[\s\"=\\]|^$")
 _EVENT_NAME = re.compile(r"[A-Za-z_][\w.-]*")
 _FIELD = re.compile(r""" ([a-z_]+)=("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\S+)""")

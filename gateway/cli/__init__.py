@@ -7,9 +7,10 @@ is imported inside the commands, so that `dockline --help` costs no more than it
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 COMMANDS = (
     ("init", "gateway.cli.init"),
@@ -49,6 +50,17 @@ EPILOG = (
 )
 
 
+class Commands(TyperGroup):
+    """A group whose list of commands has whole sentences, folded, and words for what an option takes."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list."""
+        named = [(name, command) for name in self.list_commands(ctx) if (command := self.get_command(ctx, name))]
+        rows = [(name, command.get_short_help_str(limit=1000)) for name, command in named if not command.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
@@ -70,6 +82,7 @@ def build_app() -> typer.Typer:
     """Return the program."""
     app = typer.Typer(
         name="dockline",
+        cls=Commands,
         help="Edge gateway for warehouse devices: scans in, canonical events out, nothing lost, nothing twice.",
         epilog=EPILOG,
         no_args_is_help=True,
@@ -81,5 +94,5 @@ def build_app() -> typer.Typer:
     for name, module in COMMANDS:
         app.command(name)(getattr(import_module(module), name))
     for name, module, text in GROUPS:
-        app.add_typer(import_module(module).app, name=name, help=text, no_args_is_help=True)
+        app.add_typer(import_module(module).app, name=name, cls=Commands, help=text, no_args_is_help=True)
     return app

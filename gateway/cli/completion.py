@@ -72,3 +72,22 @@ def _heard(config: Path, told: str, member: str) -> set[str]:
         status: dict[str, Any] | None = Site(config).get_quickly("/v1/status", ASK_S)
         return {str(one[member]) for one in status[told]} if status is not None else set()
     return set()
+
+
+def say_unknown(config: Path, **wanted: str | None) -> None:
+    """Say of names for which nothing was found that the file does not know them: a slip of the finger finds nothing.
+
+    What left the file may still have events, so this is no error.
+    """
+    import sys
+
+    from gateway.settings.problem import did_you_mean
+
+    for kind, name in wanted.items():
+        key = "name" if kind == "upstream" else "id"
+        known = sorted(_configured(config, kind, key))
+        patterns = [one[:-1] for one in known if one.endswith("*")]
+        if name is None or not known or name in known or any(name.startswith(one) for one in patterns):
+            continue
+        better = did_you_mean(name, known) or f"there {'is' if len(known) == 1 else 'are'} {', '.join(known[:20])}"
+        print(f'There is no {kind} "{name}" in {config}; {better}', file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.completion import complete_device
+from gateway.cli.completion import complete_device, say_unknown
 from gateway.cli.errors import EXIT_NOT_AS_HOPED, EXIT_USAGE, Failure
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, StationOption, TokenOption
 
@@ -49,6 +49,8 @@ def list_devices(
         (*(one[key] for key in ("id", "station", "driver", "state")), *(age(one[key]) for key in ages)) for one in rows
     ]
     print_table("Devices", heads, shown)
+    if not shown:
+        say_unknown(config, station=station)
     for one in rows:
         if one["last_error"] and one["state"] not in {"up", "heard"}:
             hint = f" ({one['hint']})" if one["hint"] else ""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli.completion import say_unknown
 from gateway.cli.errors import Failure
 from gateway.cli.export import export_events
 from gateway.cli.options import (
@@ -53,6 +54,8 @@ def list_events(
         print_json(found)
         return
     print_table("Events", _HEADS, [_row(one) for one in found])
+    if not found:
+        say_unknown(config, station=station, device=device)
 
 
 def _events_offline(site: Site, kind: str | None, station: str | None, device: str | None, limit: int) -> list[Any]:
@@ -110,7 +113,7 @@ def _journey(site: Site, event: str) -> dict[str, Any]:
     try:
         entry = reader.entry(int(event) if event.isascii() and event.isdigit() and len(event) < 19 else event)
         if entry is None:
-            raise Failure("There is no such event here.", hint="it may be past its retention")
+            raise Failure("There is no such event here.", hint="it may be past its retention; dockline events list")
         found = as_event(entry)
         return {**found, "steps": as_json(journey(found, reader.settlements(entry.seq)))}
     finally:
@@ -134,6 +137,7 @@ def tail_events(
 ) -> None:
     """Print events as they are committed, until interrupted."""
     import json
+    import sys
 
     from gateway.cli.client import Site
     from gateway.cli.show import plain
@@ -141,6 +145,8 @@ def tail_events(
     check_type(event_type)
     wanted = {"type": event_type, "station": station, "device": device, "document": document, "code": code}
     site = Site(config, token_file)
+    if sys.stderr.isatty() and after is None:
+        print("Waiting for the next event; Ctrl-C ends.", file=sys.stderr)
     for seen, found in enumerate(site.follow("/v1/events/tail", within_s=within, after=after, **wanted), 1):
         line = json.dumps(found) if as_json else "  ".join(plain(cell) for cell in _row(found))
         print(line, flush=True)
@@ -158,7 +164,9 @@ def _row(found: dict[str, Any]) -> tuple[object, ...]:
     data = event.get("data", {})
     kind = str(event.get("type", "")).removeprefix("dockline.").removesuffix(".v1")
     device = data.get("device") or {}
-    return (found["seq"], data.get("captured_at"), kind, event.get("subject"), device.get("id"), what_of(data))
+    # With a space where it may be folded.
+    captured = str(data.get("captured_at") or "-").replace("T", " ")
+    return (found["seq"], captured, kind, event.get("subject"), device.get("id"), what_of(data))
 
 
 def what_of(data: dict[str, Any]) -> str:

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.errors import EXIT_USAGE, Failure
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LimitOption, TokenOption
 
 app = typer.Typer()
 
-IdArgument = Annotated[str, typer.Argument(help="Id of the exception, as listed.")]
+STATES = ("unresolved", "all", "open", "acknowledged", "escalated", "resolved")
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the exception, as listed.")]
 
 
 @app.command("list")
@@ -30,7 +32,11 @@ def list_exceptions(
     """List exceptions, oldest first."""
     from gateway.cli.client import Site
     from gateway.cli.show import age, print_json, print_table
+    from gateway.settings.problem import did_you_mean
 
+    if state not in STATES:
+        hint = did_you_mean(state, STATES) or f"one of {', '.join(STATES)}"
+        raise Failure(f'There is no state "{state}".', hint=hint, code=EXIT_USAGE)
     asked = {"state": state, "code": code, "owner": owner, "document": document, "limit": limit}
     found = Site(config, token_file).get("/v1/exceptions", **asked)["exceptions"]
     if as_json:
@@ -86,6 +92,7 @@ def resolve_exception(
 ) -> None:
     """Say what was decided: it is over, and nothing is on hold for it any more. Audited."""
     from gateway.cli.client import Site
+    from gateway.cli.show import plain
 
     answer = Site(config, token_file).post(f"/v1/exceptions/{case}/resolve", {"resolution": resolution})
-    print(f"{answer['code']} is resolved: {answer['resolution']}")
+    print(f"{answer['code']} is resolved: {plain(answer['resolution'])}")

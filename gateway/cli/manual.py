@@ -42,7 +42,16 @@ def completion(shell: str) -> str:
 
     from gateway.cli.errors import COMPLETE_VARIABLE
 
-    return get_completion_script(prog_name="dockline", complete_var=COMPLETE_VARIABLE, shell=shell) + "\n"
+    script = get_completion_script(prog_name="dockline", complete_var=COMPLETE_VARIABLE, shell=shell)
+    if shell == "zsh":
+        # zsh takes the file as the body of the function that it calls at each Tab: then it has to complete, and not
+        # to say who will at the next one. Only where somebody sources it, there is no completion under way.
+        named = "compdef _dockline_completion dockline"
+        head, found, rest = script.rpartition(named)
+        assert found, "typer writes another script now"
+        is_called = "(( ${+compstate} ))"
+        script = f"{head}if {is_called}; then\n  _dockline_completion\nelse\n  {named}\nfi{rest}"
+    return script + "\n"
 
 
 def pages(date: str) -> Iterator[tuple[str, str]]:

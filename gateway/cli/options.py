@@ -46,20 +46,33 @@ def check_type(wanted: str | None) -> None:
 
 InitListener = Annotated[
     str | None,
-    typer.Option(help="Built-in MQTT: 'ADDRESS:PORT key=value ...'; off loopback with certificate=... key=..."),
+    typer.Option(
+        metavar="WORDS", help="Built-in MQTT: 'ADDRESS:PORT key=value ...'; off loopback with certificate=... key=..."
+    ),
 ]
 InitUsers = Annotated[
     list[str] | None,
-    typer.Option("--user", help="Who may connect to it: 'DEVICE password-file=...'; without one it is made up."),
+    typer.Option(
+        "--user", metavar="WORDS", help="Who may connect to it: 'DEVICE password-file=...'; without one it is made up."
+    ),
 ]
 InitTokens = Annotated[
     list[str] | None,
-    typer.Option("--token", help="A new token: 'NAME role=operator' for the page, 'DEVICE role=device' for HTTP."),
+    typer.Option(
+        "--token",
+        metavar="WORDS",
+        help="A new token: 'NAME role=operator' for the page, 'DEVICE role=device' for HTTP.",
+    ),
 ]
 InitStations = Annotated[
-    list[str] | None, typer.Option("--station", help="'ID key=value ...', such as 'dock-3 activity=receipt'.")
+    list[str] | None,
+    typer.Option("--station", metavar="WORDS", help="'ID key=value ...', such as 'dock-3 activity=receipt'."),
 ]
 InitDevices = Annotated[
     list[str] | None,
-    typer.Option("--device", help="'ID station=... url=... key=value ...'; a PLC's point=NAME:ADDRESS:TYPE:MEANS."),
+    typer.Option(
+        "--device",
+        metavar="WORDS",
+        help="'ID station=... url=... key=value ...'; a PLC's point=NAME:ADDRESS:TYPE:MEANS.",
+    ),
 ]

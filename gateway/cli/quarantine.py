@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.completion import complete_upstream
+from gateway.cli.completion import complete_upstream, say_unknown
 from gateway.cli.errors import EXIT_USAGE, Failure
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LimitOption, TokenOption
 
@@ -43,7 +43,7 @@ def list_quarantine(
     from gateway.cli.show import clock, print_json, print_table
 
     if state is not None and state not in get_args(QuarantineState):
-        raise Failure(f'"{state}" is no state', hint=f"one of {', '.join(get_args(QuarantineState))}")
+        raise Failure(f'"{state}" is no state', hint=f"one of {', '.join(get_args(QuarantineState))}", code=EXIT_USAGE)
     site = Site(config, token_file)
     try:
         found = site.get("/v1/quarantine", upstream=upstream, state=state, limit=limit)["quarantine"]
@@ -70,6 +70,8 @@ def list_quarantine(
         )
         for one in found
     ]
+    if not found:
+        say_unknown(config, upstream=upstream)
     print_table("Quarantine", ("upstream", "seq", "state", "since", "type", "device", "owner", "reason"), rows)
 
 
@@ -101,7 +103,7 @@ def _show_offline(site: Any, upstream: str, seq: int) -> dict[str, Any]:
     finally:
         reader.close()
     if case is None:
-        raise Failure("This event is not in quarantine for that upstream.")
+        raise Failure("This event is not in quarantine for that upstream.", hint="dockline quarantine list")
     history = [{**asdict(record), "chain": record.chain.hex()} for record in case.history]
     entry = as_event(case.entry) if case.entry is not None else None
     return {**asdict(case.quarantined), "event": entry, "history": history}

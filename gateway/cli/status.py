@@ -78,7 +78,7 @@ _BOOKS = ("name", "accepted", "delivered", "pending", "quarantined", "discarded"
 
 
 def _print_status(found: dict[str, Any]) -> None:
-    from gateway.cli.show import age, print_line, print_table, size
+    from gateway.cli.show import age, counted, print_line, print_table, size
 
     storage = found["storage"]
     state = "taking scans" if found["ready"] else f"NOT taking scans: {found['not_ready_because']}"
@@ -86,10 +86,8 @@ def _print_status(found: dict[str, Any]) -> None:
     autonomy = storage["autonomy_hours"]
     lasts = f", room for {_span(autonomy)} at today's rate" if autonomy is not None else ""
     room = f"{size(storage['bytes_used'])} of {size(storage['bytes_max'])}, {size(storage['disk_free'])} free{lasts}"
-    print_line(
-        f"up {age(found['uptime_s'])}, version {found['version']}, clock {found['clock']}; outbox {storage['entries']} "
-        f"events, {room}"
-    )
+    print_line(f"up {age(found['uptime_s'])}, version {found['version']}, clock {found['clock']}")
+    print_line(f"outbox: {counted(storage['entries'], 'event')}, {room}")
     for alarm in found["alarms"]:
         hint = f" ({alarm['hint']})" if alarm["hint"] else ""
         print_line(f"ALARM {alarm['code']} {alarm['subject']}: {alarm['message']}{hint}", "bold red")

@@ -126,7 +126,12 @@ class Queries:
         seq = number("seq", request.path_params["seq"], 0)
         case = await self._report.outbox.quarantine_show(request.path_params["upstream"], seq)
         if case is None:
-            raise ApiError(404, "not_quarantined", "this event is not in quarantine for that upstream")
+            raise ApiError(
+                404,
+                "not_quarantined",
+                "this event is not in quarantine for that upstream",
+                hint="dockline quarantine list",
+            )
         history = [{**asdict(record), "chain": record.chain.hex()} for record in case.history]
         entry = as_event(case.entry) if case.entry is not None else None
         return JSONResponse({**asdict(case.quarantined), "event": entry, "history": history})

@@ -16,6 +16,10 @@ if [ "${1:-}" = install ]; then
     need lintian lintian
     need systemd-nspawn systemd-container
 fi
+if [ "${1:-}" = long ]; then
+    need zsh zsh
+    need fish fish
+fi
 need strace strace
 need faketime faketime
 need sqlite3 sqlite3

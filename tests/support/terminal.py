@@ -11,20 +11,25 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 ROOT = Path(__file__).parents[2]
 BOUND_S = 60.0
+PROGRAM = (sys.executable, "-m", "gateway")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>]")
 
 
 class Terminal:
     """One program behind one terminal. `async with Terminal("status") as terminal:`."""
 
-    def __init__(self, *arguments: str, columns: int = 100, lines: int = 40) -> None:
-        self._arguments = arguments
+    def __init__(
+        self, *arguments: str, columns: int = 100, lines: int = 40, program: Sequence[str] = PROGRAM, **environ: str
+    ) -> None:
+        self._command = [*program, *arguments]
+        self._environ = environ
         self._size = struct.pack("HHHH", lines, columns, 0, 0)
         self._changed = asyncio.Event()
         self._seen = 0
@@ -37,12 +42,13 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, self._size)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", *self._arguments],
+            self._command,
             cwd=ROOT,
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={**{k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "COLUMNS"}}, "TERM": "xterm-256color"},
+            env={**{k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "COLUMNS"}}, "TERM": "xterm-256color"}
+            | self._environ,
             start_new_session=True,
             preexec_fn=_take_terminal,  # noqa: PLW1509 - nothing but one system call
         )

@@ -370,7 +370,7 @@ row(
     "{folder}/none/x",
     outbox=True,
 )
-row("quarantine.list_quarantine:1", 1, '"opn" is no state', "quarantine", "list", "--state", "opn")
+row("quarantine.list_quarantine:1", 64, '"opn" is no state', "quarantine", "list", "--state", "opn")
 row(
     "quarantine._show_offline:1",
     1,
@@ -510,6 +510,11 @@ row("problems.load_or_fail:1", 78, "{folder}/gateway.toml:", "check", config=CON
 # -- the set-up
 
 row("init.init:1", 64, "There is no terminal to ask at.", "init")
+
+
+row("let_in.let_in:1", 64, "--user is for the built-in MQTT.", *INIT, "--user", "hh-1")
+row("let_in.let_in:2", 64, "the role is one of device, viewer", *INIT, "--token", "anna role=boss")
+row("exceptions.list_exceptions:1", 64, 'There is no state "opne".', "exceptions", "list", "--state", "opne")
 
 
 @refuses("init._check_writable:1", 77, "You may not write to {folder}.")

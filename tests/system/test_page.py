@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from daemon_process import command
 from page_browser import BOUND_MS, Window, browser
 from page_site import POISON, TOKENS, PageSite, page_site
 from playwright.sync_api import Browser, expect
@@ -20,6 +21,8 @@ ASN = {
 }
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 RTL = "abc\u202edcba\u202c\u2066x"
+UNSEEN = "A\0B\u200bC\u202eD\ufe0fE"
+UNSEEN_ONES = frozenset(UNSEEN) - set("ABCDE")
 LONG = "LONG-" + "0123456789" * 690 + "-END"
 VIEWS = ("now", "exceptions", "scans", "quarantine", "history", "devices", "devices/dock-3-scanner", "station/dock-3")
 expect.set_options(timeout=BOUND_MS)
@@ -307,6 +310,36 @@ def test_a_foreign_script_would_not_run(window: Window) -> None:
         page.evaluate(f"() => {{ {foreign} }}")
     assert any("img-src" in said for said in window.complaints)
     window.complaints.clear()
+
+
+@pytest.mark.parametrize("prefix", ["]C0", ""])
+def test_what_cannot_be_seen_is_named_on_the_page_and_in_the_terminal(
+    prefix: str, window: Window, site: PageSite
+) -> None:
+    """Two labels look the same and are not: NUL, no width, the other direction, no ink. With a symbology identifier it
+    is goods, without one it is taken for noise; both are shown."""
+    heard = site.carry("hh-3", prefix + UNSEEN, activity="pick", document="PL-11")
+    assert heard == ("good" if prefix else "attention")
+    for view in ("scans", "devices/hh-3", "exceptions", "quarantine", "now"):
+        page = window.open(view)
+        if view in {"scans", "devices/hh-3"}:
+            expect(page.locator("main .scanned").first).to_contain_text("A⟨NUL⟩B⟨U+200B⟩C⟨U+202E⟩D⟨U+FE0F⟩E")
+        assert UNSEEN_ONES.isdisjoint(page.locator("body").inner_text()), view
+    window.shoot(f"unseen-{prefix or 'none'}")
+    config = str(site.folder / "gateway.toml")
+    for words in (("events", "list"), ("events", "tail", "--after", "0", "--within", "1"), ("exceptions", "list"),
+                  ("devices", "watch", "--within", "1"), ("events", "show", _newest(site))):  # fmt: skip
+        done = command(*words, "--config", config)
+        assert done.returncode == 0, done.stderr
+        assert UNSEEN_ONES.isdisjoint(done.stdout + done.stderr), words
+        if words[1] == "show" or (prefix and words[1] in {"list", "tail"} and words[0] == "events"):
+            assert re.search(r"A\\(x00|u0000)B\\u200bC\\u202eD\\ufe0fE", done.stdout), (words, done.stdout)
+
+
+def _newest(site: PageSite) -> str:
+    """Return the sequence of the newest event that shows a code, and not what was thought of it."""
+    found = site.ask("GET", "/v1/events?device=hh-3&limit=5")[1]["events"]
+    return str(next(one["seq"] for one in found if "evidence" in one["event"]["data"]))
 
 
 def test_a_page_comes_back_by_itself_after_a_restart(window: Window, site: PageSite) -> None:

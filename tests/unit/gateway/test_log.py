@@ -4,8 +4,10 @@ import errno
 import io
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,10 @@ HOSTILE = [
     "c1 \x9b31m",
     "del\x7f",
     "half \ud800 of a pair",
+    "soft\u00adhyphen",
+    "hangul\u3164filler",
+    "variation\ufe0f",
+    "tag \U000e0041",
 ]
 
 
@@ -202,6 +208,15 @@ def test_a_stream_that_stalls_does_not_stall_the_caller(root: logging.Logger, mo
     monkeypatch.setattr(log_module, "CLOSE_S", 0.01)
     writer.close()
     release.set()
+
+
+def test_the_page_and_the_terminal_hide_the_same() -> None:
+    """A code that shows a mark on the page and nothing in the terminal would be looked for twice."""
+    source = (Path(log_module.__file__).parent / "web" / "page" / "dom.js").read_text()
+    (found,) = re.findall(r"HIDDEN =\s*/(\[.*\])/gu;", source)
+    hidden = re.compile(re.sub(r"\\u\{(\w+)\}", lambda one: f"\\U{one[1]:0>8}", found))
+    differ = [one for one in range(0x110000) if bool(hidden.match(chr(one))) != (escape(chr(one)) != chr(one))]
+    assert differ == []
 
 
 def test_escape_leaves_ordinary_text_alone() -> None:
