@@ -114,6 +114,8 @@ async def test_a_technician_lets_handhelds_a_reader_and_a_person_in(
     made_up = re.findall(r"Password of (\S+): (\S+)", shown)
     assert [name for name, _ in made_up] == ["floor-portal"]
     (token,) = re.findall(r"Token of anna \(operator\): (dkl_\S+)", shown)
+    assert [(one.name, one.role, one.device) for one in read_tokens(place.secrets / "tokens.toml")] == [
+        ("hh-1", "device", "hh-1"), ("floor-portal", "device", "floor-portal"), ("anna", "operator", None)]  # fmt: skip
     assert {path.name: mode(path) for path in place.secrets.iterdir()} == {
         "devices.passwd": 0o600, "tokens.toml": 0o600}  # fmt: skip
     written = place.config.read_text() + (place.secrets / "devices.passwd").read_text()
@@ -179,6 +181,11 @@ async def answer_listener(terminal: Terminal, place: Place) -> None:
     await terminal.answers("Its password (not shown; empty: one is made up and shown at the end): ", "")
     await terminal.answers("Another one?", "")
     await terminal.sees(f"listens on 127.0.0.1:{place.port} and lets hh-1 in")
+    await terminal.answers("Which one", "3")
+    await terminal.answers("Device that gets a token", "")
+    await terminal.answers("Device that gets a token", "")
+    await terminal.answers("Another one?", "")
+    await terminal.sees("HTTP is for this PC alone")
     await terminal.answers("Which one", "")
 
 
