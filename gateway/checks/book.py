@@ -21,6 +21,9 @@ from gateway.checks.shelf import Header, Shelf
 from gateway.events.model import UNIT_EACH
 
 ZERO: Final = Decimal(0)
+_ONE: Final = Decimal(1)
+_CONTENTS: Final = frozenset({"gtin", "sku"})
+"""A line that names one of these asks for goods, also when it says in which unit."""
 
 PoolKey = tuple[int, tuple[str, ...]]
 """Round, and the lines; or ("", identity, location, unit) for what is on no line."""
@@ -88,6 +91,7 @@ class Book:
     def add(self, piece: Piece) -> Added:
         """Count a piece; return where it went."""
         found = None if self.header is None else match(piece, self.header, self._shelf, activity=self.activity)
+        piece = _as_one_unit(piece, found) if piece.item.sscc else piece
         key, pool = self._pool(piece, found)
         self._sign(piece)
         self.events += 1
@@ -95,7 +99,7 @@ class Book:
         pool.events += 1
         pool.repeats += piece.is_repeat
         twin: str | None = None
-        unique = piece.unique
+        unique = piece.unique(self.activity)
         if unique is None:
             self._count(pool, piece, 1)
         else:
@@ -105,12 +109,13 @@ class Book:
     def remove(self, piece: Piece) -> Added:
         """Take out a piece that `add` took in."""
         found = None if self.header is None else match(piece, self.header, self._shelf, activity=self.activity)
+        piece = _as_one_unit(piece, found) if piece.item.sscc else piece
         key, pool = self._pool(piece, found)
         self.events -= 1
         self.revision += 1
         pool.events -= 1
         pool.repeats -= piece.is_repeat
-        unique = piece.unique
+        unique = piece.unique(self.activity)
         if unique is None:
             self._count(pool, piece, -1)
         else:
@@ -244,6 +249,14 @@ class Book:
         pool.count(piece, sign)
         key = (piece.round, pool.unit)
         self.totals[key] = self.totals.get(key, ZERO) + piece.quantity * sign
+
+
+def _as_one_unit(piece: Piece, found: Match | None) -> Piece:
+    """Return a piece as the lines want it that are about a logistic unit itself, not about what it holds: one, however
+    many its label says are in it (AI 37)."""
+    if found is None or not found.lines or any(line.item.keys() & _CONTENTS for line in found.lines):
+        return piece
+    return piece._replace(item=LabelItem(sscc=piece.item.sscc), quantity=_ONE)
 
 
 def share(pools: Iterable[Pool]) -> dict[str, Decimal]:

@@ -40,7 +40,7 @@ class Comparer:
                 self._raise(trouble, rule, scene, found)
         if piece.round != NOT_COUNTED:
             twin = added.twin if added is not None else None
-            unique = piece.unique
+            unique = piece.unique(activity)
             if unique is not None:
                 twin = twin or self._other_pick(unique, activity)
                 self._picks.note(unique, activity, scene.document, piece.event, found)
@@ -80,7 +80,7 @@ class Comparer:
 
     def undone(self, one: OpenDocument, piece: Piece, found: Found) -> None:
         """A piece was taken out: what was too much may be right again, what was picked is not."""
-        unique = piece.unique
+        unique = piece.unique(one.activity)
         if unique is not None:
             self._picks.undone(unique, piece.event, found)
         code: ExceptionCode = "duplicate_pick" if one.activity in OUTBOUND else "receiving_variance"
@@ -107,7 +107,7 @@ class Comparer:
             return  # a tag is seen whenever it passes; nobody meant anything by it
         is_pick = scene.activity == "pick"
         code: ExceptionCode = "duplicate_pick" if is_pick else "duplicate_scan"
-        unique = scene.piece.unique or ""
+        unique = scene.piece.unique(scene.activity) or ""
         said = f"{unique} was {'picked' if is_pick else 'scanned'} before"
         before = len(found.remarks)
         self._checked(Trouble(code, unique, said, events=(twin, scene.piece.event)), scene, found)

@@ -42,21 +42,26 @@ class Piece(NamedTuple):
     """Of counting: 1, 2 for a recount."""
     return_disposition: str | None = None
 
-    @property
-    def unique(self) -> str | None:
-        """The name of the very object, when its label carries one; None for one of many."""
-        return unique_of(self.item)
+    def unique(self, activity: str) -> str | None:
+        """Return the name of the very object, when its label carries one; None for one of many."""
+        return unique_of(self.item, activity)
 
 
+_OUT_OF_UNITS: Final = ("pick", "count")
+"""Goods are taken out of a logistic unit, and counted in it, more than once by the same label."""
 _REST: Final = 3
 """Members before it are of the one scan."""
 _DEFAULTS: Final = tuple([Piece._field_defaults[name] for name in Piece._fields[_REST:]])
 
 
-def unique_of(item: LabelItem) -> str | None:
+def unique_of(item: LabelItem, activity: str) -> str | None:
     """Return the name of one object: SSCC, serialised GTIN, EPC; None when the label names only its kind."""
-    if item.sscc and not item.gtin:
-        return f"sscc:{item.sscc}"
+    if item.sscc and item.gtin and activity in _OUT_OF_UNITS:
+        return None
+    if item.sscc:
+        # A unit of mixed goods has a label for each kind of them: the same kind and lot again is the same scan again.
+        contents = [part for part in (item.gtin, item.lot) if part]
+        return ":".join(["sscc", item.sscc, *contents])
     if item.serial and (key := item.gtin or item.sku):
         return serial_name(key, item.serial)
     if item.epc and item.epc.startswith("urn:epc:id:"):

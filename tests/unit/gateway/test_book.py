@@ -157,10 +157,10 @@ def test_of_one_object_the_earliest_counts_and_its_twin_steps_in() -> None:
 
 
 def test_what_names_one_object_and_what_only_its_kind() -> None:
-    assert unique_of(LabelItem(sscc="095212340000000018")) == "sscc:095212340000000018"
-    assert unique_of(LabelItem(gtin=gtin(1), lot="L")) is None
-    assert unique_of(LabelItem(serial="S")) is None
-    assert unique_of(LabelItem(epc="urn:epc:raw:96.x30")) is None
+    assert unique_of(LabelItem(sscc="095212340000000018"), "receipt") == "sscc:095212340000000018"
+    assert unique_of(LabelItem(gtin=gtin(1), lot="L"), "receipt") is None
+    assert unique_of(LabelItem(serial="S"), "receipt") is None
+    assert unique_of(LabelItem(epc="urn:epc:raw:96.x30"), "receipt") is None
 
 
 @quick

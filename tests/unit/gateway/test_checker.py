@@ -7,6 +7,8 @@ from gateway.checks.policy import Policy
 from gateway.checks.rule import LocationRule, Rule, RuleBook
 from gateway.checks.summary import summarise, summarise_suppliers
 
+PALLET = "095212340000000013"
+
 
 @pytest.fixture
 async def site() -> Site:
@@ -325,3 +327,32 @@ async def test_open_exceptions_are_summed_up_by_supplier_and_by_age(site: Site) 
         ("unexpected_item", "S1", 2, 5 * 3600),
         ("expired", "S1", 1, 0),
     ]
+
+
+async def test_a_pallet_is_one_whatever_its_label_says_is_in_it() -> None:
+    """SSCC, contained GTIN and count in one symbol (AI 00, 02, 37), and a line about the pallet itself; twice."""
+    site = Site()
+    site.expect(document("ASN-1", "asn", {"line": "1", "item": {"sscc": PALLET}, "quantity": 1}))
+    assert codes(await site.scan("s-1", f"]C100{PALLET}02{gtin(1)}3724", document="ASN-1")) == []
+    assert codes(await site.scan("s-1", f"]C100{PALLET}", document="ASN-1")) == ["duplicate_scan"]
+    assert (await site.scan("s-1", "DL:close", document="ASN-1")).exceptions == ()
+    assert [case["code"] for case in site.exceptions()] == ["duplicate_scan"]
+
+
+async def test_the_contents_of_a_pallet_count_once_and_each_kind_of_them() -> None:
+    site = Site()
+    site.expect(document("ASN-1", "asn", line(1, 24), line(2, 6)))
+    first = f"]C100{PALLET}02{gtin(1)}3724"
+    assert codes(await site.scan("s-1", first, document="ASN-1")) == []
+    assert codes(await site.scan("s-1", first, document="ASN-1")) == ["duplicate_scan"]
+    assert codes(await site.scan("s-1", f"]C100{PALLET}02{gtin(2)}376", document="ASN-1")) == []
+    assert [case["code"] for case in site.exceptions()] == ["duplicate_scan"]
+
+
+async def test_goods_are_picked_from_one_pallet_more_than_once() -> None:
+    site = Site()
+    site.expect(document("PL-1", "pick_list", line(1, 10)))
+    for quantity in ("6", "4"):
+        scan = await site.scan("hh-1", f"]C100{PALLET}02{gtin(1)}3724", document="PL-1", quantity=quantity)
+        assert codes(scan) == []
+    assert (await site.scan("hh-1", "DL:close", document="PL-1")).exceptions == ()
