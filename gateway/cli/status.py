@@ -103,7 +103,7 @@ def _print_status(found: dict[str, Any]) -> None:
         "Deliveries",
         ("upstream", "health", "lag", *_BOOKS[1:]),
         [
-            (one["name"], one["health"], age(one["lag_s"]), *(one[key] for key in _BOOKS[1:]))
+            (one["name"], one["health"], age(one.get("lag_s")), *(one[key] for key in _BOOKS[1:]))
             for one in found["upstreams"]
         ],
     )
