@@ -30,12 +30,14 @@ async def test_whatever_is_damaged_the_start_is_not_refused_and_no_undamaged_ent
 @pytest.mark.fault(13, 14)
 @pytest.mark.long
 async def test_ten_thousand_damages_hand_out_no_wrong_event(figure: Figure) -> None:
-    """The same with other seeds; `make damage` runs it alone and prints what was what."""
+    """The same with other seeds; ten thousand of them flip bits. `make damage` runs it alone and says what was what."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        counts = await storm(Path(folder), range(100_000, 110_000))
-    assert counts["damages"] == 10_000
+        counts = await storm(Path(folder), range(100_000, 118_000))
+    assert counts["damages"] == 18_000
+    flipped = counts["flip"] + counts["flip head"]
+    assert flipped >= 10_000
     figure("damaged copies", counts["damages"])
-    figure("of these flipped bits", counts["flip"] + counts["flip head"])
+    figure("of these with flipped bits", flipped)
     figure("salvaged", counts["salvaged"])
     figure("wrong events handed out", 0)
     figure("starts refused", 0)
