@@ -104,8 +104,9 @@ def _upstreams(status: Json, rates: Rates) -> Table:
     for one in status["upstreams"]:
         rate = rates.delivered_per_s.get(one["name"])
         table.add_row(
-            plain(one["name"]), _state(one["health"]), str(one["pending"]), age(one.get("lag_s")), str(one["delivered"]),
-            "-" if rate is None else f"{rate:.1f}", str(one["quarantined"]), age(one["last_answer_age_s"]),
+            plain(one["name"]), _state(one["health"]), str(one["pending"]), age(one.get("lag_s")),
+            str(one["delivered"]), "-" if rate is None else f"{rate:.1f}",
+            str(one["quarantined"]), age(one["last_answer_age_s"]),
         )  # fmt: skip
     return table
 
