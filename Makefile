@@ -8,7 +8,7 @@ PY     := $(VENV)/bin/python
 BIN    := $(VENV)/bin
 
 # Misspelt on purpose, in tests of what the program says about mistakes.
-MISSPELT := listner,reciept,recipt,seriel,nmae,adress,flor
+MISSPELT := listner,reciept,recipt,seriel,nmae,adress,flor,opne
 
 .DEFAULT_GOAL := help
 .PHONY: docs bundle mutants mutants-page damage deb install-test faults fault-matrix voyages help demo test check long format lock bench wheel clean system-packages crash-points

@@ -12,6 +12,11 @@ import pytest
 from damage_storm import storm
 from fault_plugin import Figure
 
+KEPT = {
+    114611: "a cell of zeros where the only position stood: it was taken for no position at all, and what was not yet"
+    " delivered would have been skipped",
+}
+"""Seeds that found something, and what."""
 SHARES = 8
 SEEDS_A_SHARE = 250
 MEMORY = Path("/dev/shm")
@@ -25,6 +30,13 @@ async def test_whatever_is_damaged_the_start_is_not_refused_and_no_undamaged_ent
         counts = await storm(Path(folder), range(share * SEEDS_A_SHARE, (share + 1) * SEEDS_A_SHARE))
     assert counts["damages"] == SEEDS_A_SHARE
     assert counts["salvaged"] > SEEDS_A_SHARE // 2
+
+
+@pytest.mark.parametrize("seed", KEPT)
+@pytest.mark.fault(13, 14)
+async def test_what_a_damage_once_showed_stays_mended(seed: int) -> None:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        assert (await storm(Path(folder), range(seed, seed + 1)))["damages"] == 1
 
 
 @pytest.mark.fault(13, 14)
