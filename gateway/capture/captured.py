@@ -7,6 +7,7 @@ from typing import NamedTuple
 from buffer.entry import Draft
 from drivers.reading import Remark
 from gateway.capture.label import LabelItem
+from gateway.capture.quantity import ONE, CapturedQuantity
 from gateway.capture.station import Session
 from gateway.events.cloudevents import instant, quote
 
@@ -35,8 +36,8 @@ class Captured(NamedTuple):
     """Id of the document that this reading closed at the station; there is no draft."""
     item: LabelItem | None = None
     """What was handled, for an event about goods."""
-    label_quantity: str | None = None
-    """How many its label says they are."""
+    quantity: CapturedQuantity = ONE
+    """How much of it."""
     item_text: str | None = None
     """`item` as JSON, as it stands in the event."""
 

@@ -37,8 +37,9 @@ from gateway.capture.digital_link import read_link
 from gateway.capture.element_company import company
 from gateway.capture.element_date import gs1_date
 from gateway.capture.element_string import SEPARATOR, ElementProblem, gtin_problem, read_message
-from gateway.capture.label_measure import LabelAmount, amount, net_weight_kg, unmeasured
+from gateway.capture.label_measure import LabelAmount, amount, net_weight_kg, trade_measures, unmeasured
 from gateway.capture.label_pattern import ITEM_GROUPS, LabelPattern
+from gateway.capture.run_together import WHOLE_KEY, check_not_doubled, check_not_joined
 from gateway.events.check_digit import check_digit, check_digit_problem, is_closed, upc_a
 
 LABELS_CACHED_MAX: Final = 4_096
@@ -58,7 +59,6 @@ _ISO_15434: Final = "[)>\x1e"
 """How a message of several formats begins, in which GS separates fields that are not GS1's: plain text here."""
 _GS1: Final = ELEMENT_STRING_IDENTIFIERS | _EAN
 _GTIN_LENGTHS: Final = (8, 12, 13, 14)
-_WHOLE_KEY: Final = re.compile(r"00[0-9]{18}|0[12][0-9]{14}")
 _BRACKETS: Final = re.compile(r"\((?:00\)[0-9]{18}|0[12]\)[0-9]{14})")
 _HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
 _COMPOSITE: Final = re.compile(r"(?P<linear>[0-9]{8,13})\|?\]e0(?P<second>.*)", re.DOTALL)
@@ -68,8 +68,6 @@ _OWN_KEYS: Final = frozenset(
 )
 """Identify something else: an asset, a document, a component, a consignment, a party, a coupon."""
 _CONTROL: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
-_DOUBLED_LENGTHS: Final = (8, 12, 13, 14, 18, 20)
-_JOINED_LENGTHS: Final = (12, 13, 14, 18)
 
 
 class LabelItem(NamedTuple):
@@ -104,6 +102,10 @@ class Label(NamedTuple):
     problem: ProblemCode | None = None
     """unreadable: not understood. barcode_mismatch: read well, and it contradicts itself."""
     amount: LabelAmount | None = None
+    counts: bool = False
+    """`quantity` is a count of trade items by GS1 (AI 30, 37); else it is in whatever unit the site's pattern means."""
+    measures: tuple[tuple[str, str], ...] = ()
+    """Trade measures with their units, of all that the label is about."""
 
 
 def split_symbology(code: str, symbology: str | None) -> tuple[str, str | None]:
@@ -188,12 +190,12 @@ def _read_gs1(text: str, plain: str, symbology: str, year: int) -> Label:
     if composite is None and _SYMBOLOGY.search(text):
         return _problem("two scans arrived as one: a symbology identifier stands in the data", "barcode_mismatch")
     if symbology in ELEMENT_STRING_IDENTIFIERS:
-        _check_not_doubled(plain)
+        check_not_doubled(plain)
         return _from_elements(read_message(plain, year), year)
     if symbology == "]I3" and len(plain) == 13 and plain.isascii() and plain.isdigit():
         return _gtin(f"{plain}{check_digit(plain)}")  # the scanner checked the last digit and kept it to itself
     if symbology[1] == "I" and len(plain) != 14:
-        _check_not_doubled(plain)
+        check_not_doubled(plain)
         return _read_plain(plain)
     if composite is not None:
         linear = _read_ean(composite["linear"], symbology)
@@ -206,7 +208,7 @@ def _read_gs1(text: str, plain: str, symbology: str, year: int) -> Label:
 def _read_ean(plain: str, symbology: str) -> Label:
     if not (plain.isascii() and plain.isdigit()):
         return _problem(f"{symbology} carries digits only")
-    _check_not_doubled(plain)
+    check_not_doubled(plain)
     match symbology:
         case "]E1" | "]E2":
             return _problem("an add-on symbol arrived without the symbol it belongs to")
@@ -226,16 +228,16 @@ def _read_ean(plain: str, symbology: str) -> Label:
 def _read_bare(text: str, year: int) -> Label:
     """Read text of a device that sends no symbology identifier."""
     if text.isascii() and text.isdigit():
-        _check_not_doubled(text)
+        check_not_doubled(text)
         if len(text) == 8:
             return _read_eight(text)
         if len(text) in _GTIN_LENGTHS:
             return _gtin(text)
         if len(text) == 18:
             return _sscc(text)
-        _check_not_joined(text)
-    if (text[0] == "0" and _WHOLE_KEY.match(text)) or (SEPARATOR in text and not text.startswith(_ISO_15434)):
-        _check_not_doubled(text)
+        check_not_joined(text)
+    if (text[0] == "0" and WHOLE_KEY.match(text)) or (SEPARATOR in text and not text.startswith(_ISO_15434)):
+        check_not_doubled(text)
         return _from_elements(read_message(text, year), year)
     if text[0] in "hH" and _HTTP.match(text):
         return _read_link(text, year)
@@ -278,34 +280,6 @@ def _sscc(digits: str) -> Label:
     return Label("item", digits, LabelItem(sscc=digits))
 
 
-def _check_not_joined(digits: str) -> None:
-    """Two keys run together, different ones, when a frame lost its end. Both halves are closed by their check digits:
-    one number in a hundred is so by chance, and nobody prints one of that length."""
-    half = len(digits) // 2
-    first, second = digits[:half], digits[half:]
-    if _WHOLE_KEY.match(digits):
-        return  # element strings
-    if half in _JOINED_LENGTHS and len(first) == len(second) and is_closed(first) and is_closed(second):
-        raise ElementProblem(f"two scans arrived as one: {first} and {second}", is_mismatch=True)
-
-
-def _check_not_doubled(text: str) -> None:
-    """A wedge may deliver one scan twice, or more often, without a terminator between. Digits of known length give it
-    away; so does a GS1 message that is its own repetition, which no label is."""
-    length = len(text)
-    half = text[: length // 2]
-    if length % 2 == 0 and half == text[length // 2 :] and _WHOLE_KEY.match(half):
-        raise ElementProblem(f"{half} arrived twice in one scan", is_mismatch=True)
-    if not text.isdigit():
-        return
-    for once in _DOUBLED_LENGTHS:
-        times, rest = divmod(length, once)
-        if times > 1 and not rest and text == text[:once] * times and is_closed(text[:once]):
-            raise ElementProblem(
-                f"{text[:once]} arrived {'twice' if times == 2 else f'{times} times'} in one scan", is_mismatch=True
-            )
-
-
 def _read_link(text: str, year: int) -> Label:
     """Read a web address: a GS1 Digital Link when it names a GS1 key, else plain text."""
     values = read_link(text, year)
@@ -342,6 +316,8 @@ def _from_elements(values: dict[str, str], year: int) -> Label:
         net_weight_kg(values),
         remark=company(frozenset(values)).remark or unmeasured(values),
         amount=amount(values),
+        counts=count is not None,
+        measures=trade_measures(values),
     )
 
 

@@ -15,6 +15,18 @@ from gateway.capture.iso_codes import CURRENCY_LETTERS
 _AMOUNTS: Final = {"390": "payable", "391": "payable", "392": "price", "393": "price"}
 _WITH_CURRENCY: Final = ("391", "393")
 _CURRENCY_DIGITS: Final = 3
+_MEASURED: Final = {
+    "310": "KGM", "311": "MTR", "314": "MTK", "315": "LTR", "316": "MTQ",
+    "320": "LBR", "321": "INH", "322": "FOT", "323": "YRD",
+    "350": "INK", "351": "FTK", "352": "YDK", "356": "APZ",
+    "360": "QT", "361": "GLL", "364": "INQ", "365": "FTQ", "366": "YDQ",
+}  # fmt: skip
+"""Trade measures by unit (UN/ECE Recommendation 20). Width and depth (312n, 313n and their siblings) are no quantity of
+goods; 357n does not say whether its ounces are of weight or of volume; logistic measures (33nn, 34nn, 353n ...) include
+what is around the goods."""
+_ROLL: Final = "8001"
+_ROLL_LENGTH: Final = slice(4, 9)
+"""Of a roll: width in mm, length in m, core diameter in mm, direction, splices."""
 _CONTAINERS: Final = ("01", "02")
 _VARIABLE: Final = "9"
 _MEASURES: Final = frozenset({"30", "31", "32", "33", "34", "35", "36"})
@@ -38,6 +50,19 @@ def net_weight_kg(values: Mapping[str, str]) -> str | None:
         if ai[:3] == "310":
             return _decimal(value, int(ai[3]))
     return None
+
+
+def trade_measures(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return what an item of variable measure measures, as decimal strings with their units, in the order of the label:
+    net weight, length, area, net volume (General Specifications, section 3.6.2), the length of a roll (3.10.1)."""
+    found = []
+    for ai, value in values.items():
+        unit = _MEASURED.get(ai[:3]) if len(ai) == 4 else None
+        if unit is not None and (number := _decimal(value, int(ai[3]))) is not None:
+            found.append((number, unit))
+        elif ai == _ROLL and (number := decimal_text(value[_ROLL_LENGTH])) is not None:
+            found.append((number, "MTR"))
+    return tuple(found)
 
 
 def unmeasured(values: Mapping[str, str]) -> str | None:

@@ -14,9 +14,8 @@ station session, else the station's role; without one it is an observation.
     transfer   transfer     storing          to_location
     none       observation  none             business_location
 
-A quantity is what the person says (message, then quantity label), else what the label says (AI 30, or 37 of AI 02),
-else one. Nothing here is a guess: a quantity that is no number, an activity nobody knows or a label with a problem
-makes an `unrecognised` event with what arrived, and a remark for the operator.
+How much it is: see `gateway.capture.quantity`. Nothing here is a guess: a quantity that is no number, an activity
+nobody knows or a label with a problem makes an `unrecognised` event with what arrived, and a remark for the operator.
 
 Evidence of a scan is the text of its data carrier, not the message around it: an array of five hundred scans would
 otherwise be stored five hundred times.
@@ -37,7 +36,8 @@ from drivers.symbology import with_separators
 from gateway.capture.captured import Captured, Moment, item_text
 from gateway.capture.command import CommandUnknown, CommandVain, obey
 from gateway.capture.decimal_text import decimal_text, is_unit
-from gateway.capture.label import Label, LabelItem, LabelReader, split_symbology
+from gateway.capture.label import LabelItem, LabelReader, split_symbology
+from gateway.capture.quantity import ONE, captured_quantity, quantity_part
 from gateway.capture.site_map import ROUTES_MAX, Route, SiteMap, Station
 from gateway.capture.station import ACTIVITIES, Done, Session, followed, told, used
 from gateway.capture.tag import decode_tag
@@ -143,9 +143,11 @@ class Normaliser:
             remark = Remark("unreadable", problem)
             return self._unrecognised(route, reading, session, at, remark, is_repeat=is_repeat)
         item = item_text(label.item)
+        quantity = captured_quantity(context, session, label)
+        # What was only seen has no quantity, unless somebody or the label says so.
+        is_told = activity is not None or quantity is not ONE
         parts = (
-            f'{_work_parts(context, session)},"item":{item}'
-            f"{_quantity_part(context, session, label, activity)}"
+            f'{_work_parts(context, session)},"item":{item}{quantity_part(quantity) if is_told else ""}'
             f"{_location_part(context, session, route.station, activity)}{_evidence_part(reading)}"
         )
         if label.net_weight_kg is not None:
@@ -166,7 +168,7 @@ class Normaliser:
         after = used(session)
         if self._site.command_prefix is not None:
             after = followed(after, Done(route.device, draft.id, activity, context.document or session.document))
-        return Captured(draft, after, remarks, None, None, label.item, label.quantity, item)
+        return Captured(draft, after, remarks, None, None, label.item, quantity, item)
 
     def _command(
         self, route: Route, reading: Reading, session: Session, at: Moment, words: str, *, is_repeat: bool
@@ -200,7 +202,7 @@ class Normaliser:
         activity = context.activity or session.activity or route.station.activity
         item = LabelItem(gtin=identity.gtin, sscc=identity.sscc, epc=identity.epc, serial=identity.serial or None)
         text = item_text(item)
-        quantity = f',"quantity":{{"value":"1","unit":"{UNIT_EACH}"}}' if activity else ""
+        quantity = quantity_part(ONE) if activity else ""
         disposition = ',"disposition":"returned"' if activity == "return" else ""
         parts = (
             f'{_work_parts(context, session)},"item":{text}{quantity}{disposition}'
@@ -316,15 +318,6 @@ def _work_parts(context: ScanContext, session: Session) -> str:
         line = part("line", session.document_line) if session.document_line else ""
         return f'{parts},"document":{{"id":{quote(session.document)}{kind}{line}}}'
     return parts
-
-
-def _quantity_part(context: ScanContext, session: Session, label: Label, activity: str | None) -> str:
-    value: str | None
-    if context.quantity is not None:
-        value = decimal_text(context.quantity)
-    else:
-        value = session.quantity or label.quantity or ("1" if activity else None)
-    return "" if value is None else f',"quantity":{{"value":"{value}","unit":"{context.unit or UNIT_EACH}"}}'
 
 
 def _location_part(context: ScanContext, session: Session, station: Station, activity: str | None) -> str:

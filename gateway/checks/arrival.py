@@ -26,7 +26,7 @@ PIECES_AT_ONCE_MAX: Final = 500
 BY_PIECE: Final = frozenset(
     {
         "unexpected_item", "wrong_item", "lot_mismatch", "serial_mismatch", "wrong_location", "receiving_variance",
-        "duplicate_pick",
+        "duplicate_pick", "barcode_mismatch",
     }
 )  # fmt: skip
 """Codes of what a version of the document says about a piece."""

@@ -19,6 +19,7 @@ from gateway.checks.match import Match, match
 from gateway.checks.piece import Piece, serial_name
 from gateway.checks.shelf import Header, Shelf
 from gateway.events.model import UNIT_EACH
+from gateway.events.unit import MEASURES, converted, shown_decimals
 
 ZERO: Final = Decimal(0)
 _ONE: Final = Decimal(1)
@@ -40,6 +41,9 @@ class Pool:
     expected: Decimal = ZERO
     """How many are expected; 0 for what is on no line."""
     observed: Decimal = ZERO
+    """With as many decimals as events hold."""
+    whole: Decimal = ZERO
+    """The same with all its decimals: what is summed up."""
     damaged: Decimal = ZERO
     events: int = 0
     repeats: int = 0
@@ -48,7 +52,8 @@ class Pool:
     def count(self, piece: Piece, sign: int) -> None:
         """Add the quantity of a piece, or take it out."""
         quantity = piece.quantity if sign > 0 else -piece.quantity
-        self.observed += quantity
+        self.whole += quantity
+        self.observed = shown_decimals(self.whole) if self.unit in MEASURES else self.whole
         if piece.damaged:
             self.damaged += quantity
         if piece.return_disposition:
@@ -91,7 +96,7 @@ class Book:
     def add(self, piece: Piece) -> Added:
         """Count a piece; return where it went."""
         found = None if self.header is None else match(piece, self.header, self._shelf, activity=self.activity)
-        piece = _as_one_unit(piece, found) if piece.item.sscc else piece
+        piece = _counted(piece, found)
         key, pool = self._pool(piece, found)
         self._sign(piece)
         self.events += 1
@@ -109,7 +114,7 @@ class Book:
     def remove(self, piece: Piece) -> Added:
         """Take out a piece that `add` took in."""
         found = None if self.header is None else match(piece, self.header, self._shelf, activity=self.activity)
-        piece = _as_one_unit(piece, found) if piece.item.sscc else piece
+        piece = _counted(piece, found)
         key, pool = self._pool(piece, found)
         self.events -= 1
         self.revision += 1
@@ -205,7 +210,11 @@ class Book:
             key = (piece.round, ("", name, piece.item.lot or "", location or "", unit))
         pool = self.pools.get(key)
         if pool is None:
-            expected = lines[0].quantity if len(lines) == 1 else sum([line.quantity for line in lines], ZERO)
+            expected = (
+                lines[0].quantity
+                if len(lines) == 1
+                else sum([_into(line.quantity, line.unit, unit) for line in lines], ZERO)
+            )
             pool = self.pools[key] = Pool(lines, piece.item, unit, location, expected)
             for line in lines:
                 place = (piece.round, line.line)
@@ -251,12 +260,16 @@ class Book:
         self.totals[key] = self.totals.get(key, ZERO) + piece.quantity * sign
 
 
-def _as_one_unit(piece: Piece, found: Match | None) -> Piece:
-    """Return a piece as the lines want it that are about a logistic unit itself, not about what it holds: one, however
-    many its label says are in it (AI 37)."""
-    if found is None or not found.lines or any(line.item.keys() & _CONTENTS for line in found.lines):
+def _counted(piece: Piece, found: Match | None) -> Piece:
+    """Return a piece with the quantity it has for its lines. Lines about a logistic unit itself, not about what it
+    holds, want one of it, however many its label says are in it (AI 37)."""
+    if found is None or not found.lines:
         return piece
-    return piece._replace(item=LabelItem(sscc=piece.item.sscc), quantity=_ONE)
+    amount = ZERO if found.amount is None else found.amount
+    if piece.item.sscc and not any(line.item.keys() & _CONTENTS for line in found.lines):
+        amount = amount if found.lines[0].unit in MEASURES else _ONE
+        return piece._replace(item=LabelItem(sscc=piece.item.sscc), quantity=amount)
+    return piece if amount is piece.quantity else piece._replace(quantity=amount)
 
 
 def share(pools: Iterable[Pool]) -> dict[str, Decimal]:
@@ -268,9 +281,16 @@ def share(pools: Iterable[Pool]) -> dict[str, Decimal]:
     for pool in sorted(pools, key=lambda one: (len(one.lines), [line.order for line in one.lines])):
         left = pool.observed
         for line in pool.lines[:-1]:
-            part = min(left, max(ZERO, line.quantity - shared.get(line.line, ZERO)))
-            shared[line.line] = shared.get(line.line, ZERO) + part
+            room = max(ZERO, line.quantity - shared.get(line.line, ZERO))
+            part = min(left, _into(room, line.unit, pool.unit))
+            shared[line.line] = shared.get(line.line, ZERO) + _into(part, pool.unit, line.unit)
             left -= part
-        last = pool.lines[-1].line
-        shared[last] = shared.get(last, ZERO) + left
+        last = pool.lines[-1]
+        shared[last.line] = shared.get(last.line, ZERO) + _into(left, pool.unit, last.unit)
     return shared
+
+
+def _into(quantity: Decimal, unit: str, wanted: str) -> Decimal:
+    """Return a quantity in another unit, where the lines of a pool have several of one dimension (kg and lb)."""
+    other = None if unit == wanted else converted(quantity, unit, wanted)
+    return quantity if other is None else shown_decimals(other)

@@ -21,7 +21,6 @@ from buffer.errors import OutboxError
 from drivers.reading import Reading, ScanContext
 from gateway.capture.captured import Captured, Moment
 from gateway.capture.checks_port import Judged
-from gateway.capture.decimal_text import decimal_text
 from gateway.capture.site_map import Route
 from gateway.capture.station import Session
 from gateway.checks.arrival import Arrival
@@ -211,16 +210,12 @@ class Checker:
         if activity is None:
             return
         document = context.document or session.document
-        quantity = (
-            (decimal_text(context.quantity) if context.quantity is not None else None)
-            or session.quantity
-            or captured.label_quantity
-        )
+        quantity = captured.quantity
         piece = Piece(
             captured.draft.id,
             captured.item,
-            _ONE if quantity is None or quantity == "1" else Decimal(quantity),
-            context.unit,
+            _ONE if quantity.value == "1" else Decimal(quantity.value),
+            quantity.unit,
             session.document_line if context.document is None else None,
             context.location or session.location or route.station.location,
             context.operator or session.operator,
@@ -228,6 +223,8 @@ class Checker:
             reading.may_repeat,
             1,
             _return_disposition(session) if activity == "return" else None,
+            quantity.basis,
+            quantity.measures,
         )
         found.is_tag = reading.kind == "tag"
         if document is None:

@@ -213,7 +213,9 @@ class Closer:
         whole = Deviation(sheet.expected, sheet.on_lines)
         measured = whole._replace(worth=sheet.value)
         events, events_total = self._documents.evidence(one, EVIDENCE_MAX), one.book.events
-        variance = variance_of(measured, sheet.differing[0].line.unit, header) if whole.difference else None
+        variance = variance_of(measured, sheet.unit, header) if whole.difference and sheet.unit is not None else None
+        if sheet.unit is None:
+            measured = sheet.largest.deviation._replace(worth=sheet.value)  # kilograms and pieces have no sum
         fields: dict[str, Any] = {
             "activity": one.activity,
             "document": document_of(one),
@@ -262,8 +264,9 @@ class Closer:
             "final": final,
             "supplier": None if header is None else header.supplier,
             "expectation": reference_of(header),
-            "expected_total": plain(sheet.expected) if header is not None and self._is_compared(one) else None,
+            "expected_total": plain(sheet.expected) if self._is_compared(one) and sheet.unit is not None else None,
             "observed_total": plain(sheet.observed),
+            "total_unit": sheet.total_unit,
             "lines": prepared.tallied,
             "lines_total": len(sheet.sums),
             "exceptions": tuple(case.id for case in cases),
@@ -286,10 +289,12 @@ def _about(one: OpenDocument) -> str:
 
 
 def _said(one: OpenDocument, sheet: TallySheet, *, final: bool) -> str:
+    has_sum, lines = sheet.unit is not None, len(sheet.sums)
     parts = []
     if sheet.short:
-        parts.append(f"{plain(sheet.missing)} missing on {sheet.short} of {len(sheet.sums)} lines")
+        parts.append(f"{plain(sheet.missing) if has_sum else 'some'} missing on {sheet.short} of {lines} lines")
     if sheet.over:
-        parts.append(f"{plain(sheet.excess)} too many on {sheet.over} of {len(sheet.sums)} lines")
-    whole = f"{one.id}: {plain(sheet.on_lines)} of {plain(sheet.expected)}, " + ", ".join(parts)
+        parts.append(f"{plain(sheet.excess) if has_sum else 'some'} too many on {sheet.over} of {lines} lines")
+    sums = f"{plain(sheet.on_lines)} of {plain(sheet.expected)}, " if has_sum else ""
+    whole = f"{one.id}: {sums}{', '.join(parts)}"
     return whole if final else f"{whole}; to be counted again by somebody else"

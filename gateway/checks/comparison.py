@@ -56,11 +56,15 @@ class Comparer:
         header, piece = scene.header, scene.piece
         assert header is not None
         assert added.match is not None
-        counts = not is_twin and scene.activity != "count" and scene.activity in COMPARED[header.type]
-        if added.match.lines and not added.match.problems:  # nearly every scan
+        is_compared = not is_twin and scene.activity in COMPARED[header.type]
+        counts = is_compared and scene.activity != "count"
+        is_told = not added.match.lines or added.match.amount is not None
+        if added.match.lines and is_told and not added.match.problems:  # nearly every scan
             case = self._too_much(scene, added, found) if counts else None
             return [] if case is None else [case]
         raised: list[Case | None] = []
+        if is_compared and not is_told:
+            raised.append(self._checked(_untold(scene, added.match.lines[0]), scene, found))
         for code in added.match.problems:
             about = _about(scene)
             lines = added.match.lines or added.match.nearest
@@ -72,7 +76,8 @@ class Comparer:
             raised.append(self._checked(Trouble(code, about, said, fields), scene, found))
         if not added.match.lines and not added.match.problems:
             code = "wrong_item" if scene.activity in OUTBOUND else "unexpected_item"
-            said = f"{shown(piece)} is not on {header.id}"
+            unit = f" in {piece.unit}" if piece.unit else ""
+            said = f"{shown(piece)}{unit} is not on {header.id}"
             raised.append(self._checked(Trouble(code, _about(scene), said), scene, found))
         elif counts:
             raised.append(self._too_much(scene, added, found))
@@ -183,6 +188,15 @@ class _Right(NamedTuple):
 def _about(scene: Scene) -> str:
     item = scene.piece.item
     return "|".join([part for part in (scene.identity, item.lot, item.serial, scene.piece.location) if part])
+
+
+def _untold(scene: Scene, line: Line) -> Trouble:
+    """The line measures, the label does not, and nobody stated a number."""
+    said = (
+        f"line {line.line} is in {line.unit}, which the label of {shown(scene.piece)} does not say: not counted; "
+        "undo it, state the quantity and scan it again"
+    )
+    return Trouble("barcode_mismatch", f"{_about(scene)}|untold", said)
 
 
 def _over(line: str) -> str:

@@ -5,15 +5,18 @@ what makes totals independent of order. Lines that a piece fits equally well for
 shared out over its lines, in the order of the document, only when somebody looks.
 
 A line that names lots, serial numbers or places is for those; a label that does not say its lot can fit any. Another
-object than those a line names fills no line: it would hide that one of them is missing.
+object than those a line names fills no line: it would hide that one of them is missing. How much of its lines a piece
+is: see `gateway.checks.amount`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from gateway.checks.amount import UNFIT, amount_of, by_unit
 from gateway.checks.expectation import identities
 from gateway.checks.line import Line
 from gateway.checks.piece import Piece
@@ -30,6 +33,8 @@ class Match(NamedTuple):
     """What about it is not as the lines say, although the item is."""
     nearest: tuple[Line, ...] = ()
     """The lines of its item, when it fills none of them."""
+    amount: Decimal | None = None
+    """How much it is, in the unit of the first of its lines; None: they measure, and nobody says how much it is."""
 
 
 def match(piece: Piece, header: Header, shelf: Shelf, *, activity: str) -> Match:
@@ -42,11 +47,12 @@ def match(piece: Piece, header: Header, shelf: Shelf, *, activity: str) -> Match
     if len(lines) > 1 and piece.line is not None:
         lines = tuple(line for line in lines if line.line == piece.line) or lines
     if lines and piece.unit is not None:
-        lines = tuple(line for line in lines if line.unit == piece.unit)
+        lines = tuple(line for line in lines if amount_of(piece, line.unit) is not UNFIT)
     if not lines:
         return Match(())
     if len(lines) == 1 and _agrees(piece, lines[0]):
-        return Match(lines)  # nearly every scan
+        amount = amount_of(piece, lines[0].unit)  # nearly every scan
+        return Match(lines, amount=None if isinstance(amount, str) else amount)
     problems: list[ExceptionCode] = []
     lot, serial, location = piece.item.lot, piece.item.serial, piece.location
     if lot is not None:
@@ -65,7 +71,8 @@ def match(piece: Piece, header: Header, shelf: Shelf, *, activity: str) -> Match
             return Match((), tuple(problems))  # what stands elsewhere does not fill this place
     if "serial_mismatch" in problems:
         return Match((), tuple(problems), lines)
-    return Match(lines, tuple(problems))
+    lines, told = by_unit(piece, lines)
+    return Match(lines, tuple(problems), amount=told)
 
 
 def _agrees(piece: Piece, line: Line) -> bool:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from gateway.capture.label import LabelItem
+from gateway.capture.quantity import Measures
 
 PREFIX: Final = "piece/"
 US: Final = "\x1f"
@@ -31,7 +32,7 @@ class Piece(NamedTuple):
     item: LabelItem
     quantity: Decimal
     unit: str | None = None
-    """None where nobody stated one: one unit as labelled."""
+    """None where nobody stated one: as labelled."""
     line: str | None = None
     location: str | None = None
     operator: str | None = None
@@ -41,6 +42,10 @@ class Piece(NamedTuple):
     round: int = 1
     """Of counting: 1, 2 for a recount."""
     return_disposition: str | None = None
+    basis: str = ""
+    """Who said how many: label, stated, stated_with_unit; empty: nobody, or an older program wrote the row."""
+    measures: Measures = ()
+    """Trade measures of all of it."""
 
     def unique(self, activity: str) -> str | None:
         """Return the name of the very object, when its label carries one; None for one of many."""
@@ -96,4 +101,7 @@ def decode_piece(event: str, value: bytes) -> Piece:
     """Return the piece of a row. Raises ValueError for a row of another form."""
     item, quantity, *rest = json.loads(value)
     known = {name: value for name, value in item.items() if name in LabelItem._fields}
-    return Piece(event, LabelItem(**known), Decimal(quantity), *rest)
+    piece = Piece(event, LabelItem(**known), Decimal(quantity), *rest)
+    return (
+        piece._replace(measures=tuple([(value, unit) for value, unit in piece.measures])) if piece.measures else piece
+    )

@@ -68,7 +68,22 @@ class TallySheet:
     value: Decimal | None = ZERO
     """What the differing lines are worth, in all; None when a price is missing."""
     largest: Differing | None = None
-    """The line that differs most."""
+    """The line that differs most: of several units, by its share."""
+    units: set[str] = field(default_factory=set)
+    """Of the lines."""
+    other_units: set[str] = field(default_factory=set)
+    """Of what is on no line."""
+
+    @property
+    def unit(self) -> str | None:
+        """The unit of all lines; None when they have several, and no sum over them means anything."""
+        return next(iter(self.units)) if len(self.units) == 1 else None
+
+    @property
+    def total_unit(self) -> str | None:
+        """The unit of everything, what is on no line too; None when there are several."""
+        units = self.units | self.other_units
+        return next(iter(units)) if len(units) == 1 else None
 
     def differ(self, one: Differing) -> None:
         """Note a line whose deviation no rule allows."""
@@ -81,8 +96,13 @@ class TallySheet:
             self.over += 1
             self.excess += difference
         self.value = None if self.value is None or value is None else self.value + value
-        if self.largest is None or abs(difference) > abs(self.largest.deviation.difference):
+        if self.largest is None or self._weight(one) > self._weight(self.largest):
             self.largest = one
+
+    def _weight(self, one: Differing) -> Decimal:
+        if len(self.units) > 1 and one.deviation.percent is not None:
+            return abs(one.deviation.percent)
+        return abs(one.deviation.difference)
 
     def chosen(self) -> list[Sum]:
         """Return the lines an event holds: all, or those that differ and as many of the others as fit."""
@@ -136,6 +156,7 @@ def tally_steps(
     shared, about = yield from _shared(pools, owners)
     for number, line in enumerate(lines):
         has = shared.get(line.line, ZERO)
+        sheet.units.add(line.unit)
         sheet.expected += line.quantity
         sheet.on_lines += has
         _put_line(sheet, line, has, about.get(line.line), rule_for)
@@ -143,6 +164,7 @@ def tally_steps(
             yield
     result: Result = "unchecked" if book.header is None else "unexpected"
     strangers = [(key, pool) for key, pool in pools.items() if not pool.lines and (pool.observed or pool.events)]
+    sheet.other_units |= {pool.unit for _, pool in strangers}
     sheet.sums += [Sum(None, pool, pool.observed, result) for _, pool in sorted(strangers, key=lambda one: one[0])]
     return sheet
 

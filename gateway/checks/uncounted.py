@@ -22,6 +22,7 @@ from buffer import Entry, EntryFilter
 from gateway.capture.captured import Moment
 from gateway.capture.checks_port import Judged
 from gateway.capture.label import LabelItem
+from gateway.capture.quantity import told_quantity
 from gateway.checks.checker import Checker
 from gateway.checks.documents import OpenDocument
 from gateway.checks.found import Found
@@ -29,7 +30,6 @@ from gateway.checks.inspection import UNDECIDED
 from gateway.checks.piece import US, Piece
 from gateway.checks.scene import Scene
 from gateway.events.cloudevents import quote
-from gateway.events.model import UNIT_EACH
 
 STATE_KEY: Final = "uncounted"
 LOOK_BACK_MAX: Final = 200_000
@@ -161,13 +161,13 @@ def _named(entries: Sequence[Entry]) -> list[tuple[str, int]]:
 def _piece(event: str, data: dict[str, Any]) -> Piece:
     """Return what an event adds to the totals of its document, as the scan would have."""
     known = {name: value for name, value in data["item"].items() if name in LabelItem._fields}
-    unit = data["quantity"]["unit"]
+    quantity = told_quantity(data)
     is_damaged = data.get("disposition") == "damaged"
     return Piece(
         event,
         LabelItem(**known),
-        Decimal(data["quantity"]["value"]),
-        None if unit == UNIT_EACH else unit,  # one unit as labelled: that is what an event says where nobody stated one
+        Decimal(quantity.value),
+        quantity.unit,
         data["document"].get("line"),
         next((data[place] for place in _PLACES if place in data), None),
         data.get("operator"),
@@ -175,4 +175,6 @@ def _piece(event: str, data: dict[str, Any]) -> Piece:
         bool(data.get("possible_redelivery")),
         1,
         data.get("return_disposition") or (UNDECIDED if is_damaged and data["activity"] == "return" else None),
+        quantity.basis,
+        quantity.measures,
     )

@@ -40,6 +40,7 @@ from gateway.events.epcis_vocabulary import (
     TRANSACTION_TYPES,
 )
 from gateway.events.model import UNIT_EACH
+from gateway.events.unit import MEASURES
 
 Json = dict[str, Any]
 
@@ -122,7 +123,7 @@ def _what(kind: str, data: Json, site: str) -> Json:
     item = data.get("item")
     if not isinstance(item, dict):
         return _contents(kind, data, site)
-    quantity = data.get("quantity") or _observed(data)
+    quantity = _measure(data) or data.get("quantity") or _observed(data)
     if item.get("sscc") and item.get("gtin") and not item.get("epc"):
         return {"type": "AggregationEvent", "parentID": sscc_uri(item["sscc"]), **_children(item, quantity, site)}
     instance = instance_uri(item, site)
@@ -147,6 +148,14 @@ def _contents(kind: str, data: Json, site: str) -> Json:
         )
         classes = [_quantity(point, data.get("quantity"))]
     return {**({"epcList": instances} if instances else {}), **({"quantityList": classes} if classes else {})}
+
+
+def _measure(data: Json) -> Json | None:
+    """The measure of an item of variable measure: EPCIS gives such a class in a unit of measure, not in instances
+    (section 7.3.3.3). What somebody weighed stands in `quantity` itself, and then the event has no measures."""
+    measures = data.get("measures")
+    first = measures[0] if isinstance(measures, list) and measures else None
+    return first if isinstance(first, dict) and first.get("unit") in MEASURES else None
 
 
 def _observed(data: Json) -> Json | None:

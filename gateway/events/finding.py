@@ -189,7 +189,11 @@ class TallyData(WorkData):
     """GLN or name of the supplier (of the customer, for returns), as the expected document says it."""
     expectation: ExpectationReference | None = None
     expected_total: DecimalText | None = None
+    """All lines together; absent when they are in several units."""
     observed_total: DecimalText
+    """All that was observed, on lines and on none: a quantity where there is a `total_unit`."""
+    total_unit: Text | None = None
+    """UN/ECE Recommendation 20 code of both totals; absent when there are several, and no sum means anything."""
     lines: tuple[TallyLine, ...]
     """At most 2,000, those that differ first; then in the order of the document."""
     lines_total: Annotated[int, Field(ge=0)]

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.events.catalogue import DATA
-from gateway.events.model import CloudEvent, GapRecord, event_type, schema_urn
+from gateway.events.gap import GapRecord
+from gateway.events.model import CloudEvent, event_type, schema_urn
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 ENVELOPE: Final = "event"

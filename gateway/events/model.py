@@ -118,6 +118,18 @@ class Quantity(Closed):
     """Decimal string, never negative."""
     unit: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{2,3}$")]
     """UN/ECE Recommendation 20 code; EA where nobody stated one."""
+    basis: Literal["label", "stated", "stated_with_unit"] | None = None
+    """Who said so: the label, in trade items (AI 30, 37; a person may have corrected it); a person, a message or the
+    site's own label, without a unit (EA is then what is labelled, or the unit of the document's line) or with one.
+    Absent: nobody, it is one as labelled."""
+
+
+class Measure(Closed):
+    """A measure that a label states."""
+
+    value: DecimalText
+    unit: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{2,3}$")]
+    """UN/ECE Recommendation 20 code."""
 
 
 class Device(Closed):
@@ -202,7 +214,10 @@ class ItemData(WorkData):
     item: Item
     quantity: Quantity | None = None
     net_weight_kg: DecimalText | None = None
-    """Net weight in kilograms (AI 310n)."""
+    """Net weight in kilograms (AI 310n) as the label states it."""
+    measures: tuple[Measure, ...] | None = None
+    """Trade measures (net weight, length, area, net volume) of all that the event is about, in the order of the
+    label: what an item of variable measure is counted by where its document counts in such a unit."""
     amount: Amount | None = None
     tag_read: TagRead | None = None
     biz_step: Text | None = None
@@ -250,6 +265,7 @@ class CountData(WorkData):
     """Absent for an increment: the point of the PLC stands for the item."""
     quantity: Quantity
     net_weight_kg: DecimalText | None = None
+    measures: tuple[Measure, ...] | None = None
     amount: Amount | None = None
     measurement: Measurement | None = None
     """For an increment: the counter it comes from."""
@@ -357,37 +373,6 @@ class CloudEvent(Closed):
     sequence: Annotated[str, StringConstraints(pattern=r"^[0-9]{20}$")] | None = None
     """Gap-free per source, zero padded to sort as text (CloudEvents sequence extension); joined on delivery."""
     data: EventData
-
-
-class GapData(Closed):
-    """What is known of an entry, or a run of them, that is not delivered as itself."""
-
-    sequence: Annotated[str, StringConstraints(pattern=r"^[0-9]{20}$")]
-    """The sequence that will not come as an event; of a run the last."""
-    first_sequence: Annotated[str, StringConstraints(pattern=r"^[0-9]{20}$")] | None = None
-    """First sequence of a run; absent when it is one."""
-    digest: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2})*$")]
-    """Digest of the entry as hexadecimal text; empty when it is not known."""
-    reason: Text
-    """Why: quarantined, discarded, damaged, skipped or missing, with what the centre said."""
-
-
-class GapRecord(Closed):
-    """Announces, in order, what is not delivered as itself, so that a consumer can tell late from lost.
-
-    Made on delivery from the entry's own columns, not captured; it is no event and has no place in the outbox.
-    """
-
-    specversion: Literal["1.0"]
-    id: Annotated[str, StringConstraints(pattern=r"^gap-.+$")]
-    """The same for every retry of the same announcement."""
-    source: Annotated[str, StringConstraints(pattern=r"^//[^/]+/[^/]+/[^/]+$")]
-    type: Literal["dockline.gap.v1"]
-    datacontenttype: Literal["application/json"]
-    subject: Text | None = None
-    time: Instant | None = None
-    sequence: Annotated[str, StringConstraints(pattern=r"^[0-9]{20}$")]
-    data: GapData
 
 
 def event_type(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from desk_rig import Keeper, desk_of, settled
 from event_check import checked
 from outbox_fake import OutboxFake
 
@@ -104,6 +105,8 @@ class Site:
             clock_quality=lambda: "synchronised",
             checks=self.checker,
         )
+        self.keeper = Keeper(self.outbox)
+        self.desk = desk_of(self.keeper, self.checker, self.intake.record)
 
     def passes(self, seconds: float) -> None:
         self.seconds += seconds
@@ -118,6 +121,11 @@ class Site:
         self.outbox.put_annex(header)
         self.checker.shelf.forget()
         self.checker.look_again()
+
+    async def arrives(self, value: dict[str, Any]) -> None:
+        """A document comes while work on it is under way, or before anybody counted; all of it is counted by it."""
+        await self.desk.put(read_expectation(value), origin="test", actor="test")
+        await settled(self.checker, self.intake.record)
 
     async def scan(self, device: str, code: str, number: str | None = None, **context: Any) -> Verdict:
         """Scan one label; with a context as a handheld states it."""

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.events.catalogue import DATA
+from gateway.events.gap import GapRecord
 from gateway.events.json_schema import schemas
-from gateway.events.model import GapRecord, event_type, schema_urn
+from gateway.events.model import event_type, schema_urn
 
 HEAD = """\
 # Events

@@ -27,7 +27,7 @@ from drivers.tag_mapping import TagMapping
 from gateway.asyncapi import asyncapi, message_schema, reader_mappings
 from gateway.delivery_schema import headers_schema
 from gateway.events.catalogue import DATA
-from gateway.events.model import GapRecord
+from gateway.events.gap import GapRecord
 from gateway.settings.json_schema import config_schema
 from gateway.settings.profiles import SHIPPED
 from gateway.web.app import build_app

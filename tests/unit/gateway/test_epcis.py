@@ -16,7 +16,7 @@ from jsonschema import Draft7Validator, FormatChecker
 from gateway.events.catalogue import DATA
 from gateway.events.epcis import CONTEXT, decode, document, encode
 from gateway.events.epcis_vocabulary import BIZ_STEPS, DISPOSITIONS, MEASUREMENT_TYPES, TRANSACTION_TYPES
-from gateway.events.model import GapRecord
+from gateway.events.gap import GapRecord
 
 PUBLISHED = Path(__file__).parents[2] / "data" / "epcis" / "epcis-2.0.schema.json"
 SCHEMA = json.loads(PUBLISHED.read_text())

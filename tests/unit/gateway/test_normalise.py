@@ -160,7 +160,7 @@ def test_what_a_handheld_states_goes_before_the_session_and_leaves_it() -> None:
     captured = capture(scan("hh-7", "X", message_id="hh7-1", context=context, at="2026-11-21T09:00:00+01:00"), session)
     found = data(captured)
     assert found["document"] == {"id": "PL-1"}
-    assert found["quantity"] == {"value": "2.5", "unit": "KGM"}
+    assert found["quantity"] == {"value": "2.5", "unit": "KGM", "basis": "stated_with_unit"}
     assert (found["from_location"], found["operator"], found["activity"]) == ("A-01-03", "op7", "pick")
     assert (found["occurred_at"], found["captured_at"]) == ("2026-11-21T09:00:00+01:00", NOW)
     assert found["device"] == {"id": "hh-7", "message_id": "hh7-1"}
@@ -168,21 +168,25 @@ def test_what_a_handheld_states_goes_before_the_session_and_leaves_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("context", "session", "code", "expected"),
+    ("context", "session", "code", "expected", "basis"),
     [
-        (ScanContext(quantity="5"), Session(quantity="3"), "010952123454321330 7".replace(" ", ""), "5"),
-        (None, Session(quantity="3"), "0109521234543213307", "3"),
-        (None, EMPTY, "0109521234543213307", "7"),
-        (None, EMPTY, "02095212345432133724", "24"),
-        (None, EMPTY, "0109521234543213", "1"),
-        (ScanContext(quantity="0"), EMPTY, "0109521234543213", "0"),
+        (ScanContext(quantity="5"), Session(quantity="3"), "0109521234543213307", "5", "stated"),
+        (None, Session(quantity="3"), "0109521234543213307", "3", "stated"),
+        (None, EMPTY, "0109521234543213307", "7", "label"),
+        (None, EMPTY, "02095212345432133724", "24", "label"),
+        (None, EMPTY, "0109521234543213", "1", None),
+        (ScanContext(quantity="0"), EMPTY, "0109521234543213", "0", "stated"),
+        (ScanContext(unit="EA"), EMPTY, "0109521234543213", "1", "stated_with_unit"),
+        (ScanContext(unit="KGM"), EMPTY, "0109521234543213307", "7", "label"),
     ],
 )
 def test_a_quantity_is_what_the_person_says_then_the_label_then_one(
-    context: ScanContext | None, session: Session, code: str, expected: str
+    context: ScanContext | None, session: Session, code: str, expected: str, basis: str | None
 ) -> None:
+    """A unit that measures says nothing about what the label counts: nobody weighed that."""
     captured = capture(scan("d-pick", code, "]C1", context=context), session)
-    assert data(captured)["quantity"] == {"value": expected, "unit": "EA"}
+    said = {} if basis is None else {"basis": basis}
+    assert data(captured)["quantity"] == {"value": expected, "unit": "EA", **said}
     assert captured.session.quantity is None
 
 
