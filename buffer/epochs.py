@@ -13,8 +13,8 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from buffer.annex import AnnexDesk
 from buffer.audit import OUTBOX_ACTOR, record
+from buffer.exposure import ExposureDesk
 from buffer.incident import EPOCH_CHANGED, Told, record_incident
 from buffer.ledger import Epoch
 from buffer.writer import Writer
@@ -49,7 +49,7 @@ class EpochDue:
         record_incident(writer.connection, EPOCH_CHANGED, Told(self.reason), at=at, operating_ms=writer.clock.now_ms())
 
 
-class EpochDesk(AnnexDesk):
+class EpochDesk(ExposureDesk):
     """What an open outbox can say about sources; `Outbox` is one."""
 
     source: str

@@ -26,6 +26,7 @@ from buffer.digest import EntryRow
 from buffer.entry import Draft, Entry, Redelivery, StateRow
 from buffer.epochs import EpochDesk
 from buffer.errors import CommitUnknown, OutboxClosed, OutboxDamaged, OutboxError, OutboxFull
+from buffer.exposure import Exposure
 from buffer.forecast import Forecast
 from buffer.group_commit import GroupCommit
 from buffer.ledger import ChainHead
@@ -74,6 +75,7 @@ class Outbox(EpochDesk):
         self._room = opened.room
         self._closed = False
         self._newest = Newest(*opened.writer.committed_head)
+        self._exposure = Exposure(self._newest.seq)
         self._answers = Answers(opened.quick)
         self._tail = Tail(limits.tail_bytes_max, partial(quarantine.held_through, opened.quick))
         self._forecast = Forecast(opened.marks)
@@ -225,13 +227,13 @@ class Outbox(EpochDesk):
         """
         entries = self._kept(upstream, after=after, count_max=count_max, bytes_max=bytes_max)
         if entries:
-            return entries
+            return await self._expose(entries)
         read = await self._read(
             self._opened.reader.head, upstream, after=after, count_max=count_max, bytes_max=bytes_max
         )
         if read.newly_damaged:
             await self._write(quarantine.admit_damaged, upstream, read.newly_damaged)
-        return read.entries
+        return await self._expose(read.entries)
 
     async def settle(
         self,

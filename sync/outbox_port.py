@@ -77,6 +77,13 @@ class OutboxPort(Protocol):
     def newest(self) -> int:
         """The newest sequence on disk; 0 when there is none."""
 
+    @property
+    def exposed(self) -> int:
+        """The newest sequence that anybody outside can have: found at the open, or read by `head` since."""
+
+    async def keep_exposed(self) -> None:
+        """Let the next run know that too, since nobody could be asked in this one."""
+
     async def appended(self, after: int) -> None:
         """Return when an entry behind `after` is committed; at once when there is one."""
 

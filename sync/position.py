@@ -1,7 +1,7 @@
 """Where to read on: at the cursor, unless the centre says that it is somewhere else.
 
 the centre                              what follows
-is ahead of anything we made            this disk was rolled back or cloned: a new epoch begins, at once
+is ahead of anything we can have shown  this disk was rolled back or cloned: a new epoch begins, at once
 is ahead of our cursor                  answers were lost; send from our cursor, the consumer knows the ids
 is where we are                         nothing
 is another instance                     it was rebuilt or restored from a backup: rewind to where it is, in this source
@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from buffer.entry import StateRow
-from sync.errors import UpstreamHolds
+from sync.errors import UpstreamHolds, UpstreamUnavailable
 from sync.outbox_port import OutboxPort
 from sync.pump_state import Alarm
 from sync.upstream import Position, Upstream
@@ -84,16 +84,16 @@ class PositionFinder:
         self.instance: str | None = None
         """The instance that what is sent now is meant for: the one that said where it is."""
 
-    async def find(self, cursor: int, newest: int) -> Start:
+    async def find(self, cursor: int) -> Start:
         """Return where to read on. Raises as `Upstream.position`, and UpstreamHolds when the centre is ahead of every
         epoch, also of one that nobody has heard of."""
-        told = await self._upstream.position(self._outbox.source)
-        if told is not None and told.through > newest:
-            await self._begin_epoch(told, newest)
-            told = await self._upstream.position(self._outbox.source)
-            if told is not None and told.through > newest:
+        told = await self._ask()
+        if told is not None and told.through > (exposed := self._outbox.exposed):
+            await self._begin_epoch(told, exposed)
+            told = await self._ask()
+            if told is not None and told.through > exposed:
                 self._epochs_begun = EPOCHS_MAX  # what it says means nothing: it is not believed a second time
-                raise _broken(told, newest)
+                raise _broken(told, exposed)
         self.instance = None if told is None else told.instance
         if told is None:
             return Start(cursor)
@@ -109,6 +109,14 @@ class PositionFinder:
         if told.instance is not None and told.instance != known:
             await self._outbox.note(StateRow(_instance_key(self._name), told.instance.encode()))
         return start
+
+    async def _ask(self) -> Position | None:
+        try:
+            return await self._upstream.position(self._outbox.source)
+        except (UpstreamUnavailable, UpstreamHolds):
+            # A restart must not take for shown what this run goes on making while it cannot ask.
+            await self._outbox.keep_exposed()
+            raise
 
     async def _lacks_of_older_epochs(self, cursor: int) -> int:
         """Return the sequence behind which the centre lacks events of sources that ended; `cursor` when it lacks none.
@@ -127,19 +135,19 @@ class PositionFinder:
                 return max(told.through, epoch.first_seq - 1)
         return cursor
 
-    async def _begin_epoch(self, told: Position, newest: int) -> None:
+    async def _begin_epoch(self, told: Position, exposed: int) -> None:
         """This disk was rolled back or cloned: what comes now must not bear sequences that the centre has."""
         if self._epochs_begun >= EPOCHS_MAX:
-            raise _broken(told, newest)
+            raise _broken(told, exposed)
         self._epochs_begun += 1
-        reason = f"upstream {self._name} has events up to {told.through} of {told.source}, which made {newest} here"
+        reason = f"upstream {self._name} has events up to {told.through} of {told.source}, shown here were {exposed}"
         source = await self._outbox.begin_epoch(reason)
         _log.warning("epoch_begun upstream=%s source=%s reason=%r", self._name, source, reason)
 
 
-def _broken(told: Position, newest: int) -> UpstreamHolds:
+def _broken(told: Position, exposed: int) -> UpstreamHolds:
     return UpstreamHolds(
-        f"the centre says it has events up to {told.through} of {told.source}, which only made {newest}",
+        f"the centre says it has events up to {told.through} of {told.source}, of which it was sent {exposed} at most",
         hint="its position_url answers nonsense: it names events of a source that is new; ask the centre's operator",
         code="position_ahead",
     )

@@ -161,7 +161,7 @@ class Pump:
             cursor = await self._outbox.cursor(self._name)
             newest = (await self._outbox.head_of_chain()).seq
             self._show(settled_through=cursor, newest=newest)
-            start = await self._finder.find(cursor, newest)
+            start = await self._finder.find(cursor)
             self._standing_alarm = start.alarm
             # Behind a rewind there are entries that a person had tried again, and the centre has forgotten.
             self._retries_due = self._retries_due or start.is_rewind

@@ -9,14 +9,16 @@ from random import Random
 
 import pytest
 from outbox_rig import Rig, draft
+from upstream_scripted import ScriptedUpstream
 
 from buffer import Draft, Limits, Outbox, OutboxFull
 from simulators.centre import Centre, Policy
 from simulators.centre_ledger import CentreLedger
 from simulators.centre_script import Act
 from simulators.network import Network
-from sync import HttpEventsSettings, OutboxPort, Pump
+from sync import HttpEventsSettings, OutboxPort, Pump, UpstreamUnavailable
 from sync.http_events import HttpEvents
+from sync.position import PositionFinder
 
 BOUND_S = 60.0
 UPSTREAM = "centre"
@@ -265,6 +267,42 @@ async def test_a_disk_that_was_rolled_back_goes_on_at_once_under_a_new_source(ri
         (incident,) = await outbox.incidents()
         assert incident.kind == "epoch_changed"
         assert (await outbox.verify()).problems == ()
+    await outbox.close(5)
+
+
+async def test_a_rolled_back_disk_is_found_out_whatever_was_scanned_first(rig: Rig) -> None:
+    """The image is put back where there is no network, and tried out, and switched off. On its first day at the site it
+    has made more than the centre names; what the centre names it was never sent from here."""
+    outbox = await rig.open()
+    await outbox.append(events(outbox, 1, 20))
+    await outbox.close(5)
+    image = {path.name: path.read_bytes() for path in rig.folder.iterdir()}
+    async with Centre() as centre:
+        outbox = await rig.open()
+        old = outbox.source
+        await outbox.append(events(outbox, 21, 20))
+        async with pumping(outbox, centre, with_position=True):
+            await settled(outbox, 40)
+        await outbox.close(5)
+        for name, octets in image.items():
+            (rig.folder / name).write_bytes(octets)
+        outbox = await rig.open()
+        await outbox.append(events(outbox, 101, 15))
+        unreached = ScriptedUpstream()
+        unreached.told = UpstreamUnavailable("no route")
+        with pytest.raises(UpstreamUnavailable):
+            await PositionFinder(outbox, unreached, UPSTREAM).find(0)
+        await outbox.close(5)
+        outbox = await rig.open()
+        await outbox.append(events(outbox, 116, 15))
+        assert (outbox.newest, outbox.source) == (50, old)
+        async with pumping(outbox, centre, with_position=True):
+            await settled(outbox, 50)
+            assert outbox.source != old
+            await outbox.append(events(outbox, 131, 5))
+            await settled(outbox, 55)
+        assert len(centre.ledger.by_id) == 75
+        assert centre.ledger.through(outbox.source) == 55
     await outbox.close(5)
 
 

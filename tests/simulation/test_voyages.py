@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 SEEDS = range(1, 151)
 
 STORIES = {
+    120: "Put back without a network, the disk had soon made as much as the centre named, and nobody was surprised.",
     283: "A restored centre took the newest event before it was asked where it is, and seemed to lack nothing of it.",
     354: "The backup of the centre was older than the present source; the events of the one before never came again.",
     370: "A restored centre had what came since its backup of the new source, seemed complete, and was not rewound.",
@@ -23,6 +24,7 @@ STORIES = {
     535: "Put back by night, the centre had forgotten an event that came late, after somebody had it tried again.",
     658: "The centre refuses an event, takes those behind it, and wants the first one after all: late, not lost.",
     1012: "The clock jumped a month, the gateway restarted, and the delivery note scanned a minute ago was forgotten.",
+    30044: "A salvage had begun a new source right behind the image: nothing was taken, yet the judge wanted another.",
 }
 """Every seed that ever failed, and what had happened. A seed means the same voyage only as long as nothing draws
 otherwise; each story has a test of its own beside the code that it was about."""

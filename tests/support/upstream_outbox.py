@@ -43,6 +43,9 @@ class FakeOutbox:
         self.epochs_wanted: list[str] = []
         self.rewinds: list[int] = []
         self.refuse_settles = 0
+        self.exposed = self.newest
+        self.exposed_kept = 0
+        """How often a next run was to know what was exposed."""
         self._grown = asyncio.Event()
 
     @property
@@ -72,7 +75,12 @@ class FakeOutbox:
                 break
             reason = self.quarantine.get(row.seq)
             found.append(row if reason is None else row._replace(gap_reason=f"quarantined: {reason}"))
+        if found:
+            self.exposed = max(self.exposed, found[:count_max][-1].seq)
         return found[:count_max]
+
+    async def keep_exposed(self) -> None:
+        self.exposed_kept += 1
 
     async def settle(
         self,

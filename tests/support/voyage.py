@@ -26,17 +26,18 @@ from typing import Any
 
 import voyage_loop
 from voyage_centre import Uplink
+from voyage_clone import PutBack, is_image, look_at
 from voyage_faults import Fault, draw_faults
 from voyage_handheld import HandheldHabits, VirtualHandheld
 from voyage_http import HttpHandheld, HttpWire, Poster
 from voyage_loop import VirtualLoop
-from voyage_world import DATABASE, Life, VoyageWorld, copy_files
+from voyage_world import Life, VoyageWorld, copy_files
 
 import sync.pump
 from buffer import Outbox
 from buffer.census import Census
 from buffer.errors import OutboxError
-from buffer.ledger import source_at
+from buffer.ledger import Epoch, source_at
 from gateway.settings import Problem, Settings, SettingsError, load_settings
 from simulators.centre import Centre, Policy
 from simulators.centre_ledger import CentreLedger
@@ -164,6 +165,8 @@ class Logbook:
     """Kinds of the incidents of the outbox."""
     source_of: Callable[[int], str] = str
     """Under which source the outbox says that it gave out a sequence."""
+    epochs: tuple[Epoch, ...] = ()
+    """Every source of the outbox."""
     problems: list[str] = field(default_factory=list)
     """What is wrong whatever the histories say: it never settled, a task died of a bug, it did not stop in order."""
 
@@ -195,8 +198,8 @@ class Voyage:
         """Delivered events leave while the voyage lasts: what a restored centre lost cannot be given to it again."""
         says_where = settings.upstreams[0].position_url is not None
         self.will_roll_back = not self.is_small and draw.random() < 0.5 and says_where
-        self.rolled_back_at: int | None = None
-        """How many events the centre had when the disk was put back; None: it never was."""
+        self.put_back: PutBack | None = None
+        """What the disk was put back to; None: it never was."""
         self.restores = self.restores_due = 0
         self.kept_ledger: CentreLedger | None = None
         """What the centre is put back to when everything is done."""
@@ -477,7 +480,7 @@ class Voyage:
         assert life is not None and life.daemon is not None
         logbook.census = await life.daemon.outbox.census("centre", fresh=True)
         epochs = life.daemon.outbox._opened.reader.epochs()
-        logbook.source_of = partial(source_at, epochs)
+        logbook.source_of, logbook.epochs = partial(source_at, epochs), tuple(epochs)
         logbook.incidents = tuple(one.kind for one in await life.daemon.outbox.incidents())
         logbook.journal_problems = (await life.daemon.outbox.verify()).problems
         self.world.is_closing = True
@@ -490,11 +493,22 @@ class Voyage:
     async def _roll_back(self) -> None:
         """Put the disk back to the image of a while ago, and go on scanning."""
         image = self.world.folder / "image"
-        if not (image / DATABASE[0]).exists():
+        if not is_image(image):
             return
-        self.rolled_back_at = len(self.centre.ledger.events)
+        self.put_back = look_at(image, self.centre.ledger)
+        rng = self.world.rng("put back")
+        is_alone, is_killed = rng.random() < 0.5, rng.random() < 0.5
+        if is_alone:
+            self.uplink.refused_until = float("inf")
         self.world.kill("rolled back", lambda state: copy_files(image, state))
         await asyncio.sleep(30.0)
+        if is_alone:
+            # Scanned before the centre can be asked: soon it has made as much as the centre knows.
+            await self._post_scans("hh-alone", "y1", rng.choice((5, 40, 200)), 0.2)
+            if is_killed:
+                self.world.kill("alone")
+            self.uplink.refused_until = 0.0
+            await asyncio.sleep(30.0)
         await self._post_scans("hh-late", "z1", 8, 1.0)
 
     async def _delivered(self) -> None:

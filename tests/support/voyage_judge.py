@@ -11,8 +11,8 @@ import json
 from dataclasses import dataclass
 
 from voyage import COUNTER, Logbook, Voyage
+from voyage_clone import is_of_a_clone, judge_sources_begun
 
-from buffer.reader import SEQ_MAX
 from simulators.ledger import Ledger, reconcile
 from simulators.parts import count_parts
 from simulators.rfid import PortalPlan, passed_tags
@@ -43,12 +43,13 @@ def judge(logbook: Logbook) -> Verdict:
     found = list(logbook.problems)
     for kind, cases in ledger.violations().items():
         found += [f"{kind}: {case}" for case in cases if not _is_excused(kind, case, logbook)]
-    found += [f"conflicting: {case}" for case in voyage.centre.ledger.conflicts if not _is_of_a_clone(case, logbook)]
+    found += [f"conflicting: {case}" for case in voyage.centre.ledger.conflicts if not is_of_a_clone(case, logbook)]
     if not logbook.problems:
         found += _judge_heard(voyage)
         found += _judge_documents(voyage)
         found += _judge_sources(logbook)
         found += _judge_parts(voyage)
+        found += judge_sources_begun(logbook)
         found += _judge_books(logbook, ledger)
     names = tuple(f"{fault.at_s:.1f} {fault.name}" for fault in logbook.faults)
     return Verdict(logbook.seed, logbook.trace, names, voyage.world.kills, ledger, tuple(found))
@@ -72,7 +73,7 @@ def _is_excused(kind: str, case: str, logbook: Logbook) -> bool:
         # Several scans in the air at once: one that was refused for want of room may be stored after the next.
         windowed = {one.habits.tag for one in logbook.voyage.handhelds if one.habits.window > 1}
         return case.partition(".")[0] in windowed
-    if kind == "out_of_sequence" and _is_of_a_clone(case, logbook):
+    if kind == "out_of_sequence" and is_of_a_clone(case, logbook):
         return True
     if kind == "out_of_sequence" and " after " in case:
         # What the centre said no to comes late, if ever, under its own sequence. With several requests in the air, as
@@ -87,14 +88,6 @@ def _is_excused(kind: str, case: str, logbook: Logbook) -> bool:
         # It may have refused it in an answer that never left.
         return identity in voyage.uplink.refused or any(poison in body for poison in voyage.poison)
     return False
-
-
-def _is_of_a_clone(case: str, logbook: Logbook) -> bool:
-    """Whether a case is about sequences that a disk which was put back gave out before it could know."""
-    if logbook.voyage.rolled_back_at is None:
-        return False
-    newest = logbook.source_of(SEQ_MAX)
-    return newest not in case and any(words in case for words in ("came as", " after ", "has two hashes"))
 
 
 def _judge_heard(voyage: Voyage) -> list[str]:
@@ -128,7 +121,8 @@ def _judge_documents(voyage: Voyage) -> list[str]:
 
 def _judge_sources(logbook: Logbook) -> list[str]:
     """An event names the source under which its sequence was given out; of a disk that was put back only the newest."""
-    events = logbook.voyage.centre.ledger.events[logbook.voyage.rolled_back_at or 0 :]
+    put_back = logbook.voyage.put_back
+    events = logbook.voyage.centre.ledger.events[put_back.events if put_back else 0 :]
     return [
         f"other source: {event.sequence} came as {event.source}, it is of {logbook.source_of(event.sequence)}"
         for event in events
@@ -138,7 +132,7 @@ def _judge_sources(logbook: Logbook) -> list[str]:
 
 def _judge_parts(voyage: Voyage) -> list[str]:
     # A disk that was put back has forgotten what it counted, and counts it again: that is the disk's doing.
-    events = voyage.centre.ledger.events[: voyage.rolled_back_at]
+    events = voyage.centre.ledger.events[: voyage.put_back.events if voyage.put_back else None]
     parts = count_parts(voyage.plc.journal.lines, events, COUNTER)
     return [f"parts: {parts.counted} counted, {parts.delivered} delivered"] if parts.missing else []
 
@@ -146,8 +140,6 @@ def _judge_parts(voyage: Voyage) -> list[str]:
 def _judge_books(logbook: Logbook, ledger: Ledger) -> list[str]:
     census, found = logbook.census, [f"journal: {problem}" for problem in logbook.journal_problems]
     assert census is not None
-    if logbook.voyage.rolled_back_at is not None and "epoch_changed" not in logbook.incidents:
-        found.append("the disk was put back, and no new epoch began")
     if census.imbalance:
         found.append(f"imbalance: {census}")
     if census.pending or census.quarantined or census.discarded or census.skipped:

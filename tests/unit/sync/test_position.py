@@ -9,7 +9,7 @@ from upstream_pump import PumpBench, pumping
 from upstream_scripted import ScriptedUpstream
 
 from buffer.errors import OutboxDamaged
-from sync import NotAnAnswer, Position, UpstreamUnavailable
+from sync import NotAnAnswer, Position, SyncError, UpstreamHolds, UpstreamUnavailable
 from sync.position import EPOCHS_ASKED_MAX, find_start, known_instance
 from sync.pump import POSITION_EVERY_S
 
@@ -170,6 +170,38 @@ async def test_a_centre_ahead_of_us_gets_a_new_epoch_at_once_and_delivery_goes_o
     assert "events up to 900" in reason
     assert outbox.source != SOURCE
     assert outbox.rewinds == []
+
+
+async def test_a_centre_ahead_of_what_it_was_sent_is_found_out_however_much_was_made_meanwhile() -> None:
+    """Scans came in before the centre could be asked: what it names was made here once more, and never sent."""
+    outbox = FakeOutbox(entries(1, 5))
+    outbox.add(*entries(6, 40))
+    upstream = ScriptedUpstream()
+    upstream.tells = lambda source: Position(source, 6 if source == SOURCE else 0, "c")
+    async with pumping(outbox, upstream) as bench:
+        await bench.settled(40)
+    assert len(outbox.epochs_wanted) == 1
+
+
+async def test_a_centre_that_has_what_it_was_sent_is_not_ahead() -> None:
+    """It took a batch and its answer was lost: what it names was read for it."""
+    outbox = FakeOutbox()
+    outbox.add(*entries(1, 40))
+    upstream = ScriptedUpstream()
+    upstream.answers = [UpstreamUnavailable("cut")]
+    upstream.tells = lambda source: Position(source, outbox.exposed, "c")
+    async with pumping(outbox, upstream) as bench:
+        await bench.settled(40)
+    assert outbox.epochs_wanted == []
+
+
+@pytest.mark.parametrize("silence", [UpstreamUnavailable("no route"), UpstreamHolds("401")])
+async def test_a_centre_that_cannot_be_asked_is_a_reason_to_keep_what_it_can_have(silence: SyncError) -> None:
+    outbox = FakeOutbox(entries(1, 2))
+    upstream = ScriptedUpstream()
+    upstream.told = silence
+    async with pumping(outbox, upstream) as bench:
+        await bench.until(lambda: outbox.exposed_kept > 0)
 
 
 async def test_a_centre_ahead_of_a_source_it_cannot_know_is_not_believed() -> None:
