@@ -18,10 +18,9 @@ from buffer.errors import OutboxError
 from drivers import StorageUnavailable
 from gateway.capture.intake import Intake
 from gateway.checks.checker import FAULTS, Checker
+from gateway.checks.clerk import Clerk
 from gateway.checks.desk import ChecksDesk
 from gateway.checks.docket import Identity
-from gateway.checks.late_arrival import LateArrival
-from gateway.checks.long_closing import LongClosing
 from gateway.checks.policy import Policy
 from gateway.checks.pull import Get, Pull
 from gateway.checks.routing import Router, RoutingRule
@@ -90,11 +89,11 @@ class ChecksService:
         waiting = asyncio.Event()
         waiting.set()  # the last run may have ended between
         self.checker.on_long = waiting.set
-        late = LateArrival(self.checker, intake.record, monotonic=world.monotonic, sleep=world.sleep)
-        closing = LongClosing(self.checker, intake.record, monotonic=world.monotonic, sleep=world.sleep)
+        clerk = Clerk(self.checker, intake.record, monotonic=world.monotonic, sleep=world.sleep)
         self._tasks.append(
-            asyncio.create_task(self._keep_stepping(late, closing, waiting), name="count and close long documents")
+            asyncio.create_task(self._keep_stepping(clerk, waiting), name="count and close long documents")
         )
+        self._tasks.append(asyncio.create_task(self._finish(), name="count what a power cut left uncounted"))
         self._begin_pull()
 
     async def apply(self, settings: Settings) -> None:
@@ -158,14 +157,18 @@ class ChecksService:
             await _survived(pull.pull, "pull_failed")
             await self._world.sleep(pull.pause_s(interval_s, self._world.rng.random))
 
-    async def _keep_stepping(self, late: LateArrival, closing: LongClosing, waiting: asyncio.Event) -> None:
+    async def _keep_stepping(self, clerk: Clerk, waiting: asyncio.Event) -> None:
         while True:
             await waiting.wait()
             waiting.clear()
-            is_done = await _survived(late.run, "counting_failed")
-            if not await _survived(closing.run, "closing_failed") or not is_done:
+            is_done = await _survived(clerk.count, "counting_failed")
+            if not await _survived(clerk.close, "closing_failed") or not is_done:
                 await self._world.sleep(WATCH_S)
                 waiting.set()
+
+    async def _finish(self) -> None:
+        while not await _survived(self.desk.finish, "recall_failed"):
+            await self._world.sleep(WATCH_S)
 
     async def _keep_watch(self, intake: Intake) -> None:
         while True:

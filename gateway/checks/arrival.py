@@ -1,7 +1,7 @@
 """An expected document arrives, or a newer version of it, while work on it is under way.
 
 What was unchecked is checked now: every piece as if it were scanned, though nobody is there to hear it; many of them by
-steps (`late_arrival`). What was closed unchecked gets its tally and its variance. A document that works by another
+steps (`counting`). What was closed unchecked gets its tally and its variance. A document that works by another
 version goes on with that one, until a person switches; then what only the old version called wrong is resolved.
 """
 
@@ -59,39 +59,39 @@ class Arrival:
         if header is None:
             return
         for one in self._documents.known(document):
-            if one.progress.copy is None and one.book.events > PIECES_AT_ONCE_MAX:
-                self._on_late()
-            elif one.progress.copy is None:
-                self._work_by(one, header, found)
+            is_long = one.progress.is_switching or one.book.events > PIECES_AT_ONCE_MAX
+            if self._documents.waits(one) is not None and not is_long:
+                self._switch(one, header, found)
                 if one.progress.is_closed:
                     self._closer.close(document, one.activity, None, found)
-
-    def late(self) -> list[OpenDocument]:
-        """Return the documents that have to be counted by steps, committed ones."""
-        return [
-            one
-            for document, activity, progress in self._documents.rows()
-            if progress.copy is None and self._shelf.newest(document) is not None
-            for one in [self._documents.open(document, activity)]
-            if one.book.events > PIECES_AT_ONCE_MAX
-        ]
+            if self._documents.waits(one) is not None or one.progress.is_closing:
+                self._on_late()
 
     def switch(self, document: str, found: Found) -> list[str]:
-        """Have the work on a document go on by its newest version; return the activities that did."""
+        """Have the work on a document go on by its newest version; return the activities that do, or that will when
+        they are counted by steps."""
         header = self._shelf.newest(document)
         switched = []
         for one in self._documents.known(document):
             if header is None or one.progress.is_closed or one.progress.copy == header.copy:
                 continue
-            before = {case.id for case in self._docket.open_cases() if self._is_by_piece(case.key, one)}
-            still = self._work_by(one, header, found)
-            for case_id in sorted(before - still):
-                case = self._docket.case(case_id)
-                if case is not None and case.is_open:
-                    said = f"not so by version {header.version} of the document"
-                    self._docket.resolve(case, GATEWAY_ACTOR, said, found)
+            if one.book.events > PIECES_AT_ONCE_MAX:
+                self._documents.put(one, replace(one.progress, is_switching=True), found)
+                self._on_late()
+            else:
+                self._switch(one, header, found)
             switched.append(one.activity)
         return switched
+
+    # -- within
+
+    def _switch(self, one: OpenDocument, header: Header, found: Found) -> None:
+        before = {case.id for case in self._docket.open_cases() if is_by_piece(case.key, one.id, one.activity)}
+        still = self._work_by(one, header, found)
+        for case_id in sorted(before - still):
+            case = self._docket.case(case_id)
+            if case is not None and case.is_open:
+                self._docket.resolve(case, GATEWAY_ACTOR, not_so(header), found)
 
     def _work_by(self, one: OpenDocument, header: Header, found: Found) -> set[str]:
         """Count every piece again by a version; return the open exceptions that it confirms."""
@@ -111,7 +111,13 @@ class Arrival:
         found.remarks.clear()  # nobody is there to hear them
         return confirmed
 
-    @staticmethod
-    def _is_by_piece(key: str, one: OpenDocument) -> bool:
-        code, _, about = key.partition("|")
-        return code in BY_PIECE and about.startswith(f"{one.id}|{one.activity}|") and not about.endswith("|close")
+
+def is_by_piece(key: str, document: str, activity: str) -> bool:
+    """Return True when an exception is what a version of the document says about pieces."""
+    code, _, about = key.partition("|")
+    return code in BY_PIECE and about.startswith(f"{document}|{activity}|") and not about.endswith("|close")
+
+
+def not_so(header: Header) -> str:
+    """Return why an exception of another version is over."""
+    return f"not so by version {header.version} of the document"

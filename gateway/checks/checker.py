@@ -235,6 +235,8 @@ class Checker:
         if one.progress.is_closed or not one.progress.touched_ms:
             kind = session.document_type if context.document is None else None
             self.documents.begin(one, kind, found)
+            if self.documents.waits(one) is not None:
+                found.on_disk(self._waits_for_steps)
         if activity == "count" and one.progress.round == 2:
             piece = self._recounted(one, piece, found)
         added = one.book.add(piece)

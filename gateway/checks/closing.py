@@ -82,12 +82,14 @@ class Closer:
             self._documents.begin(one, None, found)
         if activity == "count" and one.progress.round == 2 and not self._may_finish(one, operator, found):
             return
-        if self._is_long(one):
+        is_to_be_counted = document in self._documents.recalled or self._documents.waits(one) is not None
+        if is_to_be_counted or self._is_long(one):
             self._documents.put(
                 one, replace(one.progress, is_closing=True, closing_by=operator, closing_at=found.place), found
             )
             found.on_disk(self.on_long)
-            found.remarks.append(Remark("closing", f"{one.id} is long: what it comes to follows, as its exceptions"))
+            why = "is counted by its document first" if is_to_be_counted else "is long"
+            found.remarks.append(Remark("closing", f"{one.id} {why}: what it comes to follows, as its exceptions"))
             return
         self._end(one, at_once(self.steps(one)), operator, found)
 

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from drivers.reading import Remark
 from gateway.checks.book import Added
-from gateway.checks.docket import GATEWAY_ACTOR, Docket, Trouble
+from gateway.checks.docket import GATEWAY_ACTOR, Docket, Trouble, over_line
 from gateway.checks.documents import OpenDocument
 from gateway.checks.exception import Case
 from gateway.checks.expectation import COMPARED, identities
@@ -88,9 +88,11 @@ class Comparer:
         unique = piece.unique(one.activity)
         if unique is not None:
             self._picks.undone(unique, piece.event, found)
+        if one.since is not None:
+            return  # it is counted anew, maybe by another version: that will find out
         code: ExceptionCode = "duplicate_pick" if one.activity in OUTBOUND else "receiving_variance"
         for line in {line.line for identity in identities(piece.item) for line in one.book.lines_of(identity)}:
-            case = self._docket.by_key(code, f"{one.id}|{one.activity}|{_over(line)}")
+            case = self._docket.by_key(code, f"{one.id}|{one.activity}|{over_line(line)}")
             if case is not None and not _is_over(one, line):
                 self._docket.resolve(case, GATEWAY_ACTOR, "an event was undone: no more than expected", found)
 
@@ -131,7 +133,7 @@ class Comparer:
             return None
         said = f"line {line.line}: {plain(has)} {line.unit} of {shown(scene.piece)}, {plain(line.quantity)} expected"
         fields = {"variance": variance_of(deviation, line.unit, scene.header)}
-        return self._raise(Trouble(code, _over(line.line), said, fields), rule, scene, found, deviation=deviation)
+        return self._raise(Trouble(code, over_line(line.line), said, fields), rule, scene, found, deviation=deviation)
 
     def _checked(self, trouble: Trouble, scene: Scene, found: Found) -> Case | None:
         rule = self._policy.rules.rule(trouble.code, scene.subject)
@@ -197,10 +199,6 @@ def _untold(scene: Scene, line: Line) -> Trouble:
         "undo it, state the quantity and scan it again"
     )
     return Trouble("barcode_mismatch", f"{_about(scene)}|untold", said)
-
-
-def _over(line: str) -> str:
-    return f"over|{line}"
 
 
 def _is_over(one: OpenDocument, line: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from buffer import AnnexRow, Note
 from gateway.capture.captured import Moment
@@ -20,8 +20,10 @@ from gateway.checks.exception import Case
 from gateway.checks.expectation import Expectation
 from gateway.checks.found import Found
 from gateway.checks.shelf import COPY, HEADER, ITEM, LINE, US, Header, chunked, rows_of
-from gateway.checks.uncounted import Journal, Uncounted
+from gateway.checks.uncounted import STATE_KEY, Journal, Uncounted
 
+UNFINISHED: Final = "expectation-unfinished"
+"""Documents whose earlier work is to be counted from the journal, until it is."""
 Record = Callable[[Callable[[Moment], Judged]], Awaitable[None]]
 """`Intake.record`."""
 Aside = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -77,6 +79,7 @@ class ChecksDesk:
             newest = shelf.newest(expectation.id)
             version = expectation.version
             if newest is not None and (newest.digest, newest.version) == (expectation.digest, version):
+                await self._finish(expectation.id)
                 return newest, False
             copy = self._next_copy(expectation.id)
             lines, header_rows = rows_of(expectation, copy, origin)
@@ -86,19 +89,22 @@ class ChecksDesk:
                 await self._outbox.keep(rows)
             what = "expectation_added" if newest is None else "expectation_replaced"
             said = f"{expectation.head.type} version {version}, {len(expectation.lines)} lines, by {origin}"
+            if newest is None and self._may_be_uncounted():
+                header_rows.append(AnnexRow(UNFINISHED, expectation.id, b""))
             await self._outbox.keep(header_rows, note=Note(what, actor, f"{expectation.id} {said}"))
             shelf.forget()
-            counted = self._checker.is_on
             self._checker.look_again()
-            if self._checker.is_on and not counted:
-                await self._uncounted.mark()
-            if newest is None and self._checker.is_on:
-                await self._uncounted.recall(expectation.id)
-            await self._record(self._checker.own(lambda found: self._checker.arrival.arrived(expectation.id, found)))
-            await self._sweep(expectation.id)
+            await self._arrive(expectation.id)
             header = shelf.newest(expectation.id)
             assert header is not None, "it was just written"
             return header, True
+
+    async def finish(self) -> None:
+        """Go on with documents whose earlier work was being counted when a disk failed or the power was cut. Raises
+        OutboxError, StorageUnavailable."""
+        for row in self._outbox.annex_under(UNFINISHED):
+            async with self._lock:
+                await self._finish(row.key)
 
     async def remove(self, document: str, *, actor: str) -> None:
         """Take a document from the shelf; work under way goes on by the version it began with. Raises Refused."""
@@ -106,10 +112,11 @@ class ChecksDesk:
             if self._checker.shelf.newest(document) is None:
                 raise _unknown_expectation(document)
             note = Note("expectation_removed", actor, document)
-            await self._outbox.keep([AnnexRow(HEADER, document, None)], note=note)
+            await self._outbox.keep([AnnexRow(HEADER, document, None), AnnexRow(UNFINISHED, document, None)], note=note)
             self._checker.shelf.forget()
             await self._sweep(document)
             self._checker.look_again()
+            self._checker.on_long()  # what was to be counted by it first can be closed
 
     async def switch(self, document: str, *, actor: str, reason: str) -> list[str]:
         """Have the work on a document go on by its newest version; audited. Raises Refused."""
@@ -159,6 +166,36 @@ class ChecksDesk:
         )
 
     # -- within
+
+    def _may_be_uncounted(self) -> bool:
+        """Return True when there may be scans that nobody counted: the gateway counts only from now on, or began to
+        when it had events already."""
+        is_beginning = self._checker.policy.is_asked_for is None and not self._checker.is_on
+        return is_beginning or self._outbox.state(STATE_KEY) is not None
+
+    async def _arrive(self, document: str) -> None:
+        """Bring a document on the shelf and the work for it together."""
+        is_unfinished = bool(self._unfinished(document))
+        if is_unfinished and self._checker.is_on:
+            self._checker.documents.recalled.add(document)
+            try:
+                if self._outbox.state(STATE_KEY) is None:
+                    await self._uncounted.mark()
+                await self._uncounted.recall(document)
+            finally:
+                self._checker.documents.recalled.discard(document)
+        await self._record(self._checker.own(lambda found: self._checker.arrival.arrived(document, found)))
+        if is_unfinished:
+            await self._outbox.keep([AnnexRow(UNFINISHED, document, None)])
+        await self._sweep(document)
+
+    async def _finish(self, document: str) -> None:
+        """Go on where a disk that failed, or a power cut, came between a document and the work for it."""
+        if self._unfinished(document) or self._checker.documents.has_unchecked(document):
+            await self._arrive(document)
+
+    def _unfinished(self, document: str) -> list[AnnexRow]:
+        return [row for row in self._outbox.annex_under(UNFINISHED, document) if row.key == document]
 
     async def _decide(self, case_id: str, do: Callable[[Case, Found], Case]) -> Case:
         decided: list[Case] = []

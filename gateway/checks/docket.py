@@ -213,11 +213,12 @@ class Docket:
         return self.change(escalated(case, self._outbox.operating_ms, found.at.ms), found)
 
     def undone(self, event_id: str, found: Found) -> None:
-        """Take an event that was undone out of the evidence; what has no evidence left is resolved."""
+        """Take an event that was undone out of the evidence; what has no evidence left is resolved, but for what is
+        about quantities: those are too much or too little whichever events show it."""
         for case in self.open_cases():
             if event_id in case.data.events:
                 left = without_evidence(case, event_id)
-                if left.data.events_total:
+                if left.data.events_total or is_about_quantity(case.key):
                     self._put(left, found)
                 else:
                     self.resolve(left, GATEWAY_ACTOR, "the event was undone", found)
@@ -294,6 +295,16 @@ class Docket:
             holds.discard(case.id)
             if not holds:
                 del self._holds[case.hold_key]
+
+
+def over_line(line: str) -> str:
+    """Return what tells the trouble of a line that has too much from others of its document."""
+    return f"over|{line}"
+
+
+def is_about_quantity(key: str) -> bool:
+    """Return True when an exception is about how much there is, of a line or of a closed document."""
+    return key.endswith("|close") or "|over|" in key
 
 
 def _decoded(row: StateRow) -> Case | None:

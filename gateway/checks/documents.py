@@ -24,7 +24,7 @@ BOOKS_MAX: Final = 64
 """Books in memory; the one that was not used for longest is made again when it is needed."""
 PIECES_A_PAGE: Final = 200
 
-_RARE: Final = ("is_closing", "closing_by", "closing_at")
+_RARE: Final = ("is_closing", "closing_by", "closing_at", "is_switching")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,13 @@ class Progress:
     touched_ms: int = 0
     """Operating clock, when it began or was closed."""
     is_closing: bool = False
-    """Somebody closed it, and it is so long that its tally follows."""
+    """Somebody closed it, and its tally follows: it is long, or is to be counted first."""
     closing_by: str | None = None
     """Who that was."""
     closing_at: tuple[Any, ...] = ()
     """Where: station, device, and what else a `Place` has."""
+    is_switching: bool = False
+    """Somebody switched it to the newest copy, and it is counted by that by steps."""
 
     def encode(self) -> bytes:
         """Return it as the value of its row; what is hardly ever so is left out, as a version before this one did."""
@@ -114,6 +116,8 @@ class Documents:
         self._outbox = outbox
         self._shelf = shelf
         self._open: OrderedDict[tuple[str, str], OpenDocument] = OrderedDict()
+        self.recalled: set[str] = set()
+        """Documents whose earlier work is being read from the journal: they are neither counted nor closed yet."""
 
     def open(self, document: str, activity: str) -> OpenDocument:
         """Return the document as it is here now, effects in flight included. Raises OutboxError."""
@@ -142,7 +146,7 @@ class Documents:
         """Note that work on a document begins, or goes on after it was closed: by the newest copy."""
         before = one.progress
         header = one.header
-        if before.is_closed or header is None:
+        if (before.is_closed or header is None) and self.waits(one) is None:
             header = self._shelf.newest(one.id)
             if header != one.header:
                 self.rebuild(one, header, found)
@@ -152,6 +156,7 @@ class Documents:
             version=None if header is None else header.version,
             type=header.type if header is not None else kind,
             is_closed=False,
+            is_switching=before.is_switching and not before.is_closed,
             touched_ms=self._outbox.operating_ms + 1,
         )
         self.put(one, progress, found)
@@ -249,7 +254,36 @@ class Documents:
 
     def closing(self) -> list[OpenDocument]:
         """Return the documents that wait for their tally, committed ones."""
-        return [self.open(document, activity) for document, activity, one in self.rows() if one.is_closing]
+        return [
+            self.open(document, activity)
+            for document, activity, one in self.rows()
+            if one.is_closing and document not in self.recalled
+        ]
+
+    def waits(self, one: OpenDocument) -> Header | None:
+        """Return the copy by which a document is to be counted anew: it was unchecked when that came, or is switched.
+        None when it is not."""
+        progress = one.progress
+        if progress.is_switching or (progress.copy is None and one.book.events):
+            return self._shelf.newest(one.id)
+        return None
+
+    def has_unchecked(self, document: str) -> bool:
+        """Return True when work on a document is unchecked, as far as it is committed; reads no pieces for it."""
+        rows = self._outbox.states(document_key(document))
+        return any(row.value is not None and Progress.decode(row.value).copy is None for row in rows)
+
+    def late(self) -> list[OpenDocument]:
+        """Return the documents that are to be counted anew by steps, committed ones."""
+        return [
+            one
+            for document, activity, progress in self.rows()
+            if (progress.copy is None or progress.is_switching)
+            and document not in self.recalled
+            and self._shelf.newest(document) is not None
+            for one in [self.open(document, activity)]
+            if self.waits(one) is not None
+        ]
 
     def let_go(self, document: str, activity: str) -> bool:
         """Drop a document from memory; return False when that cannot be, because a step in flight works on it."""

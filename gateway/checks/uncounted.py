@@ -84,7 +84,7 @@ class Uncounted:
         if value is None:
             return
         await self._look(int(value))
-        stretch = self._stretches.pop(document, None)
+        stretch = self._stretches.get(document)
         if stretch is None:
             return
         first, last = stretch
@@ -93,10 +93,11 @@ class Uncounted:
             wanted = EntryFilter(seq_from=first, seq_to=last, contains=needle, limit=AT_ONCE_MAX, newest_first=False)
             entries = await self._journal.entries(wanted)
             if not entries:
-                return
+                break
             told = await self._aside(partial(_told, entries))
             await self._record(self._checker.own(partial(self._count, document, told)))
             first = entries[-1].seq + 1
+        del self._stretches[document]  # only now: a disk that fails in between is asked again
 
     # -- within
 
@@ -123,7 +124,10 @@ class Uncounted:
                 continue
             one = self._checker.documents.open(document.replace(US, " "), activity)
             if "voids" in data:
-                self._checker.documents.remove(one, data["voids"], found)
+                piece = self._checker.documents.remove(one, data["voids"], found)
+                if piece is not None:
+                    self._checker.comparer.undone(one, piece, found)
+                    self._checker.docket.undone(data["voids"], found)
             elif "item" in data and "quantity" in data and self._checker.documents.piece(one, event) is None:
                 self._add(one, _piece(event, data), data, found)
         found.remarks.clear()  # nobody is there to hear them

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from outbox_fake import OutboxFake
 
 from buffer import AnnexRow, Entry, EntryFilter, Note
 from gateway.checks.checker import Checker
+from gateway.checks.clerk import SLICE_S, Clerk
 from gateway.checks.desk import ChecksDesk, Record
-from gateway.checks.late_arrival import LateArrival
 
 
 class Keeper:
@@ -67,10 +67,33 @@ def desk_of(keeper: Keeper, checker: Checker, record: Record) -> ChecksDesk:
     return ChecksDesk(keeper, checker, record, aside=_aside)
 
 
-async def settled(checker: Checker, record: Record) -> None:
-    """Count everything that waits to be counted by steps."""
+async def settled(
+    checker: Checker,
+    record: Record,
+    *,
+    pieces: int | None = None,
+    on_turn: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Count and close what waits to be done by steps, a few pieces each; `on_turn` is what others do between them."""
+    looks = 0
+    asked = True
+
+    def monotonic() -> float:
+        nonlocal looks
+        looks += 1
+        return 0.0 if pieces is None else looks * SLICE_S / pieces
 
     async def sleep(_: float) -> None:
-        return None
+        if on_turn is not None:
+            await on_turn()
 
-    await LateArrival(checker, record, monotonic=lambda: 0.0, sleep=sleep).run()
+    def on_long() -> None:
+        nonlocal asked
+        asked = True
+
+    checker.on_long = on_long
+    clerk = Clerk(checker, record, monotonic=monotonic, sleep=sleep)
+    while asked:
+        asked = False
+        await clerk.count()
+        await clerk.close()

@@ -9,8 +9,8 @@ from checks_rig import Site, codes, document, label, line, rows_of
 
 from buffer.errors import OutboxFull
 from drivers import StorageUnavailable
+from gateway.checks.clerk import SLICE_S, Clerk
 from gateway.checks.expectation import read_expectation
-from gateway.checks.late_arrival import SLICE_S, LateArrival
 
 PIECES = 40
 
@@ -43,8 +43,8 @@ class Turns:
             await self.on_turn(self.count)
 
 
-def late_of(site: Site, turns: Turns) -> LateArrival:
-    return LateArrival(site.checker, site.intake.record, monotonic=turns.monotonic, sleep=turns.sleep)
+def late_of(site: Site, turns: Turns) -> Clerk:
+    return Clerk(site.checker, site.intake.record, monotonic=turns.monotonic, sleep=turns.sleep)
 
 
 async def scan(site: Site, number: int, **more: str) -> Any:
@@ -81,7 +81,7 @@ async def test_many_scans_are_counted_in_slices_and_end_in_the_same_exceptions(s
     await arrive(site, asn())
     assert (calls, progress(site)) == ([1], (None, {})), "nothing is done in the step of its arrival"
     turns = Turns()
-    await late_of(site, turns).run()
+    await late_of(site, turns).count()
     assert turns.count > PIECES / 4
     copy, observed = progress(site)
     assert (copy, observed) == (1, {str(number): 4 for number in range(1, 10)})
@@ -102,7 +102,7 @@ async def test_what_is_scanned_and_undone_meanwhile_is_in_it(site: Site) -> None
             await scan(site, 8)
 
     turns.on_turn = meanwhile
-    await late_of(site, turns).run()
+    await late_of(site, turns).count()
     scanned = {str(number): sum(1 + one % 9 == number for one in range(PIECES)) for number in range(1, 10)}
     copy, observed = progress(site)
     assert copy == 1
@@ -123,9 +123,9 @@ async def test_a_newer_version_meanwhile_is_the_one_that_counts(site: Site) -> N
 
     turns.on_turn = meanwhile
     late = late_of(site, turns)
-    await late.run()
+    await late.count()
     assert progress(site)[0] is None, "what was begun by the old version is dropped"
-    await late.run()
+    await late.count()
     assert progress(site)[0] == 2
 
 
@@ -141,12 +141,12 @@ async def test_a_power_cut_or_a_full_disk_in_the_middle_begins_it_anew(site: Sit
 
     turns.on_turn = meanwhile
     with pytest.raises(StorageUnavailable):
-        await late_of(site, turns).run()
+        await late_of(site, turns).count()
     before = raised(site)
     site.outbox.refuse = None
     site.restart()
     assert progress(site)[0] is None
-    await late_of(site, Turns()).run()
+    await late_of(site, Turns()).count()
     assert progress(site)[0] == 1
     assert raised(site)[: len(before)] == before
     assert [code for code, _ in raised(site)] == ["unexpected_item"], "raised once"

@@ -9,7 +9,7 @@ from checks_rig import Site, codes, document, label, line
 
 from buffer.errors import OutboxFull
 from drivers import StorageUnavailable
-from gateway.checks.long_closing import SLICE_S, LongClosing
+from gateway.checks.clerk import SLICE_S, Clerk
 from gateway.checks.piece import piece_key
 
 LINES = 120
@@ -45,8 +45,8 @@ class Slices:
             await self.on_turn()
 
 
-def closing_of(site: Site, slices: Slices) -> LongClosing:
-    return LongClosing(site.checker, site.intake.record, monotonic=slices.monotonic, sleep=slices.sleep)
+def closing_of(site: Site, slices: Slices) -> Clerk:
+    return Clerk(site.checker, site.intake.record, monotonic=slices.monotonic, sleep=slices.sleep)
 
 
 async def pick(site: Site, count: int, *, first: int = 0) -> None:
@@ -60,7 +60,7 @@ async def test_a_long_document_says_that_its_tally_follows_and_gets_it_in_slices
     assert (closed.result, codes(closed)) == ("stored_with_exception", ["closing"])
     assert site.tallies() == site.exceptions() == []
     slices = Slices()
-    await closing_of(site, slices).run()
+    await closing_of(site, slices).close()
     (tally,), (short,) = site.tallies(), site.exceptions("short_pick")
     assert slices.turns > 10, "others had their turn"
     assert (tally["observed_total"], tally["expected_total"], tally["lines_total"]) == ("3", str(LINES), LINES)
@@ -68,7 +68,7 @@ async def test_a_long_document_says_that_its_tally_follows_and_gets_it_in_slices
     assert f"{LINES - 3} missing on {LINES - 3} of {LINES} lines" in short["message"]
     assert (len(short["lines"]), short["events_total"], len(short["events"])) == (LINES - 3, 3, 3)
     assert [one.progress.is_closed for one in site.checker.documents.known("PL-1")] == [True]
-    await closing_of(site, slices).run()
+    await closing_of(site, slices).close()
     assert len(site.tallies()) == 1, "once"
 
 
@@ -77,7 +77,7 @@ async def test_it_comes_to_what_it_would_have_come_to_at_once(site: Site, monkey
     await site.scan("hh-1", label(1, lot="L1"), document="PL-1", quantity="3")
     await site.scan("hh-1", label(LINES + 5), document="PL-1")
     await site.scan("hh-1", "DL:close", document="PL-1")
-    await closing_of(site, Slices()).run()
+    await closing_of(site, Slices()).close()
     monkeypatch.setattr("gateway.checks.closing.LINES_AT_ONCE_MAX", LINES)
     await site.scan("hh-1", "DL:close", document="PL-1")
     first, second = site.tallies()
@@ -100,7 +100,7 @@ async def test_a_scan_in_between_is_in_the_tally(site: Site) -> None:
             await pick(site, 1, first=number)
 
     slices.on_turn = scan_once
-    await closing_of(site, slices).run()
+    await closing_of(site, slices).close()
     (tally,) = site.tallies()
     assert tally["observed_total"] == "3"
 
@@ -113,7 +113,7 @@ async def test_somebody_who_goes_on_scanning_keeps_no_document_open_for_ever(sit
         await site.scan("hh-1", label(slices.turns % LINES), document="PL-1")
 
     slices.on_turn = scan_on
-    await closing_of(site, slices).run()
+    await closing_of(site, slices).close()
     assert len(site.tallies()) == 1
 
 
@@ -121,7 +121,7 @@ async def test_a_power_cut_in_between_forgets_no_closing(site: Site) -> None:
     await pick(site, 1)
     await site.scan("hh-1", "DL:close", document="PL-1", operator="OP-7")
     site.restart()
-    await closing_of(site, Slices()).run()
+    await closing_of(site, Slices()).close()
     assert [(one["observed_total"], one["operator"]) for one in site.tallies()] == [("1", "OP-7")]
 
 
@@ -129,7 +129,7 @@ async def test_a_commit_that_fails_leaves_it_closing(site: Site) -> None:
     await pick(site, 1)
     await site.scan("hh-1", "DL:close", document="PL-1")
     site.outbox.hold = True
-    running = asyncio.create_task(closing_of(site, Slices()).run())
+    running = asyncio.create_task(closing_of(site, Slices()).close())
     while not site.outbox.queue:
         await asyncio.sleep(0)
     site.outbox.fail(OutboxFull("the disk is full"))
@@ -137,7 +137,7 @@ async def test_a_commit_that_fails_leaves_it_closing(site: Site) -> None:
         await running
     site.outbox.hold = False
     assert site.tallies() == []
-    await closing_of(site, Slices()).run()
+    await closing_of(site, Slices()).close()
     assert len(site.tallies()) == 1
 
 
