@@ -15,7 +15,8 @@ A composite symbol arrives as one message of element strings, or as an EAN/UPC m
 the same scan (]E09521234543213|]e010LOT1): one item. Sent as two scans, its second half belongs to nothing and says so.
 
 The site's own labels come first: its item patterns everywhere (they settle what only the site can know), the others
-and command labels wherever the symbology is not GS1's own. Plain text is `item.code` (or `item.sku` by pattern).
+and command labels wherever the symbology is not GS1's own. Plain text is `item.code` (or `item.sku` by pattern), and so
+is a number in EAN/UPC that is no GTIN (`gateway.events.restricted_number`).
 
 A label is never guessed at: a wrong check digit, a field without its separator, an impossible date, one scan delivered
 twice in a row make a `Label` with a problem, which is stored as an unrecognised event with its evidence. It never
@@ -32,15 +33,17 @@ from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from drivers.symbology import ELEMENT_STRING_IDENTIFIERS
+from gateway.capture import label_measure
 from gateway.capture.decimal_text import decimal_text
 from gateway.capture.digital_link import read_link
 from gateway.capture.element_company import company
 from gateway.capture.element_date import gs1_date
 from gateway.capture.element_string import SEPARATOR, ElementProblem, gtin_problem, read_message
-from gateway.capture.label_measure import LabelAmount, amount, net_weight_kg, trade_measures, unmeasured
+from gateway.capture.label_measure import LabelAmount
 from gateway.capture.label_pattern import ITEM_GROUPS, LabelPattern
 from gateway.capture.run_together import WHOLE_KEY, check_not_doubled, check_not_joined
 from gateway.events.check_digit import check_digit, check_digit_problem, is_closed, upc_a
+from gateway.events.restricted_number import restricted_number
 
 LABELS_CACHED_MAX: Final = 4_096
 CACHED_CHARACTERS_MAX: Final = 256
@@ -270,6 +273,9 @@ def _gtin(digits: str) -> Label:
     problem = gtin_problem(digits)
     if problem:
         return _problem(problem, "barcode_mismatch")
+    restricted = restricted_number(digits)
+    if restricted is not None:
+        return Label("item", digits, LabelItem(code=restricted))
     return Label("item", digits, LabelItem(gtin=digits.zfill(14)))
 
 
@@ -298,14 +304,15 @@ def _from_elements(values: dict[str, str], year: int) -> Label:
     get = values.get
     gtin = get("01") or get("02") or get("03") or (get("8006") or get("8026") or "")[:14] or None
     sscc = get("00")
+    restricted = None if gtin is None else restricted_number(gtin)
     item = LabelItem(
-        gtin=gtin,
+        gtin=gtin if restricted is None else None,
         sscc=sscc,
         lot=get("10"),
         serial=get("21"),
         expiry=_date(values, "17", year) or _date(values, "7003", year),
         best_before=_date(values, "15", year),
-        code=readable if gtin is None and sscc is None else None,
+        code=readable if gtin is None and sscc is None else restricted,
     )
     count = get("37") or get("30")
     return Label(
@@ -313,12 +320,17 @@ def _from_elements(values: dict[str, str], year: int) -> Label:
         readable,
         item,
         decimal_text(count) if count else None,
-        net_weight_kg(values),
-        remark=company(frozenset(values)).remark or unmeasured(values),
-        amount=amount(values),
+        label_measure.net_weight_kg(values),
+        remark=company(frozenset(values)).remark or label_measure.unmeasured(values) or _not_for_trade(restricted),
+        amount=label_measure.amount(values),
         counts=count is not None,
-        measures=trade_measures(values),
+        measures=label_measure.trade_measures(values),
     )
+
+
+def _not_for_trade(restricted: str | None) -> str | None:
+    """Such a number is for EAN/UPC symbols alone (General Specifications, section 2.1.13)."""
+    return None if restricted is None else f"{restricted} is for use inside one company or region and is no GTIN"
 
 
 def _location(values: dict[str, str]) -> str:
@@ -350,25 +362,33 @@ def _read_pattern(pattern: LabelPattern, found: re.Match[str]) -> Label:
 
 
 def _read_item_pattern(groups: dict[str, str], text: str) -> Label:
-    fields = {name: groups[name] for name in ITEM_GROUPS if name in groups}
+    fields: dict[str, str] = {name: groups[name] for name in ITEM_GROUPS if name in groups}
     if "gtin" in fields:
         fields["gtin"] = fields["gtin"].zfill(14)
         problem = gtin_problem(fields["gtin"]) if re.fullmatch(r"[0-9]{14}", fields["gtin"]) else "no GTIN"
         if problem:
             return _problem(problem, "barcode_mismatch")
+        restricted = restricted_number(fields["gtin"])
+        if restricted is not None:
+            del fields["gtin"]
+            fields["code"] = restricted
     if "sscc" in fields:
         problem = (
             check_digit_problem("SSCC", fields["sscc"]) if re.fullmatch(r"[0-9]{18}", fields["sscc"]) else "no SSCC"
         )
         if problem:
             return _problem(problem, "barcode_mismatch")
-    if not fields.keys() & {"sku", "gtin", "sscc"}:
+    if not fields.keys() & {"sku", "gtin", "sscc", "code"}:
         fields["sku"] = text
     quantity = groups.get("quantity")
     value = decimal_text(quantity) if quantity else None
     if quantity and value is None:
         return _problem(f"{quantity} is not a quantity")
-    return Label("item", text, LabelItem(**fields), value)
+    grams = decimal_text(groups["grams"]) if "grams" in groups else None
+    if "grams" in groups and grams is None:
+        return _problem(f"{groups['grams']} is not a weight")
+    weight = None if grams is None else label_measure.kilograms(grams)
+    return Label("item", text, LabelItem(**fields), value, weight, measures=((weight, "KGM"),) if weight else ())
 
 
 def _problem(reason: str, code: ProblemCode = "unreadable") -> Label:

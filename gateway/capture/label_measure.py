@@ -7,6 +7,7 @@ measures, 3.7 for amounts): 3103 with 001250 is 1.250 kg, 3932 with 978 and 1250
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 from gateway.capture.decimal_text import decimal_text
@@ -63,6 +64,11 @@ def trade_measures(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         elif ai == _ROLL and (number := decimal_text(value[_ROLL_LENGTH])) is not None:
             found.append((number, "MTR"))
     return tuple(found)
+
+
+def kilograms(grams: str) -> str | None:
+    """Return a weight in grams, a decimal string, as one in kilograms; None beyond what events hold."""
+    return decimal_text(f"{Decimal(grams) / 1000:f}")
 
 
 def unmeasured(values: Mapping[str, str]) -> str | None:

@@ -2,7 +2,7 @@
 
 A pattern is a regular expression that must match the whole text. Named groups pick parts: `id` (a document, location or
 operator; the whole text without it), `type` and `line` of a document, `value` of a quantity (the first group without
-it), and for an item `sku`, `gtin`, `sscc`, `lot`, `serial` and `quantity`.
+it), and for an item `sku`, `gtin`, `sscc`, `lot`, `serial`, `quantity` and `grams` (its net weight).
 """
 
 from __future__ import annotations

@@ -19,11 +19,12 @@ from gateway.checks.match import Match, match
 from gateway.checks.piece import Piece, serial_name
 from gateway.checks.shelf import Header, Shelf
 from gateway.events.model import UNIT_EACH
+from gateway.events.restricted_number import restricted_names
 from gateway.events.unit import MEASURES, converted, shown_decimals
 
 ZERO: Final = Decimal(0)
 _ONE: Final = Decimal(1)
-_CONTENTS: Final = frozenset({"gtin", "sku"})
+_CONTENTS: Final = frozenset({"gtin", "sku", "code"})
 """A line that names one of these asks for goods, also when it says in which unit."""
 
 PoolKey = tuple[int, tuple[str, ...]]
@@ -147,7 +148,8 @@ class Book:
 
     def missing_serials(self, line: Line) -> tuple[str, ...]:
         """Return the serial numbers that a line names and that are of no piece, in any round."""
-        kinds = [kind for name in ("gtin", "sku") if (kind := line.item.get(name))]
+        kinds = [kind for name in ("gtin", "sku", "code") if (kind := line.item.get(name))]
+        kinds += [other for kind in kinds for other in restricted_names(kind)]
         return tuple(
             sorted(
                 serial

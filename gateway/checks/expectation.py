@@ -29,6 +29,7 @@ from gateway.checks.line import EncodedLine, encode_fields
 from gateway.events.check_digit import is_closed
 from gateway.events.finding import ReturnDisposition
 from gateway.events.model import UNIT_EACH, Activity, DateText, DecimalText, Sscc
+from gateway.events.restricted_number import restricted_names
 
 LINES_MAX: Final = 200_000
 DOCUMENTS_MAX: Final = 10_000
@@ -276,7 +277,10 @@ def identities(item: Any) -> list[str]:
     if item.code:
         # The text of a plain label may be the item number, or what its sender calls a code.
         found += [f"sku:{item.code}", f"code:{item.code}"]
-    return found
+        for name in restricted_names(item.code):
+            # An in-store number is no GTIN, and documents of the site call it one.
+            found += [f"sku:{name}", f"code:{name}", f"gtin:{name.zfill(14)}"]
+    return list(dict.fromkeys(found))
 
 
 def document_schema() -> dict[str, Any]:

@@ -61,13 +61,14 @@ _DEFAULTS: Final = tuple([Piece._field_defaults[name] for name in Piece._fields[
 
 def unique_of(item: LabelItem, activity: str) -> str | None:
     """Return the name of one object: SSCC, serialised GTIN, EPC; None when the label names only its kind."""
-    if item.sscc and item.gtin and activity in _OUT_OF_UNITS:
+    kind = item.gtin or item.code  # an in-store number is a code
+    if item.sscc and kind and activity in _OUT_OF_UNITS:
         return None
     if item.sscc:
         # A unit of mixed goods has a label for each kind of them: the same kind and lot again is the same scan again.
-        contents = [part for part in (item.gtin, item.lot) if part]
+        contents = [part for part in (kind, item.lot) if part]
         return ":".join(["sscc", item.sscc, *contents])
-    if item.serial and (key := item.gtin or item.sku):
+    if item.serial and (key := item.gtin or item.sku or item.code):
         return serial_name(key, item.serial)
     if item.epc and item.epc.startswith("urn:epc:id:"):
         return item.epc

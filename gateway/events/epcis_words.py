@@ -124,7 +124,7 @@ def _what(kind: str, data: Json, site: str) -> Json:
     if not isinstance(item, dict):
         return _contents(kind, data, site)
     quantity = _measure(data) or data.get("quantity") or _observed(data)
-    if item.get("sscc") and item.get("gtin") and not item.get("epc"):
+    if item.get("sscc") and (item.get("gtin") or item.get("code")) and not item.get("epc"):
         return {"type": "AggregationEvent", "parentID": sscc_uri(item["sscc"]), **_children(item, quantity, site)}
     instance = instance_uri(item, site)
     if instance is not None:
