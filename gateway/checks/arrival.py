@@ -14,7 +14,7 @@ from typing import Final
 from gateway.checks.book import Book
 from gateway.checks.closing import Closer
 from gateway.checks.comparison import Comparer
-from gateway.checks.docket import GATEWAY_ACTOR, Docket
+from gateway.checks.docket import GATEWAY_ACTOR, Docket, over_line
 from gateway.checks.documents import Documents, OpenDocument
 from gateway.checks.found import Found
 from gateway.checks.piece import NOT_COUNTED
@@ -24,12 +24,10 @@ from gateway.checks.shelf import Header, Shelf
 PIECES_AT_ONCE_MAX: Final = 500
 """More are counted by steps: comparing costs some 40 us a piece, and a millisecond where it raises an exception."""
 BY_PIECE: Final = frozenset(
-    {
-        "unexpected_item", "wrong_item", "lot_mismatch", "serial_mismatch", "wrong_location", "receiving_variance",
-        "duplicate_pick", "barcode_mismatch",
-    }
-)  # fmt: skip
-"""Codes of what a version of the document says about a piece."""
+    {"unexpected_item", "wrong_item", "lot_mismatch", "serial_mismatch", "wrong_location", "barcode_mismatch"}
+)
+"""Codes of what a version of the document says about a piece, beside that its line has too much. What is a duplicate is
+one by every version."""
 
 
 class Arrival:
@@ -115,7 +113,8 @@ class Arrival:
 def is_by_piece(key: str, document: str, activity: str) -> bool:
     """Return True when an exception is what a version of the document says about pieces."""
     code, _, about = key.partition("|")
-    return code in BY_PIECE and about.startswith(f"{document}|{activity}|") and not about.endswith("|close")
+    begins = f"{document}|{activity}|"
+    return about.startswith(begins) and (code in BY_PIECE or about.startswith(begins + over_line("")))
 
 
 def not_so(header: Header) -> str:

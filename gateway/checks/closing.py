@@ -212,6 +212,9 @@ class Closer:
         assert header is not None
         assert sheet.largest is not None
         code = _code(one.activity, is_short=sheet.excess <= sheet.missing)
+        other = self._docket.by_key(_code(one.activity, is_short=sheet.excess > sheet.missing), _about(one))
+        if other is not None and other.data.code != code:
+            self._docket.resolve(other, GATEWAY_ACTOR, "closed again, with another variance", found)
         whole = Deviation(sheet.expected, sheet.on_lines)
         measured = whole._replace(worth=sheet.value)
         events, events_total = self._documents.evidence(one, EVIDENCE_MAX), one.book.events

@@ -36,6 +36,7 @@ from gateway.log import event
 log = logging.getLogger(__name__)
 
 GATEWAY_ACTOR: Final = "gateway"
+_DUPLICATES: Final = ("duplicate_scan", "duplicate_pick")
 
 
 class StatePort(Protocol):
@@ -213,12 +214,13 @@ class Docket:
         return self.change(escalated(case, self._outbox.operating_ms, found.at.ms), found)
 
     def undone(self, event_id: str, found: Found) -> None:
-        """Take an event that was undone out of the evidence; what has no evidence left is resolved, but for what is
-        about quantities: those are too much or too little whichever events show it."""
+        """Take an event that was undone out of the evidence; what has no evidence left is resolved. Of the same object
+        twice one scan alone shows nothing; a quantity is too much or too little whichever events show it."""
         for case in self.open_cases():
             if event_id in case.data.events:
                 left = without_evidence(case, event_id)
-                if left.data.events_total or is_about_quantity(case.key):
+                needed = 2 if case.data.code in _DUPLICATES else 1
+                if left.data.events_total >= needed or is_about_quantity(case.key):
                     self._put(left, found)
                 else:
                     self.resolve(left, GATEWAY_ACTOR, "the event was undone", found)

@@ -39,12 +39,17 @@ ops = st.lists(
 )
 
 
-def version(number: int) -> dict[str, Any]:
+ASN, PICK_LIST = ("asn", "receipt", "s"), ("pick_list", "pick", "hh")
+Work = tuple[str, str, str]
+"""Kind of document, activity, devices."""
+
+
+def version(number: int, work: Work) -> dict[str, Any]:
     """Version 2 allows what version 1 does not, and the other way round."""
     one = line(1, (4, 2)[number - 1], lots=(["L1"], ["L9"])[number - 1])
     two = line(2, (1, 3)[number - 1])
     more = [line(3, 1)] if number == 1 else [line(7, 1)]
-    return document(NAME, "asn", one, two, *more) | {"version": str(number)}
+    return document(NAME, work[0], one, two, *more) | {"version": str(number)}
 
 
 @contextmanager
@@ -56,9 +61,9 @@ def many_begins_early(count: int) -> Iterator[None]:
         yield
 
 
-async def do(site: Site, op: Op) -> None:
+async def do(site: Site, op: Op, work: Work) -> None:
     what, number = op
-    device = f"s-{1 + number % 2}"
+    device = f"{work[2]}-{1 + number % 2}"
     if what == "scan":
         await site.scan(device, LABELS[number // 2], document=NAME)
     elif what == "undo":
@@ -77,8 +82,8 @@ class Comes:
     is_closed: bool
 
 
-async def end(site: Site) -> Comes:
-    await do(site, ("close", 0))
+async def end(site: Site, work: Work) -> Comes:
+    await do(site, ("close", 0), work)
     await settled(site.checker, site.intake.record)
     (one,) = site.checker.documents.known(NAME)
     tally = site.tallies()[-1]
@@ -87,12 +92,12 @@ async def end(site: Site) -> Comes:
     return Comes(cases, lines, one.progress.version, one.progress.is_closed)
 
 
-async def from_the_start(number: int, *parts: list[Op]) -> Comes:
+async def from_the_start(number: int, work: Work, *parts: list[Op]) -> Comes:
     site = Site()
-    site.expect(version(number))
+    site.expect(version(number, work))
     for op in [op for part in parts for op in part]:
-        await do(site, op)
-    return await end(site)
+        await do(site, op, work)
+    return await end(site, work)
 
 
 first = st.lists(st.tuples(st.just("scan"), st.integers(0, len(LABELS) * 2 - 1)), min_size=4, max_size=10)
@@ -103,9 +108,17 @@ class PowerCut(Exception):
 
 
 @settings(max_examples=60, deadline=None, database=None)
-@given(first, ops, ops, st.integers(1, 4), st.integers(0, 9), st.sampled_from(["late", "power cut", "switch"]))
+@given(
+    first,
+    ops,
+    ops,
+    st.integers(1, 4),
+    st.integers(0, 9),
+    st.sampled_from(["late", "power cut", "switch"]),
+    st.sampled_from([ASN, PICK_LIST]),
+)
 async def test_what_happens_while_it_is_counted_changes_nothing(
-    before: list[Op], meanwhile: list[Op], after: list[Op], pieces: int, newer_at: int, how: str
+    before: list[Op], meanwhile: list[Op], after: list[Op], pieces: int, newer_at: int, how: str, work: Work
 ) -> None:
     """`newer_at`: after how many slices version 2 comes, if the work goes on for so long. Of a switch it is there
     before."""
@@ -114,21 +127,21 @@ async def test_what_happens_while_it_is_counted_changes_nothing(
     with many_begins_early(3):
         site = Site()
         if how == "switch":
-            site.expect(version(1))
+            site.expect(version(1, work))
         for op in before:
-            await do(site, op)
-        await put(site, 2 if how == "switch" else 1)
+            await do(site, op, work)
+        await put(site, 2 if how == "switch" else 1, work)
         if how == "switch":
             await site.desk.switch(NAME, actor="jane", reason="a test")
 
         async def turn() -> None:
             nonlocal turns
             turns += 1
-            is_counted = site.checker.documents.open(NAME, "receipt").progress.copy is None
+            is_counted = site.checker.documents.open(NAME, work[1]).progress.copy is None
             if turns == newer_at and is_counted and how != "switch":
-                await put(site, 2)
+                await put(site, 2, work)
             if left:
-                await do(site, left.pop(0))
+                await do(site, left.pop(0), work)
             if how == "power cut" and turns == 3:
                 site.restart()
                 raise PowerCut
@@ -138,12 +151,12 @@ async def test_what_happens_while_it_is_counted_changes_nothing(
         except PowerCut:
             await settled(site.checker, site.intake.record, pieces=pieces, on_turn=turn)
         for op in left + after:
-            await do(site, op)
-        came = await end(site)
-        assert came == await from_the_start(int(came.version or 0), before, meanwhile, after)
+            await do(site, op, work)
+        came = await end(site, work)
+        assert came == await from_the_start(int(came.version or 0), work, before, meanwhile, after)
         if how == "switch":
             assert came.version == "2"
 
 
-async def put(site: Site, number: int) -> None:
-    await site.desk.put(read_expectation(version(number)), origin="test", actor="test")
+async def put(site: Site, number: int, work: Work) -> None:
+    await site.desk.put(read_expectation(version(number, work)), origin="test", actor="test")
