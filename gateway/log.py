@@ -248,7 +248,7 @@ def start_log(
     root.addHandler(writer)
     # pymodbus dumps frames, the HTTP client every request; what matters of both is said by our own lines.
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-    for noisy in ("httpx2", "httpcore2", "uvicorn", "uvicorn.error", "asyncio"):
+    for noisy in ("uvicorn", "uvicorn.error", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return writer
 

@@ -31,8 +31,6 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
-import httpx2
-
 from buffer.entry import Accepted, Outcome, Rejected, Released
 from sync.answer import Answer, hold_for, read_answer
 from sync.backoff import parse_retry_after
@@ -40,6 +38,7 @@ from sync.batch import Batch
 from sync.capture_job import CaptureJob, JobState, read_job
 from sync.errors import BatchRefused, BatchTooLarge, NotAnAnswer, SyncError, UpstreamHolds, UpstreamUnavailable
 from sync.http_events import HttpEvents
+from sync.http_exchange import Carrier
 from sync.settings import EpcisCaptureSettings
 from sync.upstream import Position
 
@@ -87,7 +86,7 @@ class EpcisCapture:
         monotonic: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
         credentials: Path | None = None,
-        transport: httpx2.AsyncBaseTransport | None = None,
+        carrier: Carrier | None = None,
     ) -> None:
         """Connect to nothing yet. `sleep` waits between two questions about a job."""
         self._settings = settings
@@ -95,7 +94,7 @@ class EpcisCapture:
         self._wall = wall
         self._monotonic = monotonic
         self._sleep = sleep
-        self._http = HttpEvents(settings.exchange(), wall=wall, credentials=credentials, transport=transport)
+        self._http = HttpEvents(settings.exchange(), wall=wall, credentials=credentials, carrier=carrier)
         self._events_max: int | None = None
         self._bytes_max: int | None = None
         self._has_asked_limits = False

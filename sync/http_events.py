@@ -13,15 +13,14 @@ The key and the webhook id depend on nothing but the batch, so they are the same
 restart; the timestamp is that of the attempt. Consumers dedupe by event id, never by the key. A centre that keeps the
 last `Dockline-Chain` can prove later that no tail was cut off the journal.
 
-The transport of the HTTP library is used without its client: there is then no cookie jar, no redirect, no proxy or
-netrc from the environment, by construction. The library has no total deadline; `asyncio.timeout` is it. Answers are
-asked for and read without content coding, up to a limit, so a small answer cannot unpack into a large one.
+What carries the requests knows no cookie, no redirect, no proxy or netrc from the environment and no deadline;
+`asyncio.timeout` is it. Answers are asked for and read without content coding, up to a limit, so a small answer cannot
+unpack into a large one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import gzip
 import hashlib
 import json
@@ -30,12 +29,12 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-import httpx2
-
 from buffer.entry import Outcome
 from sync.answer import Answer, hold_for, names_something, read_answer
 from sync.batch import Batch
 from sync.errors import NotAnAnswer, UpstreamHolds, UpstreamUnavailable
+from sync.http_connections import Connections
+from sync.http_exchange import BrokenConnection, Carrier, NoConnection, Request
 from sync.secret_file import SecretFile
 from sync.settings import HttpEventsSettings
 from sync.signature import parse_secrets, sign
@@ -44,8 +43,6 @@ from sync.upstream import Position
 
 _COMPRESS_BYTES_MIN = 1_000
 """Below it the coding costs more than it saves."""
-_KEEPALIVE_S = 55.0
-"""A connection idle for longer is not reused: many load balancers drop theirs after a minute, without a word."""
 
 _INSTANCE_CHARS_MAX = 200
 """A longer one is cut and one that is not printable ASCII cannot stand in a header: both are told apart when the centre
@@ -56,8 +53,7 @@ _HAS_NO_OPTIONS = frozenset({404, 405, 501})
 _NOT_NOW = frozenset({408, 425, 429})
 
 _CONNECT_SHARE = 0.45
-"""Of the deadline, for TCP and again for TLS. A TLS handshake that is cancelled from outside keeps its socket open for
-ever (httpcore2 2.16 closes it only after its own time-out), so the library must give up before the deadline does."""
+"""Of the deadline, for a connection: who is not reached at all is told apart from who does not answer."""
 
 
 class HttpEvents:
@@ -69,24 +65,22 @@ class HttpEvents:
         *,
         wall: Callable[[], int],
         credentials: Path | None = None,
-        transport: httpx2.AsyncBaseTransport | None = None,
+        carrier: Carrier | None = None,
     ) -> None:
-        """Connect to nothing yet. `wall` returns milliseconds since 1970; `credentials` is systemd's folder."""
+        """Connect to nothing yet. `wall` returns milliseconds since 1970; `credentials` is systemd's folder.
+
+        `carrier` takes the place of the network, in simulations.
+        """
         self._settings = settings
         self._wall = wall
         token, secret = settings.token_path(credentials), settings.signing_secret_path(credentials)
         self._token = SecretFile(token) if token else None
         self._signing_secret = SecretFile(secret) if secret else None
-        self._given_transport = transport
-        self._transport: httpx2.AsyncBaseTransport | None = None
+        self._carrier = carrier or self._new_carrier()
         self._tls_stamp = self._stamp_tls()
         self._host = urlsplit(settings.url).hostname or ""
         self._compresses = settings.compression == "gzip"
         self._compression_refused = False
-        self._left_a_wreck = False
-        """A connection broke. In mid-request it stays behind as a cycle: anyio keeps the OSError, whose frames keep the
-        connection and the request, up to a megabyte. Cycles are collected rarely here, so the next attempt does it:
-        not at once, because what is still alive would be counted among the old and be looked at even more rarely."""
 
     async def send(self, batch: Batch) -> list[Outcome]:
         """POST the batch and read what the answer names. Raises as `Upstream.send`."""
@@ -154,9 +148,7 @@ class HttpEvents:
 
     async def aclose(self) -> None:
         """Close the connections; the next `send` opens new ones."""
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            await transport.aclose()
+        self._carrier.close()
 
     async def _post(self, batch: Batch, *, coded: bool) -> Answer:
         digest = hashlib.sha256(batch.body).hexdigest()
@@ -211,69 +203,43 @@ class HttpEvents:
     ) -> Answer:
         """Exchange one request for one answer. Raises UpstreamUnavailable when none comes in time."""
         headers = {"User-Agent": "dockline", "Accept-Encoding": "identity", **headers}
-        extensions: dict[str, object] = {"timeout": {"connect": self._settings.timeout_s * _CONNECT_SHARE}}
-        if self._settings.server_name is not None:
-            extensions["sni_hostname"] = self._settings.server_name
-        if self._left_a_wreck:
-            gc.collect(0)
-            self._left_a_wreck = False
-        request = httpx2.Request(method, url, headers=headers, content=body, extensions=extensions)
-        transport = await self._connected()
+        self._renew_tls()
+        request = Request(method, url, headers, body, bytes_max or self._settings.answer_bytes_max)
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                response = await transport.handle_async_request(request)
-                try:
-                    return await self._read(response, bytes_max or self._settings.answer_bytes_max)
-                finally:
-                    await response.aclose()
+                answer = await self._carrier.exchange(request)
         except TimeoutError:
             raise UpstreamUnavailable(
                 f"{self._host} gave no whole answer within {self._settings.timeout_s:g} s",
                 hint="is the line up? A firewall that drops silently looks like this",
             ) from None
-        except (httpx2.TransportError, httpx2.InvalidURL, OSError) as error:
-            self._left_a_wreck = True
+        except (NoConnection, BrokenConnection) as error:
             raise self._explain(error) from error
-
-    async def _read(self, response: httpx2.Response, limit: int) -> Answer:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        content = bytearray()
-        assert isinstance(response.stream, httpx2.AsyncByteStream)
-        async for chunk in response.stream:
-            content += chunk
-            if len(content) > limit:
-                break
-        body = bytes(content)
-        if headers.get("content-encoding", "identity").lower() != "identity":
+        if answer.headers.get("content-encoding", "identity").lower() != "identity":
             # We asked for none; what ignores that is not read, so it cannot name anything.
-            body = b""
-        return Answer(response.status_code, headers, body[: limit + 1], limit)
+            return replace(answer, body=b"")
+        return answer
 
-    async def _connected(self) -> httpx2.AsyncBaseTransport:
+    def _renew_tls(self) -> None:
+        """Connect anew once a certificate or key changed on disk."""
         stamp = self._stamp_tls()
-        if self._transport is not None and stamp != self._tls_stamp:
-            await self.aclose()
-        if self._transport is None:
+        if stamp != self._tls_stamp:
             self._tls_stamp = stamp
-            self._transport = self._given_transport or self._new_transport()
-        return self._transport
+            self._carrier.close()
 
-    def _new_transport(self) -> httpx2.AsyncHTTPTransport:
-        # Without TLS the context is not built: loading the authorities costs 20 ms and 5 MB.
-        urls = (self._settings.url, self._settings.position_url or "")
-        verify = tls_context(self._settings) if any(url.startswith("https:") for url in urls) else False
-        limits = httpx2.Limits(
-            max_connections=self._settings.in_flight_max + 1,
-            max_keepalive_connections=self._settings.in_flight_max,
-            keepalive_expiry=_KEEPALIVE_S,
+    def _new_carrier(self) -> Connections:
+        return Connections(
+            tls=lambda: tls_context(self._settings),
+            server_name=self._settings.server_name,
+            idle_max=self._settings.in_flight_max,
+            connect_timeout_s=self._settings.timeout_s * _CONNECT_SHARE,
         )
-        return httpx2.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits)
 
-    def _explain(self, error: Exception) -> UpstreamUnavailable:
+    def _explain(self, error: NoConnection | BrokenConnection) -> UpstreamUnavailable:
         explained = tls_failure(error, self._host, self._wall())
         if explained is not None:
             return explained
-        if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+        if isinstance(error, NoConnection):
             return UpstreamUnavailable(
                 f"no connection to {self._host}", hint="is the line up, the name known and the port open?"
             )

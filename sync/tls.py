@@ -51,7 +51,7 @@ def tls_failure(error: BaseException, host: str, wall_ms: int) -> UpstreamUnavai
         return None
     if not isinstance(found, ssl.SSLCertVerificationError):
         return UpstreamUnavailable(
-            f"TLS with {host} failed: {found.reason or 'the connection broke'}",
+            f"TLS with {host} failed: {getattr(found, 'reason', None) or 'the connection broke'}",
             hint="is it an https port, speaking TLS 1.2 or newer, and does the centre know our certificate?",
             code="tls_failed",
         )
@@ -75,7 +75,7 @@ def tls_failure(error: BaseException, host: str, wall_ms: int) -> UpstreamUnavai
 
 
 def _find_tls(error: BaseException | None) -> ssl.SSLError | None:
-    """Walk the causes: the HTTP library wraps the original twice."""
+    """Walk the causes."""
     for _ in range(10):
         if error is None:
             return None

@@ -9,18 +9,20 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, field
 from random import Random
+from urllib.parse import parse_qsl, urlsplit
 
-import httpx2
 from upstream_events import entry
 from upstream_outbox import FakeOutbox
 from upstream_pump import PumpBench
 from upstream_time import VirtualTime
 
 from simulators.centre import Centre, Policy
-from simulators.centre_http import Request
+from simulators.centre_http import Request as Asked
 from simulators.centre_script import Act, Script
 from sync import HttpEventsSettings
+from sync.answer import Answer
 from sync.http_events import HttpEvents
+from sync.http_exchange import BrokenConnection, Request
 
 POISON = "poison"
 
@@ -48,21 +50,30 @@ FALSE_WITNESS = [Act("status", 400), Act("status", 413), Act("reject_all")]
 """Faults that accuse events nothing is wrong with; one that was alone in its batch may be convicted."""
 
 
-class InMemory(httpx2.AsyncBaseTransport):
-    """Hands requests to a centre by a function call."""
+class InMemory:
+    """Hands requests to a centre by a function call. Implements `Carrier`."""
 
     def __init__(self, centre: Centre) -> None:
         self._centre = centre
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        body = await request.aread()
+    async def exchange(self, request: Request) -> Answer:
+        parts = urlsplit(request.url)
         headers = {name.lower(): value for name, value in request.headers.items()}
+        query = dict(parse_qsl(parts.query))
         reply = await self._centre._answer(
-            Request(request.method, request.url.path, dict(request.url.params), headers, body, len(body))
+            Asked(request.method, parts.path, query, headers, request.body, len(request.body))
         )
         if reply.silent:
-            raise httpx2.RemoteProtocolError("closed without an answer")
-        return httpx2.Response(reply.status, headers=dict(reply.headers), content=reply.body)
+            raise BrokenConnection("closed without an answer")
+        return Answer(
+            reply.status,
+            {name.lower(): value for name, value in dict(reply.headers).items()},
+            reply.body[: request.answer_bytes_max + 1],
+            request.answer_bytes_max,
+        )
+
+    def close(self) -> None:
+        pass
 
 
 @dataclass
@@ -105,7 +116,7 @@ async def sail(seed: int, *, count: int = 120, false_witness: bool = False, **se
     upstream = HttpEvents(
         HttpEventsSettings(name="centre", url="http://centre.example/v1/events"),
         wall=time.wall,
-        transport=InMemory(centre),
+        carrier=InMemory(centre),
     )
     added = 0
     for _ in range(6):

@@ -302,7 +302,7 @@ class Voyage:
                 return before
 
     def _open_upstream(self, settings: HttpEventsSettings, life: Life) -> HttpEvents:
-        return HttpEvents(settings, wall=self.world.wall, transport=self.uplink.transport(life))
+        return HttpEvents(settings, wall=self.world.wall, carrier=self.uplink.carrier(life))
 
     # -- what faults do
 

@@ -1,4 +1,4 @@
-"""The way from the gateway to the centre, without sockets: the real HTTP upstream over a transport with weather.
+"""The way from the gateway to the centre, without sockets: the real HTTP upstream over a line with weather.
 
 `HttpEvents` makes its request and reads its answer as ever; only the wire between is a function call in virtual time.
 At the other end stands the simulated centre with its strict ledger and its script of wrong answers.
@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
 from random import Random
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx2
 from voyage_world import Life, VoyageWorld
 
 from simulators.centre import EVENTS_PATH, Centre
-from simulators.centre_http import Reply, Request
+from simulators.centre_http import Reply
+from simulators.centre_http import Request as Asked
+from sync.answer import Answer
+from sync.http_exchange import BrokenConnection, NoConnection, Request
 
 
 class Uplink:
@@ -37,10 +37,10 @@ class Uplink:
         self.refused: set[str] = set()
         """Ids of events that the centre ever said no to: it may get them late, and owes that to itself."""
 
-    def transport(self, life: Life) -> UplinkTransport:
-        return UplinkTransport(self, life)
+    def carrier(self, life: Life) -> UplinkCarrier:
+        return UplinkCarrier(self, life)
 
-    async def exchange(self, request: httpx2.Request, life: Life) -> httpx2.Response:
+    async def exchange(self, request: Request, life: Life) -> Answer:
         """Carry a request there and its answer back."""
         world, loop = self.world, self.world.loop
         now = loop.time()
@@ -48,7 +48,7 @@ class Uplink:
             await loop.create_future()
         if now < self.refused_until:
             self.turned_away += 1
-            raise httpx2.ConnectError("no route")
+            raise NoConnection("no route")
         await asyncio.sleep(self.rng.uniform(*self.latency_s))
         if life.is_dead:
             await loop.create_future()
@@ -60,20 +60,21 @@ class Uplink:
         if reply.hang or life.is_dead:
             await loop.create_future()
         if reply.silent or loop.time() < self.refused_until:
-            raise httpx2.RemoteProtocolError("the server closed the connection without an answer")
+            raise BrokenConnection("the server closed the connection without an answer")
         world.moment("answered", life)
         if life.is_dead:
             await loop.create_future()
         if reply.is_cut:
-            return httpx2.Response(reply.status, headers=dict(reply.headers), stream=_Cut(reply.body))
-        return httpx2.Response(reply.status, headers=dict(reply.headers), content=reply.body)
+            raise BrokenConnection("the connection broke in mid-answer")
+        headers = {name.lower(): value for name, value in dict(reply.headers).items()}
+        return Answer(reply.status, headers, reply.body[: request.answer_bytes_max + 1], request.answer_bytes_max)
 
-    def _ask(self, request: httpx2.Request) -> Reply:
-        body = request.content
-        parts = urlsplit(str(request.url))
+    def _ask(self, request: Request) -> Reply:
+        body = request.body
+        parts = urlsplit(request.url)
         headers = {name.lower(): value for name, value in request.headers.items()}
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        asked = Request(request.method, parts.path, query, headers, body, len(body))
+        asked = Asked(request.method, parts.path, query, headers, body, len(body))
         if parts.path == EVENTS_PATH:
             reply = self.centre._take_request(asked)
             if reply.status in (400, 413, 422):
@@ -90,26 +91,15 @@ class Uplink:
         return reply
 
 
-class UplinkTransport(httpx2.AsyncBaseTransport):
-    """What `HttpEvents` takes for its connections."""
+class UplinkCarrier:
+    """What `HttpEvents` takes for the network. Implements `Carrier`."""
 
     def __init__(self, uplink: Uplink, life: Life) -> None:
         self._uplink = uplink
         self._life = life
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+    async def exchange(self, request: Request) -> Answer:
         return await self._uplink.exchange(request, self._life)
 
-
-class _Cut(httpx2.AsyncByteStream):
-    """Half an answer."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self._body[: len(self._body) // 2]
-        raise httpx2.ReadError("the connection broke")
-
-    async def aclose(self) -> Any:
-        return None
+    def close(self) -> None:
+        pass

@@ -5,8 +5,8 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-import httpx2
 import pytest
+from scripted_carrier import ScriptedCarrier, said
 from upstream_events import SOURCE, entries, entry
 
 from buffer.entry import Accepted, Rejected, Released
@@ -25,6 +25,7 @@ from sync import (
 from sync.answer import Answer
 from sync.capture_job import JobState, read_job
 from sync.epcis_capture import EpcisCapture, Unencodable
+from sync.http_exchange import Request
 
 WALL_MS = 1_795_248_000_000
 
@@ -245,11 +246,11 @@ async def test_an_error_declaration_refused_for_its_id_is_not_delivered(bench: B
 async def test_the_token_goes_to_no_other_host(location: str, asked: str) -> None:
     seen: list[str] = []
 
-    def answer(request: httpx2.Request) -> httpx2.Response:
-        seen.append(str(request.url))
+    def answer(request: Request) -> Answer:
+        seen.append(request.url)
         if request.method == "POST":
-            return httpx2.Response(202, headers={"Location": location})
-        return httpx2.Response(200, json={"running": False, "success": True})
+            return said(202, headers={"location": location})
+        return said(200, {"running": False, "success": True})
 
     upstream = EpcisCapture(
         EpcisCaptureSettings(name="epcis", url="http://epcis.example/capture"),
@@ -257,7 +258,7 @@ async def test_the_token_goes_to_no_other_host(location: str, asked: str) -> Non
         wall=lambda: WALL_MS,
         monotonic=lambda: 0.0,
         sleep=asyncio.sleep,
-        transport=httpx2.MockTransport(answer),
+        carrier=ScriptedCarrier(answer),
     )
     assert await upstream.send(batch(1, 1)) == [Accepted()]
     assert seen[-1] == asked
@@ -266,16 +267,16 @@ async def test_the_token_goes_to_no_other_host(location: str, asked: str) -> Non
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (httpx2.Response(202), NotAnAnswer),
-        (httpx2.Response(200, json={"accepted_through": 9}), NotAnAnswer),
-        (httpx2.Response(415), UpstreamHolds),
-        (httpx2.Response(409), BatchRefused),
-        (httpx2.Response(401), UpstreamHolds),
+        (said(202), NotAnAnswer),
+        (said(200, {"accepted_through": 9}), NotAnAnswer),
+        (said(415), UpstreamHolds),
+        (said(409), BatchRefused),
+        (said(401), UpstreamHolds),
     ],
 )
-async def test_what_is_no_capture_job_delivers_nothing(answer: httpx2.Response, error: type[Exception]) -> None:
-    def respond(request: httpx2.Request) -> httpx2.Response:
-        return answer if request.method == "POST" else httpx2.Response(405)
+async def test_what_is_no_capture_job_delivers_nothing(answer: Answer, error: type[Exception]) -> None:
+    def respond(request: Request) -> Answer:
+        return answer if request.method == "POST" else said(405)
 
     upstream = EpcisCapture(
         EpcisCaptureSettings(name="epcis", url="http://epcis.example/capture"),
@@ -283,7 +284,7 @@ async def test_what_is_no_capture_job_delivers_nothing(answer: httpx2.Response, 
         wall=lambda: WALL_MS,
         monotonic=lambda: 0.0,
         sleep=asyncio.sleep,
-        transport=httpx2.MockTransport(respond),
+        carrier=ScriptedCarrier(respond),
     )
     with pytest.raises(error):
         await upstream.send(batch(1, 2))

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-import httpx2
 import pytest
+from scripted_carrier import ScriptedCarrier, said
 from upstream_events import SOURCE, entries, entry
 
 from buffer.entry import Accepted
@@ -22,6 +22,7 @@ from simulators.centre import Centre, Policy
 from simulators.centre_script import Act
 from simulators.network import Network
 from sync import Batch, HttpEventsSettings, NotAnAnswer, Position, UpstreamHolds, UpstreamUnavailable, join_batch
+from sync.answer import Answer
 from sync.http_events import HttpEvents
 
 SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA=="
@@ -223,32 +224,34 @@ async def test_a_200_that_names_nothing_of_ours_is_not_an_answer(act: str) -> No
 
 
 async def test_an_endless_answer_is_read_no_further_than_its_limit() -> None:
-    read = 0
+    sent = 0
 
-    class Endless(httpx2.AsyncByteStream):
-        async def __aiter__(self):  # type: ignore[no-untyped-def]
-            nonlocal read
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
             while True:
-                read += 1000
-                yield b"x" * 1000
+                writer.write(b"3e8\r\n" + b"x" * 1000 + b"\r\n")
+                await writer.drain()
+                sent += 1000
+        writer.close()
 
-    transport = httpx2.MockTransport(lambda _request: httpx2.Response(200, stream=Endless()))
-    settings = HttpEventsSettings(name="centre", url="http://centre.example/", answer_bytes_max=10_000)
-    with pytest.raises(NotAnAnswer):
-        await HttpEvents(settings, wall=lambda: 0, transport=transport).send(batch())
-    assert read <= 11_000
+    async with await asyncio.start_server(endless, "127.0.0.1", 0) as server:
+        sender = upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", answer_bytes_max=10_000)
+        with pytest.raises(NotAnAnswer):
+            await sender.send(batch())
+        answer = await sender.ask("GET", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", {}, b"")
+        assert answer.is_cut
+        assert len(answer.body) == 10_001
 
 
 async def test_an_answer_that_ignores_our_wish_for_plain_bytes_is_not_unpacked() -> None:
     """A gzip bomb unpacks to memory; nothing is unpacked."""
-    transport = httpx2.MockTransport(
-        lambda _request: httpx2.Response(
-            200, headers={"content-encoding": "gzip"}, stream=httpx2.ByteStream(b'{"accepted_through":3}')
-        )
-    )
+    carrier = ScriptedCarrier(lambda _: said(200, {"accepted_through": 3}, headers={"content-encoding": "gzip"}))
     settings = HttpEventsSettings(name="centre", url="http://centre.example/")
     with pytest.raises(NotAnAnswer):
-        await HttpEvents(settings, wall=lambda: 0, transport=transport).send(batch())
+        await HttpEvents(settings, wall=lambda: 0, carrier=carrier).send(batch())
 
 
 @pytest.mark.parametrize(
@@ -270,8 +273,8 @@ async def test_a_line_that_breaks_is_unavailable_and_nothing_is_marked(weather: 
 
 @pytest.mark.fault(26)
 async def test_requests_that_broke_off_are_not_kept_in_memory() -> None:
-    """A firewall resets every connection in mid-request, for a whole weekend. A connection that broke is a cycle of
-    objects in the library, with the request inside, and in a quiet gateway nobody collects cycles for hours."""
+    """A firewall resets every connection in mid-request, for a whole weekend. A connection that broke easily
+    becomes a cycle of objects with the request inside, and in a quiet gateway nobody collects cycles for hours."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def reset() -> None:
@@ -356,9 +359,9 @@ async def test_an_instance_that_is_no_text_still_tells_two_centres_apart() -> No
     settings = HttpEventsSettings(name="centre", url="http://c.example/", position_url="http://c.example/p")
     named = set()
     for name in (b"\\ud800", b"\\ud801"):
-        answer = httpx2.Response(200, content=b'{"accepted_through": 3, "centre_instance": "%s"}' % name)
-        transport = httpx2.MockTransport(lambda _, answer=answer: answer)
-        position = await HttpEvents(settings, wall=lambda: 0, transport=transport).position(SOURCE)
+        answer = said(200, b'{"accepted_through": 3, "centre_instance": "%s"}' % name)
+        carrier = ScriptedCarrier(lambda _, answer=answer: answer)
+        position = await HttpEvents(settings, wall=lambda: 0, carrier=carrier).position(SOURCE)
         assert position is not None
         named.add((position.instance or "").encode())
     assert len(named) == 2
@@ -367,19 +370,19 @@ async def test_an_instance_that_is_no_text_still_tells_two_centres_apart() -> No
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (httpx2.Response(200, text="<html>"), NotAnAnswer),
-        (httpx2.Response(200, json={"accepted_through": "x"}), NotAnAnswer),
-        (httpx2.Response(200, json={"accepted_through": -1}), NotAnAnswer),
-        (httpx2.Response(200, json={"accepted_through": True}), NotAnAnswer),
-        (httpx2.Response(503), UpstreamUnavailable),
-        (httpx2.Response(401), UpstreamHolds),
-        (httpx2.Response(302), UpstreamHolds),
+        (said(200, b"<html>"), NotAnAnswer),
+        (said(200, {"accepted_through": "x"}), NotAnAnswer),
+        (said(200, {"accepted_through": -1}), NotAnAnswer),
+        (said(200, {"accepted_through": True}), NotAnAnswer),
+        (said(503), UpstreamUnavailable),
+        (said(401), UpstreamHolds),
+        (said(302), UpstreamHolds),
     ],
 )
-async def test_a_position_that_is_none_is_not_made_up(answer: httpx2.Response, error: type[Exception]) -> None:
+async def test_a_position_that_is_none_is_not_made_up(answer: Answer, error: type[Exception]) -> None:
     settings = HttpEventsSettings(name="centre", url="http://c.example/", position_url="http://c.example/p")
     with pytest.raises(error):
-        await HttpEvents(settings, wall=lambda: 0, transport=httpx2.MockTransport(lambda _: answer)).position(SOURCE)
+        await HttpEvents(settings, wall=lambda: 0, carrier=ScriptedCarrier(lambda _: answer)).position(SOURCE)
 
 
 async def test_the_environment_sends_nothing_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

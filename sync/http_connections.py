@@ -1,0 +1,284 @@
+"""HTTP/1.1 connections that stay open, with one exchange at a time on each. Implements `Carrier`.
+
+Theory of operation. What may be said when, and where an answer ends, is h11's business; here are the sockets. In a
+trickle the gateway makes a request every 50 ms, each time with cold caches, and there the number of steps is what
+counts: a general client takes some 1,900 calls for one of our requests, this about 550.
+
+A request is handed to the socket whole, and the answer is listened for from then on: a server that refuses a large
+body while it is still on its way is heard. A connection goes back to its place only when everything was sent and
+everything was read; one on which the server said something unasked, or that it closed, is not used again. There is no
+second attempt: who sent a request has to know that its fate is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import select
+import ssl
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Final, NamedTuple, cast
+from urllib.parse import quote, urlsplit
+
+import h11
+
+from sync.answer import Answer
+from sync.http_exchange import BrokenConnection, NoConnection, Request
+
+KEEPALIVE_S: Final = 55.0
+"""A connection idle for longer is not reused: many load balancers drop theirs after a minute, without a word."""
+_CLOSING_S: Final = 2.0
+"""How long TLS waits for the other side's farewell."""
+_HAPPY_EYEBALLS_S: Final = 0.25
+"""RFC 8305, 5: how long one address has before the next is tried beside it."""
+_TARGET_SAFE: Final = "/?:@!$&'()*+,;=-._~%[]|"
+
+
+class _Origin(NamedTuple):
+    """Where a connection leads."""
+
+    is_tls: bool
+    host: str
+    port: int
+
+
+class _Place(NamedTuple):
+    """What an address means."""
+
+    origin: _Origin
+    named: str
+    """The Host header."""
+    target: str
+
+
+class Connections:
+    """The connections of one upstream."""
+
+    def __init__(
+        self,
+        *,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        server_name: str | None = None,
+        idle_max: int = 1,
+        connect_timeout_s: float = 10.0,
+    ) -> None:
+        """Connect to nothing yet. `tls` is called once, before the first https address."""
+        self._tls = tls
+        self._context: ssl.SSLContext | None = None
+        self._server_name = server_name
+        self._idle_max = idle_max
+        self._connect_timeout_s = connect_timeout_s
+        self._idle: defaultdict[_Origin, list[_Connection]] = defaultdict(list)
+
+    async def exchange(self, request: Request) -> Answer:
+        """Return the answer. Raises NoConnection, BrokenConnection, and what `tls` raises."""
+        place = _read_address(request.url)
+        connection = self._take_idle(place.origin) or await self._connect(place.origin)
+        answer = await connection.exchange(request, place)
+        idle = self._idle[place.origin]
+        if connection.is_clean and connection.context is self._context and len(idle) < self._idle_max:
+            idle.append(connection)
+        else:
+            connection.close()
+        return answer
+
+    def close(self) -> None:
+        """Close the idle connections; the next exchange connects anew and asks for TLS anew."""
+        self._context = None
+        while self._idle:
+            _, idle = self._idle.popitem()
+            for connection in idle:
+                connection.close()
+
+    def _take_idle(self, origin: _Origin) -> _Connection | None:
+        idle = self._idle[origin]
+        while idle:
+            connection = idle.pop()
+            if connection.is_usable():
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self, origin: _Origin) -> _Connection:
+        loop = asyncio.get_running_loop()
+        tls: dict[str, object] = {}
+        if origin.is_tls:
+            if self._context is None:
+                self._context = self._tls() if self._tls is not None else ssl.create_default_context()
+            tls = {
+                "ssl": self._context,
+                "server_hostname": self._server_name or origin.host,
+                "ssl_handshake_timeout": self._connect_timeout_s,
+                "ssl_shutdown_timeout": _CLOSING_S,
+            }
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                _, connection = await loop.create_connection(
+                    _Connection, origin.host, origin.port, happy_eyeballs_delay=_HAPPY_EYEBALLS_S, **tls
+                )  # type: ignore[call-overload]
+        except ConnectionResetError as error:
+            # A port that is closed refuses; one that resets has let us in, and did not like how we speak.
+            raise NoConnection(str(error)) from (ssl.SSLEOFError(str(error)) if origin.is_tls else error)
+        except (OSError, UnicodeError) as error:  # the latter is how a name that cannot be one comes back
+            raise NoConnection(str(error)) from error
+        connection.context = self._context
+        return cast(_Connection, connection)
+
+
+class _Connection(asyncio.Protocol):
+    """One socket."""
+
+    def __init__(self) -> None:
+        self._wire = h11.Connection(h11.CLIENT)
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[Answer] | None = None
+        """Of the exchange under way."""
+        self._head: h11.Response | None = None
+        self._body = bytearray()
+        self._body_max = 0
+        self._idle_since = 0.0
+        self._is_clean = False
+        self.context: ssl.SSLContext | None = None
+        """It was made with; another one is of other certificates."""
+
+    async def exchange(self, request: Request, place: _Place) -> Answer:
+        """Ask and return the answer. Raises BrokenConnection."""
+        assert self._transport is not None
+        loop = asyncio.get_running_loop()
+        self._is_clean, self._head, self._body_max = False, None, request.answer_bytes_max
+        self._body = bytearray()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._answer = answer
+        self._transport.write(self._say(request, place))
+        try:
+            return await answer
+        finally:
+            # An error in the future keeps this frame, which keeps the request: together they would be a cycle, up to a
+            # megabyte each, and in a quiet gateway nobody collects cycles for hours.
+            del answer
+            self._answer = None
+            self._idle_since = loop.time()
+            if not self._is_clean and self._transport is not None:
+                self._transport.abort()
+
+    def _say(self, request: Request, place: _Place) -> bytes:
+        headers = [("Host", place.named), *request.headers.items()]
+        if request.body or request.method in ("POST", "PUT"):
+            headers.append(("Content-Length", str(len(request.body))))
+        said = self._wire.send(h11.Request(method=request.method, target=place.target, headers=headers)) or b""
+        if request.body:
+            # Its length is in the head, so the body goes as it is.
+            said += self._wire.send(h11.Data(data=request.body)) or b""
+        return said + (self._wire.send(h11.EndOfMessage()) or b"")
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the last exchange left nothing behind."""
+        return self._is_clean
+
+    def is_usable(self) -> bool:
+        """Return whether the server still listens, as far as this side can know without saying anything."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        if asyncio.get_running_loop().time() - self._idle_since > KEEPALIVE_S:
+            return False
+        # A farewell that the loop did not come to yet. Nothing else can have been sent to us.
+        poll = select.poll()
+        poll.register(transport.get_extra_info("socket"), select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        """Say good-bye."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A socket is open."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """The server says something."""
+        if self._answer is None or self._answer.done():
+            self._is_clean = False
+            self.close()
+            return
+        self._hear(data)
+
+    def eof_received(self) -> None:
+        """The server says no more; for some that is how an answer ends."""
+        if self._answer is not None and not self._answer.done():
+            self._hear(b"")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._transport = None
+        self._is_clean = False
+        self._fail(exc or ConnectionResetError("the server closed the connection"))
+
+    def _hear(self, data: bytes) -> None:
+        try:
+            self._wire.receive_data(data)
+            while self._answer is not None and not self._answer.done():
+                event = self._wire.next_event()
+                if type(event) is h11.Data:
+                    self._body += event.data
+                    if len(self._body) > self._body_max:
+                        self._settle()
+                elif type(event) is h11.EndOfMessage:
+                    self._is_clean = self._can_go_on()
+                    self._settle()
+                elif type(event) is h11.Response:
+                    self._head = event
+                elif type(event) is not h11.InformationalResponse:
+                    return
+        except h11.RemoteProtocolError as error:
+            self._fail(error)
+
+    def _can_go_on(self) -> bool:
+        wire, transport = self._wire, self._transport
+        if wire.our_state is not h11.DONE or wire.their_state is not h11.DONE or wire.trailing_data[0]:
+            return False
+        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+            return False
+        wire.start_next_cycle()
+        return True
+
+    def _settle(self) -> None:
+        assert self._answer is not None
+        assert self._head is not None
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in self._head.headers:
+            name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        body = bytes(self._body[: self._body_max + 1])
+        self._answer.set_result(Answer(self._head.status_code, headers, body, self._body_max))
+
+    def _fail(self, cause: Exception) -> None:
+        if self._answer is not None and not self._answer.done():
+            error = BrokenConnection(str(cause))
+            error.__cause__ = cause
+            self._answer.set_exception(error)
+
+
+@functools.lru_cache(maxsize=64)
+def _read_address(url: str) -> _Place:
+    """Take an address apart. Raises NoConnection for one that leads nowhere."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise NoConnection(str(error)) from error
+    if not host or parts.scheme not in ("http", "https"):
+        raise NoConnection("this is no address of a web server")
+    is_tls = parts.scheme == "https"
+    named = f"[{host}]" if ":" in host else host
+    if port is not None and port != (443 if is_tls else 80):
+        named += f":{port}"
+    target = quote(parts.path or "/", safe=_TARGET_SAFE)
+    if parts.query:
+        target += "?" + quote(parts.query, safe=_TARGET_SAFE)
+    return _Place(_Origin(is_tls, host, port or (443 if is_tls else 80)), named, target)
