@@ -254,6 +254,7 @@ class Connection(asyncio.Protocol):
         self._admit(connect, admission)
 
     def _admit(self, connect: mqtt5.ConnectPacket, admission: Admission) -> None:
+        assert self._transport is not None
         hall, settings = self._hall, self._hall.settings
         self.identity, self.is_user = admission.identity, admission.is_user
         # A client without an id gets one of its own that no other connection of the device has.
@@ -261,6 +262,7 @@ class Connection(asyncio.Protocol):
         self._client_id = connect.client_id or assigned or ""
         key = (self.identity, self._client_id)
         hall.gathering.open()
+        hall.take_slow_lane(self, self._transport)
         earlier = hall.seat(key, self)
         if isinstance(earlier, Connection):
             hall.stats.taken_over += 1

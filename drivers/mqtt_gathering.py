@@ -1,11 +1,14 @@
 """Single scans of many devices, taken in together.
 
 At a couple of hundred scans a second most of the work is not the scan but waking up for it: a read, a decision, a
-commit and an answer find every cache cold. So reads that follow each other closely wait for company, `GATHER_S` at most
-after the last ones were taken, and are acted on in one turn: their scans are handed on as one list and share decision,
-commit and flush. A read after a quiet moment is acted on at once, and so is every read while one device talks alone:
-one that waits for each answer before it says the next would only be slowed down. A crowd does not wait, nor does a
-large read.
+commit and an answer find every cache cold. So reads that follow each other closely wait for company, and are acted on
+in one turn: their scans are handed on as one list and share decision, commit and flush. They wait for `GATHER_S` after
+the last ones were taken; at a pace at which `COMPANY` reads come sooner than in `CLOSE_S`, only for as long as that
+many take. A read after a quiet moment is acted on at once, and so is every read while one device talks alone: one that
+waits for each answer before it says the next would only be slowed down. A crowd does not wait, nor does a large read.
+
+With a lane (`slow_lane`) the loop does not even wake up for what will wait. It may then find a crowd that it would not
+have kept waiting, but later than anybody else it does not find it.
 
 What waits is unread as far as anybody is told: it is not acknowledged, and a connection that ends acts on it first.
 """
@@ -16,16 +19,24 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-GATHER_S: Final = 0.03
-"""Nobody at a dock notices it, and at two hundred scans a second it shares each wake-up between six."""
+GATHER_S: Final = 0.025
+"""Nobody at a dock notices it, and at two hundred scans a second it shares each wake-up between five."""
+COMPANY: Final = 3
 CLOSE_S: Final = 0.01
-READS_MAX: Final = 3
-"""This many within `CLOSE_S` are company enough: at a thousand scans a second, where waiting longer would cost more
+"""`COMPANY` reads within this are company enough: at a thousand scans a second, where waiting longer would cost more
 than it saves."""
+GATHER_MIN_S: Final = 0.001
+"""A shorter wait is none: at thousands of reads a second every turn of the loop finds some anyway."""
 CROWD_MAX: Final = 32
 """This many never wait."""
 READ_BYTES_MAX: Final = 1024
 """A read of more is a crowd by itself."""
+QUIET_S: Final = 0.2
+"""After it the pace is forgotten and a quick one expected: what begins must not begin with long waits."""
+QUICK_S: Final = 0.004
+"""`COMPANY` reads in this, until it is known better."""
+_KEPT: Final = 0.8
+"""Of what is known of the pace, from one taking in to the next: it follows within a few of them."""
 
 
 class Talker(Protocol):
@@ -35,17 +46,32 @@ class Talker(Protocol):
         """Act on bytes of one or more reads."""
 
 
+class Lane(Protocol):
+    """Where connections are read that may wait."""
+
+    def hold(self) -> None:
+        """Sleep through what arrives."""
+
+    def release(self) -> None:
+        """Look at what arrived, in the next turn of the loop."""
+
+
 class Gathering:
     """The reads of one listener. Belongs to the event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None, lane: Lane | None = None) -> None:
         """`loop` tells the time and wakes; None takes the running one."""
         self._loop = loop or asyncio.get_running_loop()
+        self._lane = lane
         self._waiting: list[tuple[Talker, bytes]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._opened_at = -GATHER_S
-        self._began_at = 0.0
-        """When the first of those that wait arrived."""
+        self._opened_at = -QUIET_S
+        self._wait_s = QUICK_S
+        """How long what comes now waits, since `_opened_at`."""
+        self._reads, self._span_s = float(COMPANY), QUICK_S
+        """The pace lately: so many reads in so many seconds."""
+        self._is_looking = False
+        """The lane was released; what comes in one turn of the loop belongs together."""
         self._alone: Talker | None = None
         """Who talked last, when nobody else did since it began."""
         self.is_acting = False
@@ -55,32 +81,43 @@ class Gathering:
     def arrive(self, talker: Talker, data: bytes) -> None:
         """Bytes were read: act on them now or, in this order, within `GATHER_S`."""
         waiting = self._waiting
-        if waiting:
+        if self._is_looking:
             waiting.append((talker, data))
-            if len(data) > READ_BYTES_MAX or (
-                len(waiting) >= READS_MAX
-                and (len(waiting) >= CROWD_MAX or self._loop.time() - self._began_at <= CLOSE_S)
-            ):
+            if len(data) > READ_BYTES_MAX:
+                # Not kept until the others of this turn were read, who may bring as much each.
                 self.open()
-            return
-        now = self._loop.time()
-        due = self._opened_at + GATHER_S
-        if talker is self._alone or now >= due or len(data) > READ_BYTES_MAX:
-            self._opened_at, self._alone = now, talker
-            talker.act_on(data)
-            return
-        waiting.append((talker, data))
-        self._began_at = now
-        self._timer = self._loop.call_at(due, self.open)
+                self._is_looking = True
+            elif len(waiting) == 1:
+                self._loop.call_soon(self.open)
+        elif waiting:
+            waiting.append((talker, data))
+            if len(data) > READ_BYTES_MAX or len(waiting) >= CROWD_MAX:
+                self.open()
+        else:
+            now = self._loop.time()
+            if talker is self._alone or now - self._opened_at >= self._wait_s or len(data) > READ_BYTES_MAX:
+                self._note(now, 1)
+                self._alone = talker
+                talker.act_on(data)
+            else:
+                waiting.append((talker, data))
+                self._timer = self._loop.call_at(self._opened_at + self._wait_s, self.open)
 
     def open(self) -> None:
         """Act on everything that waits."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._lane is not None:
+            self._lane.release()
+        self._is_looking = False
         waiting, self._waiting = self._waiting, []
         if waiting:
-            self._opened_at, self._alone = self._loop.time(), waiting[0][0] if len(waiting) == 1 else None
+            self._note(self._loop.time(), len(waiting))
+            self._alone = waiting[0][0] if len(waiting) == 1 else None
+            if self._lane is not None and self._may_sleep(waiting):
+                self._lane.hold()
+                self._timer = self._loop.call_at(self._opened_at + self._wait_s, self._look)
         self.is_acting = True
         try:
             for talker, data in waiting:
@@ -88,3 +125,26 @@ class Gathering:
         finally:
             self.is_acting = False
             self.on_acted()
+
+    def _note(self, now: float, reads: int) -> None:
+        """So many reads are taken in."""
+        span_s, self._opened_at = now - self._opened_at, now
+        if span_s >= QUIET_S:
+            self._reads, self._span_s = COMPANY, QUICK_S
+        else:
+            self._reads = self._reads * _KEPT + reads
+            self._span_s = self._span_s * _KEPT + span_s
+        wait_s = COMPANY * self._span_s / self._reads
+        self._wait_s = 0.0 if wait_s < GATHER_MIN_S else wait_s if wait_s <= CLOSE_S else GATHER_S
+
+    def _may_sleep(self, taken: list[tuple[Talker, bytes]]) -> bool:
+        """Whether what comes next would wait: there is company, and nobody is in a hurry."""
+        if not self._wait_s or not 1 < len(taken) < CROWD_MAX:
+            return False
+        return all(len(data) <= READ_BYTES_MAX for _, data in taken)
+
+    def _look(self) -> None:
+        assert self._lane is not None
+        self._timer = None
+        self._is_looking = True
+        self._lane.release()

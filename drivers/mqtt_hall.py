@@ -27,6 +27,7 @@ from drivers.mqtt_gathering import Gathering
 from drivers.mqtt_routes import Routes
 from drivers.mqtt_settings import ListenerSettings
 from drivers.reading import Reading, Verdict
+from drivers.slow_lane import LaneSelector, running_lanes
 
 _log = logging.getLogger(__name__)
 
@@ -106,16 +107,20 @@ class Hall:
     seated: dict[SessionKey, Guest] = field(default_factory=dict)
     emits: set[asyncio.Future[list[Verdict]]] = field(default_factory=set)
     """Emits under way. They outlive their connection: a QoS 0 message may be followed by good-bye at once."""
-    gathering: Gathering = field(default_factory=Gathering)
+    lanes: LaneSelector | None = field(default_factory=running_lanes)
+    gathering: Gathering = field(init=False)
     bytes_held: int = 0
     is_closed: bool = False
     """Nobody gets in any more."""
     kept: dict[SessionKey, _KeptSession] = field(default_factory=dict)
     _told: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _lane_fds: dict[Guest, int] = field(default_factory=dict)
+    """Sockets in the slow lane, by number: when they leave it, TLS may have closed them already."""
     _joined: list[tuple[list[Reading], OnAnswer]] = field(default_factory=list)
     """What was brought in the turn under way."""
 
     def __post_init__(self) -> None:
+        self.gathering = Gathering(lane=self.lanes)
         self.gathering.on_acted = self._hand_on_joined
 
     def enter(self, guest: Guest) -> bool:
@@ -135,9 +140,18 @@ class Hall:
         return True
 
     def leave(self, guest: Guest) -> None:
-        """Forget a connection."""
+        """Forget a connection, before its socket is closed."""
         self.guests.pop(guest, None)
         self.strangers.pop(guest, None)
+        if self.lanes is not None and (fd := self._lane_fds.pop(guest, None)) is not None:
+            self.lanes.leave(fd)
+
+    def take_slow_lane(self, guest: Guest, transport: asyncio.BaseTransport) -> None:
+        """Nobody need wake up any more for a read of this connection that would have to wait for company."""
+        wire = transport.get_extra_info("socket")
+        if self.lanes is not None and wire is not None:
+            self._lane_fds[guest] = wire.fileno()
+            self.lanes.join(wire.fileno())
 
     def is_crowded(self, key: SessionKey) -> bool:
         """True when this device has as many connections as it may and the new one would be one more."""

@@ -15,11 +15,13 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any
 
+from drivers.slow_lane import LaneLoop
+
 _Found = list[tuple[Any, Any, int, str, Any]]
 _Outcome = tuple[_Found, OSError | UnicodeError | None]
 
 
-class NameLoop(asyncio.SelectorEventLoop):
+class NameLoop(LaneLoop):
     """An event loop whose look-ups hold up neither its other threads nor its end."""
 
     def __init__(self) -> None:

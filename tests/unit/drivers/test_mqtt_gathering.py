@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
+from random import Random
 
 import mqtt5
 import pytest
 from mqtt_peer import Peer, Shelf, listening, publish, scan_body
 
 from drivers import mqtt_gathering
-from drivers.mqtt_gathering import CLOSE_S, CROWD_MAX, GATHER_S, READ_BYTES_MAX, READS_MAX, Gathering
+from drivers.mqtt_gathering import CLOSE_S, COMPANY, CROWD_MAX, GATHER_S, QUICK_S, QUIET_S, READ_BYTES_MAX, Gathering
 
 
 class Clock(asyncio.SelectorEventLoop):
@@ -34,18 +35,61 @@ class Clock(asyncio.SelectorEventLoop):
                 self._scheduled.remove(handle)
                 handle._run()
 
+    def turn(self) -> None:
+        """Run what is to be called in this turn."""
+        ready, self._ready = self._ready, type(self._ready)()
+        for handle in ready:
+            if not handle.cancelled():
+                handle._run()
+
+
+class Lane:
+    """A lane of the loop; what is said while it is held is heard when it is released."""
+
+    def __init__(self) -> None:
+        self.is_held = False
+
+    def hold(self) -> None:
+        self.is_held = True
+
+    def release(self) -> None:
+        self.is_held = False
+
 
 class Table:
     """Devices that talk to a gathering, and what was acted on."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, lane: Lane | None = None) -> None:
         self.clock = clock
         self.acted: list[tuple[str, bytes]] = []
-        self.gathering = Gathering(clock)
+        self.lane = lane
+        self.unheard: list[tuple[str, bytes]] = []
+        self.said_at: list[float] = []
+        """When, in the order of the scans, as long as nothing but `keep_pace` made them."""
+        self.waits: list[float] = []
+        self.gathering = Gathering(clock, lane)
         self.devices = {name: Device(name, self) for name in "abcdef"}
 
-    def say(self, name: str, data: bytes) -> None:
-        self.gathering.arrive(self.devices[name], data)
+    def say(self, name: str, data: bytes = b"1") -> None:
+        if self.lane is not None and self.lane.is_held:
+            self.unheard.append((name, data))
+        else:
+            self.gathering.arrive(self.devices[name], data)
+
+    def move(self, seconds: float) -> None:
+        """Let time pass; what the lane lets through then is read, and the turn of the loop after that is run."""
+        self.clock.move(seconds)
+        while self.unheard and not (self.lane is not None and self.lane.is_held):
+            self.say(*self.unheard.pop(0))
+        self.clock.turn()
+
+    def keep_pace(self, reads_per_s: int, seconds: float = 2.0) -> None:
+        """Let four devices talk for a while, whether they are heard or not."""
+        for number in range(int(reads_per_s * seconds)):
+            self.said_at.append(self.clock.now)
+            self.say("abcd"[number % 4])
+            for _ in range(8):
+                self.move(1 / reads_per_s / 8)
 
     @property
     def said(self) -> str:
@@ -58,59 +102,76 @@ class Device:
 
     def act_on(self, data: bytes) -> None:
         self.table.acted.append((self.name, data))
+        if self.table.said_at:
+            self.table.waits.append(self.table.clock.now - self.table.said_at.pop(0))
 
 
 @pytest.fixture
-def table() -> Iterator[Table]:
+def clock() -> Iterator[Clock]:
     clock = Clock()
-    yield Table(clock)
+    yield clock
     clock.close()
+
+
+@pytest.fixture
+def table(clock: Clock) -> Table:
+    return Table(clock)
+
+
+@pytest.fixture
+def laned(clock: Clock) -> Table:
+    return Table(clock, Lane())
 
 
 def test_a_scan_after_a_quiet_moment_waits_for_nobody(table: Table) -> None:
     for number in range(3):
-        table.say("abc"[number], b"1")
+        table.say("abc"[number])
         assert len(table.acted) == number + 1
-        table.clock.move(GATHER_S)
+        table.move(GATHER_S)
 
 
 def test_close_scans_of_several_devices_wait_for_each_other_and_no_longer_than_they_may(table: Table) -> None:
-    table.say("a", b"1")
-    table.clock.move(GATHER_S / 4)
-    table.say("b", b"1")
-    table.clock.move(GATHER_S / 2)
+    table.keep_pace(100)
+    table.move(GATHER_S)
+    table.move(GATHER_S)
+    table.acted.clear()
+    table.say("e", b"1")
+    table.move(GATHER_S / 4)
+    table.say("f", b"1")
+    table.move(GATHER_S / 2)
+    assert table.said == "e1"
+    table.move(GATHER_S / 4 + 1e-6)
+    assert table.said == "e1 f1"
+
+
+@pytest.mark.parametrize("has_lane", [False, True])
+@pytest.mark.parametrize("reads_per_s", [60, 200, 1000, 3000])
+def test_nobody_waits_longer_than_the_pace_allows(clock: Clock, reads_per_s: int, has_lane: bool) -> None:
+    """At a quick pace about as long as company takes to come, at a slow one `GATHER_S`."""
+    table = Table(clock, Lane() if has_lane else None)
+    table.keep_pace(reads_per_s)
+    table.waits.clear()
+    table.keep_pace(reads_per_s)
+    allowed = COMPANY / reads_per_s if COMPANY / reads_per_s <= CLOSE_S else GATHER_S
+    assert len(table.waits) > reads_per_s
+    assert max(table.waits) <= allowed * 1.4 + 0.001
+
+
+def test_a_pace_that_begins_does_not_begin_with_long_waits(table: Table) -> None:
+    table.move(2 * QUIET_S)
+    table.say("a")
+    table.say("b")
     assert table.said == "a1"
-    table.clock.move(GATHER_S / 4 + 1e-6)
+    table.move(QUICK_S + 1e-6)
     assert table.said == "a1 b1"
 
 
-def test_company_enough_is_not_kept_waiting(table: Table) -> None:
+def test_a_crowd_does_not_grow_without_end(table: Table) -> None:
     table.say("a", b"0")
-    for number in range(READS_MAX):
-        assert table.said == "a0"
-        table.say("bcdef"[number], b"1")
-    assert len(table.acted) == 1 + READS_MAX
-
-
-def test_company_that_comes_slowly_waits_for_more(table: Table) -> None:
-    table.say("a", b"0")
-    table.say("b", b"1")
-    table.clock.move(CLOSE_S + 0.001)
-    for name in "cdef":
-        table.say(name, b"1")
+    for _ in range(CROWD_MAX - 1):
+        table.say("c")
     assert table.said == "a0"
-    table.clock.move(GATHER_S)
-    assert table.said == "a0 b1 c1 d1 e1 f1"
-
-
-def test_a_crowd_that_comes_slowly_does_not_grow_without_end(table: Table) -> None:
-    table.say("a", b"0")
-    table.say("b", b"1")
-    table.clock.move(CLOSE_S + 0.001)
-    for _ in range(CROWD_MAX - 2):
-        table.say("c", b"1")
-    assert table.said == "a0"
-    table.say("d", b"1")
+    table.say("d")
     assert len(table.acted) == 1 + CROWD_MAX
 
 
@@ -118,9 +179,10 @@ def test_who_acts_in_one_turn_is_told_of_its_end_once(table: Table) -> None:
     ends: list[int] = []
     table.gathering.on_acted = lambda: ends.append(len(table.acted))
     table.say("a", b"0")
-    for number in range(READS_MAX):
-        table.say("bcdef"[number], b"1")
-    assert ends == [1 + READS_MAX]
+    for name in "bcde":
+        table.say(name)
+    table.move(GATHER_S)
+    assert ends == [5]
     assert not table.gathering.is_acting
 
 
@@ -133,12 +195,26 @@ def test_nothing_of_one_device_overtakes_what_it_said_before(table: Table) -> No
     assert [data for name, data in table.acted if name == "b"] == [b"1", b"2"]
 
 
-def test_a_device_that_talks_alone_is_never_made_to_wait(table: Table) -> None:
+@pytest.mark.parametrize("has_lane", [False, True])
+def test_a_device_that_talks_alone_is_never_made_to_wait(clock: Clock, has_lane: bool) -> None:
     """It says the next scan once it has the answer to the last: waiting would halve its speed and bring no company."""
+    table = Table(clock, Lane() if has_lane else None)
     for number in range(5):
         table.say("a", b"%d" % number)
         assert len(table.acted) == number + 1
-        table.clock.move(GATHER_S / 10)
+        table.move(GATHER_S / 10)
+
+
+def test_a_device_whose_company_went_is_alone_again(laned: Table) -> None:
+    laned.keep_pace(200)
+    laned.move(GATHER_S + 1e-6)
+    laned.say("a")
+    laned.move(GATHER_S)
+    before = len(laned.acted)
+    for number in range(5):
+        laned.say("a")
+        assert len(laned.acted) == before + number + 1
+        laned.move(GATHER_S / 10)
 
 
 def test_a_large_read_is_a_crowd_by_itself(table: Table) -> None:
@@ -152,27 +228,78 @@ def test_opening_twice_acts_once_and_leaves_no_timer(table: Table) -> None:
     table.say("b", b"1")
     table.gathering.open()
     table.gathering.open()
-    table.clock.move(2 * GATHER_S)
+    table.move(2 * GATHER_S)
     assert table.said == "a1 b1"
     assert not table.clock.due
+
+
+def test_with_a_lane_nobody_wakes_up_for_what_waits(laned: Table) -> None:
+    assert laned.lane is not None
+    laned.keep_pace(200)
+    laned.move(GATHER_S + 1e-6)
+    before = len(laned.acted)
+    for name in "ab":
+        laned.say(name)
+        laned.move(GATHER_S / 2)
+    laned.move(1e-6)
+    assert laned.lane.is_held
+    for name in "cda":
+        laned.say(name)
+    assert len(laned.unheard) == 3
+    laned.move(GATHER_S + 1e-6)
+    assert laned.said.split()[before:] == ["a1", "b1", "c1", "d1", "a1"]
+
+
+def test_a_lane_is_never_held_without_a_time_to_release_it(laned: Table) -> None:
+    """Whatever happens: a lane that nobody releases is a listener that hears nothing."""
+    assert laned.lane is not None
+    rng = Random(7)
+    for _ in range(20_000):
+        laned.say(rng.choice("abcdef"), b"x" * rng.choice([1, 1, 1, 1, 1, READ_BYTES_MAX + 1]))
+        if rng.random() < 0.1:
+            laned.gathering.open()
+        laned.move(rng.choice([0, 0, 0.0005, 0.004, GATHER_S, QUIET_S]))
+        assert not laned.lane.is_held or laned.clock.due
+    laned.move(1)
+    laned.move(1)
+    assert not laned.lane.is_held
+    assert len(laned.acted) == 20_000
+
+
+def test_large_reads_after_a_hold_are_not_piled_up(laned: Table) -> None:
+    assert laned.lane is not None
+    laned.keep_pace(200)
+    while not laned.lane.is_held:
+        laned.say("a")
+        laned.say("b")
+        laned.move(GATHER_S)
+    before = len(laned.acted)
+    laned.clock.move(GATHER_S)
+    for number, name in enumerate("abcd", 1):
+        laned.say(name, b"z" * (READ_BYTES_MAX + 1))
+        assert len(laned.acted) == before + number
+
+
+READS = 3
 
 
 async def test_scans_taken_in_together_are_one_list_and_each_device_hears_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The second device is refused, so what it hears must not be what its neighbours hear."""
-    monkeypatch.setattr(mqtt_gathering, "GATHER_S", 3600.0)
+    monkeypatch.setattr(mqtt_gathering, "QUICK_S", 3600.0)
     monkeypatch.setattr(mqtt_gathering, "CLOSE_S", 3600.0)
+    monkeypatch.setattr(mqtt_gathering, "CROWD_MAX", READS)
     shelf = Shelf()
     shelf.refuses = {"hh-2"}
     async with listening(shelf) as listener:
-        peers = [await Peer.hello(listener.address[1], f"hh-{number}") for number in range(READS_MAX + 1)]
+        peers = [await Peer.hello(listener.address[1], f"hh-{number}") for number in range(READS + 1)]
         peers[0].send(publish(1, device="hh-0"))
         await shelf.arrived(1)
         for number, peer in enumerate(peers[1:], 1):
             peer.send(publish(10 + number, scan_body(number), device=f"hh-{number}"))
-        await shelf.arrived(1 + READS_MAX)
-        assert [len(readings) for readings in shelf.lists] == [1, READS_MAX]
+        await shelf.arrived(1 + READS)
+        assert [len(readings) for readings in shelf.lists] == [1, READS]
         for number, peer in enumerate(peers):
             answer = await peer.receive()
             assert isinstance(answer, mqtt5.PubAckPacket)
@@ -187,6 +314,7 @@ async def test_scans_taken_in_together_are_one_list_and_each_device_hears_of_its
 
 @pytest.fixture
 def long_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt_gathering, "QUICK_S", 3600.0)
     monkeypatch.setattr(mqtt_gathering, "GATHER_S", 3600.0)
 
 
