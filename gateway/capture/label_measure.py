@@ -30,8 +30,12 @@ _ROLL_LENGTH: Final = slice(4, 9)
 """Of a roll: width in mm, length in m, core diameter in mm, direction, splices."""
 _CONTAINERS: Final = ("01", "02")
 _VARIABLE: Final = "9"
-_MEASURES: Final = frozenset({"30", "31", "32", "33", "34", "35", "36"})
-"""How the Application Identifiers of measures begin, AI 30 (count) among them."""
+_COUNTS: Final = ("30", "37")
+_TRADE_MEASURES: Final = frozenset(
+    {"350", "351", "352", "356", "357", "360", "361", "364", "365", "366"}
+    | {f"{family}{last}" for family in ("31", "32") for last in range(10)}
+)
+"""How the Application Identifiers of trade measures begin (section 3.6.2), also those that are no quantity of goods."""
 
 
 class LabelAmount(NamedTuple):
@@ -59,7 +63,7 @@ def trade_measures(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     found = []
     for ai, value in values.items():
         unit = _MEASURED.get(ai[:3]) if len(ai) == 4 else None
-        if unit is not None and (number := _decimal(value, int(ai[3]))) is not None:
+        if unit is not None and value.strip("0") and (number := _decimal(value, int(ai[3]))) is not None:
             found.append((number, unit))
         elif ai == _ROLL and (number := decimal_text(value[_ROLL_LENGTH])) is not None:
             found.append((number, "MTR"))
@@ -72,15 +76,23 @@ def kilograms(grams: str) -> str | None:
 
 
 def unmeasured(values: Mapping[str, str]) -> str | None:
-    """Return what to remark when a GTIN that begins with 9 has no measure beside it; None when all is well.
+    """Return what to remark on the measures of a label; None when all is well.
 
-    Such a GTIN names goods whose measure differs from piece to piece (section 2.1.10); it says nothing without it. The
-    measure may stand in another symbol of the same label.
+    A GTIN that begins with 9 names goods whose measure differs from piece to piece (section 2.1.10); it says nothing
+    without it, and a logistic weight does not tell it. The measure may stand in another symbol of the same label. A
+    count or a measure of zeros is a printer's mistake: nothing would be counted by it.
     """
+    for ai in values:
+        if (ai in _COUNTS or (len(ai) == 4 and ai[:3] in _MEASURED)) and not values[ai].strip("0"):
+            return f"AI {ai}: {values[ai]} is nothing"
     for ai in _CONTAINERS:
-        if values.get(ai, "")[:1] == _VARIABLE and not any(one[:2] in _MEASURES or one == "8001" for one in values):
+        if values.get(ai, "")[:1] == _VARIABLE and not any(_is_measure(one) or one == "30" for one in values):
             return f"AI {ai}: {values[ai]} is of variable measure, and its measure is not in this symbol"
     return None
+
+
+def _is_measure(ai: str) -> bool:
+    return ai == _ROLL or (len(ai) == 4 and ai[:3] in _TRADE_MEASURES)
 
 
 def amount(values: Mapping[str, str]) -> LabelAmount | None:
