@@ -33,6 +33,7 @@ __all__ = ["Attempt", "Centre", "Policy", "Tally"]
 
 EVENTS_PATH = "/v1/events"
 POSITION_PATH = "/v1/position"
+_text = json.JSONEncoder(ensure_ascii=False).encode
 _BATCH_TYPE = "application/cloudevents-batch+json"
 _READ_BYTES_MAX = 128 * 1024 * 1024
 _SIGNATURE_AGE_S = 300
@@ -298,7 +299,7 @@ class Centre:
             return not self.policy.knows_gaps
         if not self.policy.poison:
             return False
-        text = json.dumps(event, ensure_ascii=False)
+        text = _text(event)
         return any(poison in text for poison in self.policy.poison)
 
     def _spoil(self, act: Act, events: list[dict[str, Any]]) -> Reply:

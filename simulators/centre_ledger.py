@@ -19,6 +19,9 @@ from simulators.ledger import CentreEvent
 
 GAP_TYPE = "dockline.gap.v1"
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+"""The text of an event, the same for equal events."""
+
 
 @dataclass(slots=True)
 class Held:
@@ -78,7 +81,7 @@ class CentreLedger:
                 id=_text(event["id"]),
                 source=_text(event["source"]),
                 sequence=int(_text(event["sequence"])),
-                body=json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
+                body=_canonical(event),
                 is_gap=event["type"] == GAP_TYPE,
             )
         except KeyError as error:

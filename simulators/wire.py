@@ -64,6 +64,7 @@ class Wire:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._plan = plan
+        self._is_clean = plan == CLEAN
         self._rng = rng
         self._sleep = sleep
         self._turn = asyncio.Lock()
@@ -75,6 +76,9 @@ class Wire:
 
     async def carry(self, data: bytes, out: Callable[[bytes], object]) -> None:
         """Return once `data` has come out through `out`, as far as the plan lets it. Raises WireCut."""
+        if self._is_clean:
+            out(data)
+            return
         async with self._turn:
             step = self._plan.chunk_bytes_max or len(data) or 1
             for at in range(0, len(data), step):

@@ -138,7 +138,7 @@ class End(asyncio.Transport):
 
     def hear(self, data: bytes | None) -> None:
         """Bytes, or None for the end of the stream, arrive; in the context of whoever listens."""
-        if self.is_over or self.is_dead:
+        if self.is_over or (self.life is not None and self.life.is_dead):
             return
         if self._paused:
             self._held.append(data)
@@ -208,6 +208,7 @@ class VirtualNet:
         self.listeners: dict[int, Listening] = {}
         self.cuts = 0
         self._rng = rng
+        self._random = rng.random
         self._roads: dict[int, Road] = {}
         self._next_port = FIRST_FREE_PORT
         loop.net = self
@@ -267,7 +268,10 @@ class VirtualNet:
     def arrive(self, end: End, data: bytes | None) -> None:
         """Have the peer hear it, after everything that went before."""
         road = end.road
-        at = max(self.loop.time() + self._rng.uniform(*road.latency_s), end._next_at + TICK_S, road.stalled_until)
+        low, high = road.latency_s
+        at = max(
+            self.loop._now + (low + (high - low) * self._random()), end._next_at + TICK_S, road.stalled_until
+        )  # as `Random.uniform` has it: every byte of a voyage comes by here
         end._next_at = at
         self.loop.call_at(at, end.peer.hear, data, context=end.peer.context)
 

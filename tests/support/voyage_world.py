@@ -81,7 +81,7 @@ class Life:
         disk = VirtualDisk(self)
         world = World(
             wall=voyage.wall,
-            monotonic=lambda: voyage.loop.time() - self.boot_s,
+            monotonic=lambda: voyage.loop._now - self.boot_s,
             rng=rng,
             writer=disk,
             reader=VirtualDisk(self, is_reader=True),
@@ -170,7 +170,6 @@ class VoyageWorld:
         self._settings = settings
         self._restart_rng = self.rng("restart")
         self._armed: tuple[str, int] | None = None
-        loop.on_turn = self._turn
 
     def rng(self, name: str) -> Random:
         """A stream of chance of its own: one part drawing more often changes nothing for another."""
@@ -197,9 +196,10 @@ class VoyageWorld:
     def arm_kill(self, moment: str, count: int) -> None:
         """Kill at the `count`th of these moments from now on: "turn", "committed", "applied", "answered"."""
         self._armed = (moment, count)
+        self.loop.on_turn = self._turn if moment == "turn" else None
 
     def _turn(self) -> None:
-        if self._armed is not None and self._armed[0] == "turn" and self.life is not None:
+        if self.life is not None:
             self.moment("turn", self.life)
 
     def moment(self, name: str, life: Life) -> None:
@@ -273,10 +273,13 @@ class VoyageWorld:
         """Put what is wrong with the disk under the outbox of a life."""
         if life.opened is None or life.is_dead:
             return
-        if self.is_refusing and not isinstance(life.opened.writer.connection, FailingConnection):
-            failing = FailingConnection(life.opened.writer.connection)
+        connection = life.opened.writer.connection
+        if self.is_refusing and not isinstance(connection, FailingConnection):
+            failing = FailingConnection(connection)
             failing.fail_on = self._refusal
             life.opened.writer.connection = failing  # type: ignore[assignment]
+        elif not self.is_refusing and isinstance(connection, FailingConnection):
+            life.opened.writer.connection = connection._real
         execute = life.opened.writer.connection.execute
         if self.pages_left is None:
             execute(f"PRAGMA max_page_count = {PAGES_UNLIMITED}").fetchone()
