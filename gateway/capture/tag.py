@@ -9,8 +9,7 @@ dropped without a word. So it is believed only when encoding its answer again gi
 lengths. A tag never raises, and a raw tag is still a good observation: it can be found again by its bits.
 
 Of texts whose escapes epcpy 0.1.8 takes apart wrongly `tag_text` knows better. What else it takes for wrong ends as a
-raw tag: ADI (aviation), whose six-bit characters it reads out of step, a CPI or a piece of an ITIP with such escapes,
-and the last of 99 pieces.
+raw tag: ADI (aviation), whose six-bit characters it reads out of step.
 
 The reading carries no protocol control word, so the raw form cannot state an Application Family Identifier.
 """
@@ -25,6 +24,7 @@ from typing import Final
 from epcpy.epc_schemes.base_scheme import TagEncodable
 from epcpy.epc_schemes.giai import GIAI
 from epcpy.epc_schemes.grai import GRAI
+from epcpy.epc_schemes.itip import ITIP
 from epcpy.epc_schemes.sgln import SGLN
 from epcpy.epc_schemes.sgtin import SGTIN
 from epcpy.epc_schemes.sscc import SSCC
@@ -119,6 +119,10 @@ def decode_tag(epc: bytes) -> TagIdentity:
         return _of_text(epc) or _raw(
             epc, f"header 0x{epc[0]:02X} says {binary_coding.value}, but the bits hold more than one"
         )
+    if isinstance(tag, ITIP):
+        piece, total = tag.epc_uri.split(".")[2:4]
+        if not 0 < int(piece) <= int(total):
+            return _raw(epc, f"header 0x{epc[0]:02X} says {binary_coding.value}, but piece {piece} of {total}")
     return _identity(tag, binary_coding.value, filter_value)
 
 

@@ -205,6 +205,79 @@ def test_characters_behind_the_end_of_a_serial_are_not_swallowed() -> None:
     assert decode_tag(whole.to_bytes(26)).serial == "AB"
 
 
+def piece_tag(piece: int, total: int, text: str) -> bytes:
+    """TDS 1.13, 14.6, laid out by hand: as an SGTIN-198, with piece and total in seven bits each before the text."""
+    return text_tag(0x41, [(614141, 24), (712345, 20), (piece, 7), (total, 7)], text, 212)
+
+
+@pytest.mark.parametrize(
+    ("piece", "total", "serial", "uri"),
+    [
+        (1, 2, "mw133", "01.02.mw133"),
+        (2, 2, "32a/b", "02.02.32a%2Fb"),
+        (3, 12, "/<", "03.12.%2F%3C"),
+        (1, 99, '"/', "01.99.%22%2F"),
+        (99, 99, "A", "99.99.A"),
+    ],
+)
+def test_a_piece_of_a_trade_item_is_read_whatever_its_serial(piece: int, total: int, serial: str, uri: str) -> None:
+    tag = decode_tag(piece_tag(piece, total, serial))
+    assert (tag.epc, tag.scheme, tag.filter) == (f"urn:epc:id:itip:0614141.712345.{uri}", "itip-212", 3), tag.reason
+    assert tag.gtin is None, "a piece is not the trade item"
+
+
+@pytest.mark.parametrize(("piece", "total"), [(0, 2), (3, 2), (1, 100), (127, 127), (0, 0)])
+def test_a_piece_beyond_all_pieces_stays_raw(piece: int, total: int) -> None:
+    assert decode_tag(piece_tag(piece, total, "/")).is_raw
+
+
+def component_tag(prefix: str, part: str, number: int, *, spare: str = "") -> bytes:
+    """TDS 1.13, 14.6, laid out by hand: six bits a character, six zeros, forty bits of serial number."""
+    bits, partition = {12: (40, 0), 11: (37, 1), 10: (34, 2), 9: (30, 3), 8: (27, 4), 7: (24, 5), 6: (20, 6)}[
+        len(prefix)
+    ]
+    told = f"{0x3D:08b}011{partition:03b}{int(prefix):0{bits}b}"
+    told += "".join(f"{ord(one) & 0x3F:06b}" for one in part) + "000000" + f"{number:040b}" + spare
+    told = told.ljust(-(-len(told) // 16) * 16, "0")
+    return int(told, 2).to_bytes(len(told) // 8)
+
+
+def test_a_component_of_the_standard() -> None:
+    """TDS 1.13, E.3."""
+    assert component_tag("0614141", "5PQ7/Z43", 12345).hex().upper().startswith("3D74257BF75411DEF6B4CC00000003039")
+    tag = decode_tag(component_tag("0614141", "5PQ7/Z43", 12345))
+    assert (tag.epc, tag.scheme, tag.filter) == ("urn:epc:id:cpi:0614141.5PQ7%2FZ43.12345", "cpi-var", 3)
+
+
+@given(
+    st.sampled_from(PREFIX_LENGTHS),
+    st.text("#-/0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=1, max_size=24),
+    st.integers(0, 10**12 - 1),
+)
+def test_any_component_comes_back_or_stays_raw(digits: int, part: str, number: int) -> None:
+    """The longest reference leaves thirty characters to prefix and reference together."""
+    tag = decode_tag(component_tag("012345678901"[:digits], part, number))
+    if len(part) > 30 - digits:
+        assert tag.is_raw
+        return
+    escaped = part.replace("#", "%23").replace("/", "%2F")
+    assert tag.epc == f"urn:epc:id:cpi:{'012345678901'[:digits]}.{escaped}.{number}", tag.reason
+
+
+@pytest.mark.parametrize(
+    "epc",
+    [
+        component_tag("0614141", "5PQ/", 12345, spare="1"),
+        component_tag("0614141", "5PQ/", 12345, spare="0" * 32),
+        component_tag("0614141", "", 12345),
+        component_tag("0614141", "a/", 10**12 + 1),
+        component_tag("0614141", "5P?/", 1),
+    ],
+)
+def test_a_component_with_more_or_less_than_one_stays_raw(epc: bytes) -> None:
+    assert decode_tag(epc).is_raw
+
+
 def test_a_serial_of_198_bits_may_come_in_whole_bytes_or_whole_words() -> None:
     words = sgtin_198("0614141", "712345", "32a/b")
     assert len(words) == 26
