@@ -44,6 +44,7 @@ class CapturedQuantity(NamedTuple):
 
 
 ONE: Final = CapturedQuantity()
+_ONE_PART: Final = f',"quantity":{{"value":"1","unit":"{UNIT_EACH}"}}'
 
 
 def captured_quantity(context: ScanContext, session: Session, label: Label) -> CapturedQuantity:
@@ -67,6 +68,8 @@ def captured_quantity(context: ScanContext, session: Session, label: Label) -> C
 
 def quantity_part(quantity: CapturedQuantity) -> str:
     """Return it as members of an event."""
+    if quantity is ONE:
+        return _ONE_PART  # nearly every scan
     value, unit, basis, measures = quantity
     said = f',"basis":"{basis}"' if basis else ""
     part = f',"quantity":{{"value":"{value}","unit":"{unit or UNIT_EACH}"{said}}}'

@@ -14,6 +14,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import Final
 
+from pydantic_core import from_json
+
 from gateway.events.cloudevents import instant
 from gateway.events.finding import ExceptionData
 
@@ -78,9 +80,8 @@ def encode_case(case: Case) -> bytes:
 
 def decode_case(value: bytes) -> Case:
     """Return the case of a row. Raises ValueError for a row of another form."""
-    fields = json.loads(value)
-    data = ExceptionData.model_validate_json(json.dumps(fields.pop("data")))
-    return Case(data=data, **fields)
+    fields = from_json(value)
+    return Case(data=ExceptionData.model_validate(fields.pop("data")), **fields)
 
 
 def with_evidence(case: Case, event: str) -> Case:
