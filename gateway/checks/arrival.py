@@ -75,7 +75,7 @@ class Arrival:
                 continue
             if one.book.events > PIECES_AT_ONCE_MAX:
                 self._documents.put(one, replace(one.progress, is_switching=True), found)
-                self._on_late()
+                found.on_disk(self._on_late)  # whoever counts looks at what is committed
             else:
                 self._switch(one, header, found)
             switched.append(one.activity)

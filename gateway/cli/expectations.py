@@ -120,6 +120,8 @@ def switch_expectation(
 
     answer = Site(config, token_file).post(f"{_path(document)}/switch", {"reason": reason})
     print(f"{document}: {', '.join(answer['switched'])} goes by version {answer['version']} now")
+    if answer["counting"]:
+        print(f"{', '.join(answer['counting'])} is still counted by it, between the scans; until then it is as it was")
 
 
 def _path(document: object) -> str:

@@ -89,7 +89,10 @@ class ExpectationsApi:
             switched = await self._desk.switch(document, actor=actor, reason=str(asked["reason"]).strip())
         except Refused as refused:
             raise refusal(refused) from None
-        return JSONResponse({"switched": switched, "version": self._desk.header(document).version})
+        # The work on many scans follows between the scans of others.
+        counting = [one.activity for one in self._desk.progress(document) if one.progress.is_switching]
+        version = self._desk.header(document).version
+        return JSONResponse({"switched": switched, "version": version, "counting": counting})
 
     def _summary(self, header: Header) -> dict[str, Any]:
         fields = asdict(header)
@@ -131,6 +134,8 @@ def _progress(one: OpenDocument) -> dict[str, Any]:
 def _state(progress: Progress) -> str:
     if progress.is_closing:
         return "closing"
+    if progress.is_switching:
+        return "switching"
     return "closed" if progress.is_closed else "recount" if progress.round == 2 else "open"
 
 

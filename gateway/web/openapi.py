@@ -284,7 +284,12 @@ def _replays() -> dict[str, Schema]:
 
 def _documents() -> dict[str, Schema]:
     work = _required(
-        {"activity": TEXT, "version": TEXT, "state": {"enum": ["open", "recount", "closed"]}, "closed": SEQUENCE}
+        {
+            "activity": TEXT,
+            "version": {"type": ["string", "null"], "description": "Null: it is unchecked."},
+            "state": {"enum": ["open", "recount", "switching", "closing", "closed"]},
+            "closed": SEQUENCE,
+        }
     )
     texts = {"type": "array", "items": TEXT}
     keys = {"type": "object", "additionalProperties": TEXT}

@@ -255,3 +255,28 @@ def test_a_long_document_is_closed_while_others_scan(daemon: GatewayProcess) -> 
     )  # fmt: skip
     progress = daemon.ask("GET", "/v1/expectations/PL-1").json["progress"]
     assert [(one["state"], one["closed"]) for one in progress] == [("closed", 1)]
+
+
+def test_many_scans_are_counted_by_another_version_while_others_scan(daemon: GatewayProcess) -> None:
+    """600 picks of goods that weigh a kilogram each; a person switches to a version that wants 599 of them."""
+    meat = "99521000004446"
+    by_weight = {"line": "1", "item": {"gtin": meat}, "quantity": 600, "unit": "KGM"}
+    put(daemon, document("PL-1", "pick_list", by_weight))
+    scans = [
+        {"id": f"m-{number}", "code": f"]C101{meat}3103001000", "device": "hh-1", "document": "PL-1"}
+        for number in range(600)
+    ]
+    for part in range(0, len(scans), 100):
+        assert daemon.ask("POST", "/v1/scans", scans[part : part + 100]).status == 200
+    assert events(daemon, "exception") == []
+    put(daemon, {**document("PL-1", "pick_list", {**by_weight, "quantity": 599}), "version": "2"})
+    told = daemon.command("expectations", "switch", "PL-1", "--reason", "one is not wanted")
+    assert (told.returncode, told.stdout.splitlines()[0]) == (0, "PL-1: pick goes by version 2 now")
+    assert heard_codes(say(daemon, label(1), document="PL-2")) == []
+
+    def work() -> dict[str, Any]:
+        return daemon.ask("GET", "/v1/expectations/PL-1").json["progress"][0]
+
+    until(lambda: (work()["version"], work()["state"]) == ("2", "open"), "it is counted by version 2")
+    (over,) = events(daemon, "exception")
+    assert (over["code"], over["variance"]["observed"], over["variance"]["unit"]) == ("duplicate_pick", "600", "KGM")
