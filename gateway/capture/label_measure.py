@@ -59,7 +59,7 @@ def net_weight_kg(values: Mapping[str, str]) -> str | None:
 
 def trade_measures(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return what an item of variable measure measures, as decimal strings with their units, in the order of the label:
-    net weight, length, area, net volume (General Specifications, section 3.6.2), the length of a roll (3.10.1)."""
+    net weight, length, area, net volume (General Specifications, section 3.6.2), the length of a roll (3.9.1)."""
     found = []
     for ai, value in values.items():
         unit = _MEASURED.get(ai[:3]) if len(ai) == 4 else None

@@ -14,10 +14,12 @@ from gateway.capture.label import parse_label
 from gateway.capture.quantity import captured_quantity
 from gateway.capture.station import Session
 from gateway.checks.amount import UNFIT, UNTOLD, Amount, amount_of
+from gateway.checks.book import Book
 from gateway.checks.piece import Piece, decode_piece, encode_piece
 from gateway.checks.policy import Policy
 from gateway.checks.rule import Rule, RuleBook, Tolerance
 from gateway.events.epcis import decode, encode
+from gateway.events.unit import converted
 
 MEAT = "99521000004446"
 GS = "\x1d"
@@ -297,3 +299,66 @@ async def test_the_weight_is_the_same_whenever_the_document_comes(
     (one,) = site.checker.documents.known("ASN-1") or [None]
     observed = Decimal(0) if one is None else one.book.observed().get("1", Decimal(0))
     assert observed == round(total, 9)
+
+
+LINES = [
+    by_weight("2", "KGM", "1", lots=["A"]),
+    by_weight("500", "GRM", "2"),
+    by_weight("3", "LBR", "3"),
+    by_weight("4", "EA", "4", lots=["B"]),
+    by_weight("1", "KGM", "5", lots=["B"]),
+]
+some_lines = st.lists(st.sampled_from(LINES), min_size=1, max_size=4, unique_by=lambda one: one["line"])
+some_pieces = st.lists(
+    st.tuples(
+        st.sampled_from(["310", "320", "bare"]),
+        st.integers(1, 9_999),
+        st.sampled_from(["", "A", "B", "C"]),
+        st.sampled_from(["", "S1", "S2"]),
+        st.sampled_from([None, None, "2"]),
+    ),
+    max_size=8,
+)
+
+
+def book_of(lines: list[dict[str, Any]]) -> Book:
+    site = Site()
+    site.expect(document("D-1", "asn", *lines))
+    header = site.checker.shelf.newest("D-1")
+    return Book("receipt", header, site.checker.shelf)
+
+
+def drawn_piece(number: int, drawn: tuple[str, int, str, str, str | None]) -> Piece:
+    ai, grams, lot, serial, said = drawn
+    code = f"]C101{MEAT}" if ai == "bare" else weighed(str(Decimal(grams) / 1000), ai=ai)
+    code += f"10{lot}{GS}" * bool(lot) + f"21{serial}" * bool(serial)
+    return piece(code, said)._replace(event=f"{number:03d}")
+
+
+def figures(book: Book) -> list[tuple[Any, ...]]:
+    return sorted((key, pool.observed, pool.events) for key, pool in book.pools.items() if pool.events)
+
+
+@settings(max_examples=150, deadline=None, database=None)
+@given(some_lines, some_pieces, st.randoms(use_true_random=False), st.integers(0, 8))
+def test_a_book_of_weights_is_a_function_of_its_pieces(
+    lines: list[dict[str, Any]], drawn: list[tuple[str, int, str, str, str | None]], chance: Any, gone: int
+) -> None:
+    """In any order, with some taken out again; and no gram is lost or made on the way to the lines."""
+    pieces = [drawn_piece(number, one) for number, one in enumerate(drawn)]
+    plain = book_of(lines)
+    plain.fill(pieces[gone:])
+    shuffled = book_of(lines)
+    mixed = list(pieces)
+    chance.shuffle(mixed)
+    shuffled.fill(mixed)
+    for one in pieces[:gone]:
+        shuffled.remove(one)
+    assert figures(shuffled) == figures(plain)
+    assert shuffled.observed() == plain.observed()
+    by_line = plain.observed()
+    units = {one["line"]: one["unit"] for one in lines}
+    weights = [converted(has, units[name], "KGM") for name, has in by_line.items() if units[name] != "EA"]
+    pools = [converted(pool.observed, pool.unit, "KGM") for pool in plain.pools.values() if pool.unit != "EA"]
+    whole, parts = sum(one for one in pools if one), sum(one for one in weights if one)
+    assert abs(whole - parts) < Decimal("1e-8"), "nine decimals of each line"

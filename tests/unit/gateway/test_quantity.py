@@ -51,7 +51,7 @@ def quantity(code: str, context: ScanContext = NOTHING, said: str | None = None)
     ],
 )
 def test_a_trade_measure_has_its_unit(measure: str, expected: tuple[str, str]) -> None:
-    """General Specifications, section 3.6.2 and 3.10.1."""
+    """General Specifications, sections 3.6.2 and 3.9.1."""
     assert quantity(f"0199521234543216{measure}").measures == (expected,)
 
 
