@@ -150,3 +150,45 @@ async def test_a_power_cut_or_a_full_disk_in_the_middle_begins_it_anew(site: Sit
     assert progress(site)[0] == 1
     assert raised(site)[: len(before)] == before
     assert [code for code, _ in raised(site)] == ["unexpected_item"], "raised once"
+
+
+async def test_what_is_undone_before_its_turn_comes_is_not_counted_after_that(site: Site) -> None:
+    """Its row is in the page that was read before it was undone."""
+    for number in range(PIECES - 1):
+        await scan(site, 1 + number % 9)
+    await scan(site, 0)
+    await arrive(site, asn())
+    turns = Turns()
+
+    async def meanwhile(count: int) -> None:
+        if count == 1:
+            await site.scan("s-1", "DL:undo", document="ASN-1")
+
+    turns.on_turn = meanwhile
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.checks.documents.PIECES_A_PAGE", PIECES)
+        await late_of(site, turns).count()
+    assert [code for code, _ in raised(site)] == ["receiving_variance"] * 3, "the fifth of four, and no item 0"
+
+
+async def test_what_only_a_dropped_version_called_wrong_is_over(site: Site) -> None:
+    for number in range(PIECES):
+        await scan(site, 1 + number % 9)
+    await arrive(site, document("ASN-1", "asn", *[line(number, 1) for number in range(1, 10)]))
+    turns = Turns()
+
+    async def meanwhile(count: int) -> None:
+        if count == 8:
+            assert raised(site) != []
+            wanted = [line(number, 5) for number in range(1, 10)]
+            await arrive(site, document("ASN-1", "asn", *wanted) | {"version": "2"})
+
+    turns.on_turn = meanwhile
+    late = late_of(site, turns)
+    await late.count()
+    await late.count()
+    assert progress(site)[0] == 2
+    assert raised(site) == []
+    assert {one["resolution"] for one in site.exceptions() if one["state"] == "resolved"} == {
+        "not so by version 2 of the document"
+    }
