@@ -25,6 +25,7 @@ STORIES = {
     658: "The centre refuses an event, takes those behind it, and wants the first one after all: late, not lost.",
     1012: "The clock jumped a month, the gateway restarted, and the delivery note scanned a minute ago was forgotten.",
     30044: "A salvage had begun a new source right behind the image: nothing was taken, yet the judge wanted another.",
+    40357: "Killed before the ACK byte of a delivery note, then refused: it held, though the last beep was an error.",
 }
 """Every seed that ever failed, and what had happened. A seed means the same voyage only as long as nothing draws
 otherwise; each story has a test of its own beside the code that it was about."""

@@ -62,6 +62,8 @@ POSITION_EVERY_S = 20.0
 """How often a delivery asks the centre where it is; in earnest every five minutes, of which most would be idle."""
 FOUND_OUT_S = POSITION_EVERY_S + sync.pump.IDLE_LOOK_S + 5.0
 """Within which an idle delivery finds out that its centre was put back: it asks when it looks whether it is time."""
+LABEL_AGAIN_S = 1.0
+"""How long an operator waits after an error beep before a label is scanned again."""
 LABEL_EVERY = 4
 """Scans at a dock from one delivery note to the next."""
 SETTLES_WITHIN_S = 3600.0
@@ -288,16 +290,22 @@ class Voyage:
         """Scan a delivery note; return the document that must hold then.
 
         An operator who heard nothing but error beeps goes on with the old one, and it must hold: a refusal has no
-        effect. One who heard nothing at all cannot know, and scans the label again.
+        effect. One who heard nothing at all cannot know, and scans the label until it is taken: what was not answered
+        may have been committed, and the error beep for the next try is about that try alone.
         """
         if self.refuse_next_label_s:
             self.refuse_commits(self.refuse_next_label_s)
             self.refuse_next_label_s = 0.0
+        is_unknown = False
         while True:
             mark = len(scanner.journal.lines)
             if await scanner.scan(f"]C0{label}") == "acked":
                 return label
-            if "timeout" not in [line["what"] for line in scanner.journal.lines[mark:]]:
+            if "timeout" in [line["what"] for line in scanner.journal.lines[mark:]]:
+                is_unknown = True
+            elif is_unknown:
+                await asyncio.sleep(LABEL_AGAIN_S)
+            else:
                 self.world.note("label refused", label)
                 return before
 
