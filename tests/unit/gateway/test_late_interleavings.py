@@ -107,7 +107,7 @@ class PowerCut(Exception):
     """The machine goes dark between two slices."""
 
 
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=50, deadline=None, database=None, derandomize=True)
 @given(
     first,
     ops,
