@@ -26,6 +26,7 @@ STORIES = {
     1012: "The clock jumped a month, the gateway restarted, and the delivery note scanned a minute ago was forgotten.",
     30044: "A salvage had begun a new source right behind the image: nothing was taken, yet the judge wanted another.",
     40357: "Killed before the ACK byte of a delivery note, then refused: it held, though the last beep was an error.",
+    41059: "The image was of a damaged disk, though its log hid that: a salvage began the source the judge blamed.",
 }
 """Every seed that ever failed, and what had happened. A seed means the same voyage only as long as nothing draws
 otherwise; each story has a test of its own beside the code that it was about."""

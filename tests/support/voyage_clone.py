@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 
 from voyage_world import DATABASE, copy_files
 
-from buffer.errors import OutboxDamaged
+from buffer.ledger import SALVAGED_PREFIX
 from buffer.reader import OutboxReader
 from simulators.centre_ledger import CentreLedger
 
 if TYPE_CHECKING:
     from voyage import Logbook
 
+_MAGIC = b"SQLite format 3\0"
 _SEQUENCE = re.compile(r"^sequence (\d+) of| at (\d+)$|^\S+ (\d+) after ")
 
 
@@ -44,8 +45,8 @@ class PutBack:
 
     @property
     def needs_new_source(self) -> bool:
-        """Whether sequences that it gives out next are taken."""
-        return not self.source or self.taken > self.newest
+        """Whether sequences that it gives out next are taken. A salvage begins a new source before it gives out any."""
+        return self.taken > self.newest
 
 
 def look_at(image: Path, ledger: CentreLedger) -> PutBack:
@@ -54,13 +55,15 @@ def look_at(image: Path, ledger: CentreLedger) -> PutBack:
     look.mkdir()
     copy_files(image, look)
     try:
+        # The log may hold another first page, so that SQLite sees nothing of this; a start does.
+        if (look / DATABASE[0]).read_bytes()[: len(_MAGIC)] != _MAGIC:
+            return PutBack(len(ledger.events), "", 0, 0, 0)
         reader = OutboxReader.open(look)
-    except OutboxDamaged:
-        return PutBack(len(ledger.events), "", 0, 0, 0)
-    try:
-        epochs, newest = reader.epochs(), reader.head_of_chain().seq
+        try:
+            epochs, newest = reader.epochs(), reader.head_of_chain().seq
+        finally:
+            reader.close()
     finally:
-        reader.close()
         shutil.rmtree(look)
     source = epochs[-1].source
     taken = ledger.sources[source].highest if source in ledger.sources else 0
@@ -69,7 +72,8 @@ def look_at(image: Path, ledger: CentreLedger) -> PutBack:
 
 def is_image(folder: Path) -> bool:
     """Whether there is one to put back."""
-    return (folder / DATABASE[0]).exists()
+    path = folder / DATABASE[0]
+    return path.exists() and path.stat().st_size > 0
 
 
 def judge_sources_begun(logbook: Logbook) -> list[str]:
@@ -81,6 +85,9 @@ def judge_sources_begun(logbook: Logbook) -> list[str]:
         return [
             f"the centre was not ahead: {one.reason}" for one in logbook.epochs if one.reason.startswith("upstream ")
         ]
+    if not put_back.source:
+        is_salvaged = logbook.epochs[-1].reason.startswith(SALVAGED_PREFIX)
+        return [] if is_salvaged else [f"the disk was put back damaged, and a salvage began no new epoch: {put_back}"]
     begun = len(logbook.epochs) - put_back.epochs
     if put_back.needs_new_source and not begun:
         return [f"the disk was put back, and no new epoch began: {put_back}"]
