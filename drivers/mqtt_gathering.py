@@ -3,12 +3,12 @@
 At a couple of hundred scans a second most of the work is not the scan but waking up for it: a read, a decision, a
 commit and an answer find every cache cold. So reads that follow each other closely wait for company, and are acted on
 in one turn: their scans are handed on as one list and share decision, commit and flush. They wait for `GATHER_S` after
-the last ones were taken; at a pace at which `COMPANY` reads come sooner than in `CLOSE_S`, only for as long as that
-many take. A read after a quiet moment is acted on at once, and so is every read while one device talks alone: one that
-waits for each answer before it says the next would only be slowed down. A crowd does not wait, nor does a large read.
+the last ones were taken; at a pace at which `COMPANY` reads come sooner than in `CLOSE_S`, only until that many are
+here. A read after a quiet moment is acted on at once, and so is every read while one device talks alone: one that waits
+for each answer before it says the next would only be slowed down. A crowd does not wait, nor does a large read.
 
-With a lane (`slow_lane`) the loop does not even wake up for what will wait. It may then find a crowd that it would not
-have kept waiting, but later than anybody else it does not find it.
+With a lane (`slow_lane`) the loop does not even wake up for what will wait for `GATHER_S`. It may then find a crowd
+that it would not have kept waiting, but no later than anybody else.
 
 What waits is unread as far as anybody is told: it is not acknowledged, and a connection that ends acts on it first.
 """
@@ -19,14 +19,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-GATHER_S: Final = 0.025
-"""Nobody at a dock notices it, and at two hundred scans a second it shares each wake-up between five."""
+GATHER_S: Final = 0.03
+"""Nobody at a dock notices it, and at two hundred scans a second it shares each wake-up between six."""
 COMPANY: Final = 3
 CLOSE_S: Final = 0.01
 """`COMPANY` reads within this are company enough: at a thousand scans a second, where waiting longer would cost more
 than it saves."""
-GATHER_MIN_S: Final = 0.001
-"""A shorter wait is none: at thousands of reads a second every turn of the loop finds some anyway."""
 CROWD_MAX: Final = 32
 """This many never wait."""
 READ_BYTES_MAX: Final = 1024
@@ -66,8 +64,9 @@ class Gathering:
         self._waiting: list[tuple[Talker, bytes]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._opened_at = -QUIET_S
-        self._wait_s = QUICK_S
-        """How long what comes now waits, since `_opened_at`."""
+        self._is_quick = True
+        self._wait_s, self._enough = CLOSE_S, COMPANY
+        """How long what comes now waits, since `_opened_at`, and for how many reads."""
         self._reads, self._span_s = float(COMPANY), QUICK_S
         """The pace lately: so many reads in so many seconds."""
         self._is_looking = False
@@ -91,7 +90,7 @@ class Gathering:
                 self._loop.call_soon(self.open)
         elif waiting:
             waiting.append((talker, data))
-            if len(data) > READ_BYTES_MAX or len(waiting) >= CROWD_MAX:
+            if len(data) > READ_BYTES_MAX or len(waiting) >= self._enough:
                 self.open()
         else:
             now = self._loop.time()
@@ -131,15 +130,18 @@ class Gathering:
         span_s, self._opened_at = now - self._opened_at, now
         if span_s >= QUIET_S:
             self._reads, self._span_s = COMPANY, QUICK_S
+        elif reads >= 2 * COMPANY:
+            self._reads, self._span_s = reads, span_s  # what was known is no longer true
         else:
             self._reads = self._reads * _KEPT + reads
-            self._span_s = self._span_s * _KEPT + span_s
-        wait_s = COMPANY * self._span_s / self._reads
-        self._wait_s = 0.0 if wait_s < GATHER_MIN_S else wait_s if wait_s <= CLOSE_S else GATHER_S
+            self._span_s = self._span_s * _KEPT + min(span_s, GATHER_S)
+        self._is_quick = COMPANY * self._span_s <= CLOSE_S * self._reads
+        self._wait_s = CLOSE_S if self._is_quick else GATHER_S
+        self._enough = COMPANY if self._is_quick else CROWD_MAX
 
     def _may_sleep(self, taken: list[tuple[Talker, bytes]]) -> bool:
-        """Whether what comes next would wait: there is company, and nobody is in a hurry."""
-        if not self._wait_s or not 1 < len(taken) < CROWD_MAX:
+        """Whether nobody need count what comes next: there is company, and it comes slowly."""
+        if self._is_quick or not 1 < len(taken) < CROWD_MAX:
             return False
         return all(len(data) <= READ_BYTES_MAX for _, data in taken)
 

@@ -54,12 +54,12 @@ class PumpSettings(BaseModel):
         default=1_000_000, ge=1_000, le=64_000_000, description="Bytes in one request body before compression, at most."
     )
     linger_s: float = Field(
-        default=0.04,
+        default=0.05,
         ge=0,
         le=60,
         description=(
             "Shortest time between the starts of two requests that are not full. An event after a quiet spell leaves "
-            "at once, a steady trickle shares a request; 0.04 means at most 25 requests a second and 40 ms of waiting."
+            "at once, a steady trickle shares a request; 0.05 means at most 20 requests a second and 50 ms of waiting."
         ),
     )
     orders_by: Literal["arrival", "sequence"] = Field(
