@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
-from simulators.conversations import Conversations
+from simulators.conversations import Conversations, stop_listening
 
 HEAD_BYTES_MAX = 65_536
 _READ_AHEAD_BYTES = 4_194_304
@@ -81,7 +81,7 @@ class HttpServer:
         server, self._server = self._server, None
         if server is None:
             return
-        server.close()
+        stop_listening(server)
         await self._connections.end()
         await server.wait_closed()
 

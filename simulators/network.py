@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal, Self
 
-from simulators.conversations import Conversations
+from simulators.conversations import Conversations, stop_listening
 
 Direction = Literal["request", "answer"]
 
@@ -77,7 +77,7 @@ class Network:
     def cut(self) -> None:
         """Break every connection and refuse new ones."""
         if self._server is not None:
-            self._server.close()
+            stop_listening(self._server)
             self._server = None
         self.drop()
 
@@ -89,6 +89,7 @@ class Network:
         """Take connections again, on the same port; bytes flow."""
         self._flowing.set()
         if self._server is None:
+            await asyncio.sleep(0)  # the port is free then
             await self._listen()
 
     def black_hole(self) -> None:
@@ -108,6 +109,9 @@ class Network:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:
+            writer.transport.abort()
+            return
         self.connections += 1
         self._links.begin(self._join(reader, writer), writer)
 
