@@ -47,7 +47,7 @@ async def test_the_alarm_comes_well_before_the_first_refusal_and_nothing_is_drop
     """The centre is away over the week-end: the alarm is there while there still is room, and all of it drains."""
     keys = "reserve_bytes = 0\nbytes_max = 1_200_000"
     async with FaultSite(tmp_path, storage_keys=keys, is_centre_up=False) as site:
-        await load(LoadPlan(port=site.listener, site="dc07", devices=8, count=900))
+        await load(LoadPlan(port=site.listener, site="dc07", devices=8, count=760))
         early = await site.status_when(lambda found: "storage_nearly_full" in codes(found), "the alarm")
         late = await site.status_when(lambda found: "storage_full" in codes(found), "the refusal")
         left = 1 - early["storage"]["bytes_used"] / early["storage"]["bytes_max"]
