@@ -29,7 +29,7 @@ class LaneSelector(selectors.BaseSelector):
         self._slow = selectors.EpollSelector()
         self._members: set[int] = set()
         """File descriptors that belong to the slow lane, watched at the moment or not."""
-        self._lane = self._fast.register(self._slow, _READ)
+        self._fast.register(self._slow, _READ)
         self._is_held = False
 
     # What a driver says.

@@ -239,21 +239,27 @@ async def test_who_looks_at_rejected_events_stands_in_the_quarantine(rig: Rig) -
     await outbox.close(5)
 
 
-async def test_a_disk_that_was_rolled_back_goes_on_at_once_under_a_new_source(rig: Rig) -> None:
-    """Somebody put back last night's image. What is scanned now must not bear numbers that the centre has."""
+async def roll_back(rig: Rig, centre: Centre) -> str:
+    """Make an image of 20 events, deliver those and 20 more, put the image back; return the source of all of them."""
     outbox = await rig.open()
     await outbox.append(events(outbox, 1, 20))
     await outbox.close(5)
     image = {path.name: path.read_bytes() for path in rig.folder.iterdir()}
+    outbox = await rig.open()
+    source = outbox.source
+    await outbox.append(events(outbox, 21, 20))
+    async with pumping(outbox, centre, with_position=True):
+        await settled(outbox, 40)
+    await outbox.close(5)
+    for name, octets in image.items():
+        (rig.folder / name).write_bytes(octets)
+    return source
+
+
+async def test_a_disk_that_was_rolled_back_goes_on_at_once_under_a_new_source(rig: Rig) -> None:
+    """Somebody put back last night's image. What is scanned now must not bear numbers that the centre has."""
     async with Centre() as centre:
-        outbox = await rig.open()
-        old = outbox.source
-        await outbox.append(events(outbox, 21, 20))
-        async with pumping(outbox, centre, with_position=True):
-            await settled(outbox, 40)
-        await outbox.close(5)
-        for name, octets in image.items():
-            (rig.folder / name).write_bytes(octets)
+        old = await roll_back(rig, centre)
         outbox = await rig.open()
         assert outbox.source == old
         async with pumping(outbox, centre, with_position=True):
@@ -273,19 +279,8 @@ async def test_a_disk_that_was_rolled_back_goes_on_at_once_under_a_new_source(ri
 async def test_a_rolled_back_disk_is_found_out_whatever_was_scanned_first(rig: Rig) -> None:
     """The image is put back where there is no network, and tried out, and switched off. On its first day at the site it
     has made more than the centre names; what the centre names it was never sent from here."""
-    outbox = await rig.open()
-    await outbox.append(events(outbox, 1, 20))
-    await outbox.close(5)
-    image = {path.name: path.read_bytes() for path in rig.folder.iterdir()}
     async with Centre() as centre:
-        outbox = await rig.open()
-        old = outbox.source
-        await outbox.append(events(outbox, 21, 20))
-        async with pumping(outbox, centre, with_position=True):
-            await settled(outbox, 40)
-        await outbox.close(5)
-        for name, octets in image.items():
-            (rig.folder / name).write_bytes(octets)
+        old = await roll_back(rig, centre)
         outbox = await rig.open()
         await outbox.append(events(outbox, 101, 15))
         unreached = ScriptedUpstream()

@@ -249,8 +249,9 @@ async def test_who_gives_up_waiting_leaves_no_connection_behind() -> None:
 
     async with serving(silent) as (server, connections):
         waiting = asyncio.ensure_future(connections.exchange(asked(server)))
-        while not server.heads:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(60):
+            while not server.heads:
+                await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
