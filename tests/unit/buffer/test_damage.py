@@ -1,6 +1,6 @@
-"""Thousands of damages, each opened by the real open.
+"""Hundreds of damages, each opened by the real open.
 
-`make damage` does ten thousand.
+`make damage` does ten thousand, and so does `make long`, with eight thousand more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KEPT = {
 }
 """Seeds that found something, and what."""
 SHARES = 8
-SEEDS_A_SHARE = 250
+SEEDS_A_SHARE = 100
 MEMORY = Path("/dev/shm")
 
 
