@@ -36,7 +36,8 @@ class Pool:
     """What was observed for lines that pieces fit equally well."""
 
     lines: tuple[Line, ...]
-    item: LabelItem
+    item: LabelItem | None
+    """What is on no line; None for what is on one, which says what it is."""
     unit: str
     location: str | None = None
     expected: Decimal = ZERO
@@ -81,7 +82,8 @@ class Book:
         self.header = header
         self._shelf = shelf
         self.pools: dict[PoolKey, Pool] = {}
-        self._by_line: dict[tuple[int, str], tuple[PoolKey, ...]] = {}
+        self._shared: dict[tuple[int, str], tuple[PoolKey, ...]] = {}
+        """Pools of several lines, by round and line. One of a single line, as nearly all are, is found by its key."""
         self._objects: dict[tuple[int, str], dict[str, tuple[PoolKey, Piece]]] = {}
         self.operators: set[str] = set()
         """Who counted in the first round."""
@@ -128,9 +130,7 @@ class Book:
             self._uncount_object(pool, piece, unique)
         if not pool.events:
             del self.pools[key]
-            for line in pool.lines:
-                place = (piece.round, line.line)
-                self._by_line[place] = tuple(other for other in self._by_line[place] if other != key)
+            self._unshare(key, pool)
         return Added(key, pool, found, None)
 
     def fill(self, pieces: Iterable[Piece]) -> None:
@@ -163,11 +163,8 @@ class Book:
         pool = self.pools.get(key)
         if pool is None or not pool.lines:
             return None
-        if pool.observed <= pool.expected:
-            names = key[1]
-            # Nearly every scan: one line, and nothing else is for it.
-            if len(self._by_line[key[0], names[0]]) == 1 if len(names) == 1 else self._is_alone(key):
-                return None
+        if pool.observed <= pool.expected and self._is_alone(key):
+            return None  # nearly every scan
         pools = self._neighbours(key)
         shared = share(pools)
         for line in pool.lines:
@@ -177,8 +174,14 @@ class Book:
         return None
 
     def _is_alone(self, key: PoolKey) -> bool:
+        """Return True when no other pool is for a line of this one."""
+        shared = self._shared
+        if not shared:
+            return True
         round_, names = key
-        return all(len(self._by_line[round_, name]) == 1 for name in names)
+        if len(names) == 1:
+            return (round_, names[0]) not in shared
+        return all(len(self._pools_of(round_, name)) == 1 for name in names)
 
     def _neighbours(self, key: PoolKey) -> list[Pool]:
         """Return the pools that share lines with a pool, itself too."""
@@ -187,13 +190,31 @@ class Book:
         todo = list(names)
         seen = set(names)
         while todo:
-            for other in self._by_line.get((round_, todo.pop()), ()):
+            for other in self._pools_of(round_, todo.pop()):
                 if other not in keys:
                     keys.add(other)
                     fresh = [name for name in other[1] if name not in seen]
                     seen.update(fresh)
                     todo.extend(fresh)
         return [self.pools[one] for one in keys]
+
+    def _pools_of(self, round_: int, name: str) -> list[PoolKey]:
+        """Return the pools that are for a line."""
+        own: PoolKey = (round_, (name,))
+        return [*([own] if own in self.pools else ()), *self._shared.get((round_, name), ())]
+
+    def _share(self, key: PoolKey, pool: Pool) -> None:
+        """Note whose lines others may be for, too."""
+        if len(pool.lines) > 1:
+            for name in key[1]:
+                self._shared[key[0], name] = (*self._shared.get((key[0], name), ()), key)
+
+    def _unshare(self, key: PoolKey, pool: Pool) -> None:
+        if len(pool.lines) > 1:
+            for name in key[1]:
+                left = tuple([other for other in self._shared.pop((key[0], name)) if other != key])
+                if left:
+                    self._shared[key[0], name] = left
 
     def _pool(self, piece: Piece, found: Match | None) -> tuple[PoolKey, Pool]:
         lines = found.lines if found is not None else ()
@@ -217,10 +238,8 @@ class Book:
                 if len(lines) == 1
                 else sum([_into(line.quantity, line.unit, unit) for line in lines], ZERO)
             )
-            pool = self.pools[key] = Pool(lines, piece.item, unit, location, expected)
-            for line in lines:
-                place = (piece.round, line.line)
-                self._by_line[place] = (*self._by_line.get(place, ()), key)
+            pool = self.pools[key] = Pool(lines, None if lines else piece.item, unit, location, expected)
+            self._share(key, pool)
         return key, pool
 
     def _sign(self, piece: Piece) -> None:

@@ -19,7 +19,7 @@ from gateway.checks.documents import OpenDocument
 from gateway.checks.exception import Case
 from gateway.checks.expectation import Expectation
 from gateway.checks.found import Found
-from gateway.checks.shelf import COPY, HEADER, ITEM, LINE, US, Header, chunked, rows_of
+from gateway.checks.shelf import COPY, HEADER, ITEM, LINE, US, Header, chunked, prefix_of, rows_of
 from gateway.checks.uncounted import STATE_KEY, Journal, Uncounted
 
 UNFINISHED: Final = "expectation-unfinished"
@@ -228,7 +228,7 @@ class ChecksDesk:
     async def _clear(self, document: str, copy: int) -> None:
         """Remove the lines of a copy, a part at a time."""
         for space in (LINE, ITEM):
-            while await self._outbox.drop_under(space, f"{document}{US}{copy:08d}{US}", count_max=2_000):
+            while await self._outbox.drop_under(space, prefix_of(document, copy), count_max=2_000):
                 pass
 
 

@@ -18,6 +18,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -32,6 +33,12 @@ LINES_A_PAGE: Final = 250
 """Lines that are read in one go: a millisecond or two."""
 ROWS_MAX: Final = 2_000
 """Rows written or removed in one commit, so that scans get their turn."""
+
+
+@lru_cache(maxsize=256)
+def prefix_of(document: str, copy: int) -> str:
+    """Return what the names of a copy's lines and items begin with: the same scan after scan."""
+    return f"{document}{US}{copy:08d}{US}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,7 @@ class Shelf:
     def __init__(self, annex: AnnexPort, *, lines_max: int = 20_000) -> None:
         self._annex = annex
         self._lines_max = lines_max
-        self._found: dict[tuple[str, int, str], tuple[Line, ...]] = {}
+        self._found: dict[str, tuple[Line, ...]] = {}
 
     def newest(self, document: str) -> Header | None:
         """Return the header of the newest copy; None when the document is not known."""
@@ -94,7 +101,7 @@ class Shelf:
 
     def copy(self, document: str, number: int) -> Header | None:
         """Return the header of one copy; None when it is gone."""
-        value = self._annex.annex(COPY, f"{document}{US}{number:08d}")
+        value = self._annex.annex(COPY, prefix_of(document, number)[:-1])
         return None if value is None else Header.decode(value)
 
     def is_empty(self) -> bool:
@@ -108,17 +115,18 @@ class Shelf:
 
     def lines_of(self, header: Header, identity: str) -> tuple[Line, ...]:
         """Return the lines of an identity, in the order of the document."""
-        key = (header.id, header.copy, identity)
+        key = prefix_of(header.id, header.copy) + identity
         found = self._found.get(key)
         if found is None:
             if len(self._found) >= self._lines_max:
                 self._found.clear()
-            found = self._found[key] = self._look_up(header, identity)
+            value = self._annex.annex(ITEM, key)
+            found = self._found[key] = () if value is None else decode_lines(value)
         return found
 
     def pages(self, header: Header) -> Iterator[list[Line]]:
         """Yield every line in pages, not in the order of the document: for a closing, not for a scan."""
-        prefix, after = f"{header.id}{US}{header.copy:08d}{US}", ""
+        prefix, after = prefix_of(header.id, header.copy), ""
         while rows := self._annex.annex_under(LINE, prefix, after=after, count_max=LINES_A_PAGE):
             yield [decode_line(row.value) for row in rows if row.value is not None]
             after = rows[-1].key
@@ -126,10 +134,6 @@ class Shelf:
     def forget(self) -> None:
         """Look everything up anew."""
         self._found.clear()
-
-    def _look_up(self, header: Header, identity: str) -> tuple[Line, ...]:
-        value = self._annex.annex(ITEM, f"{header.id}{US}{header.copy:08d}{US}{identity}")
-        return () if value is None else decode_lines(value)
 
 
 def rows_of(expectation: Expectation, copy: int, origin: str) -> tuple[Iterator[AnnexRow], list[AnnexRow]]:
@@ -154,7 +158,7 @@ def rows_of(expectation: Expectation, copy: int, origin: str) -> tuple[Iterator[
         quantity=f"{sum((line.quantity for line in expectation.lines), Decimal(0)):f}" if is_one_unit else None,
         unit=next(iter(units)) if is_one_unit else None,
     ).encode()
-    prefix = f"{expectation.id}{US}{copy:08d}{US}"
+    prefix = prefix_of(expectation.id, copy)
     rows = _line_rows(expectation, prefix)
     return rows, [AnnexRow(COPY, prefix[:-1], header), AnnexRow(HEADER, expectation.id, header)]
 

@@ -247,7 +247,7 @@ def told(one: Sum) -> TallyLine:
         **_dispositions(pool, None if line is None else line.return_disposition),
     }
     if line is None:
-        assert pool is not None, "what is on no line was observed"
+        assert pool is not None and pool.item is not None, "what is on no line was observed"
         return TallyLine(item=item_of(pool.item), location=pool.location, unit=pool.unit, **seen)
     return TallyLine(
         line=line.line,

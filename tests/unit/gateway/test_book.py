@@ -134,9 +134,10 @@ def test_a_line_is_called_over_exactly_when_its_share_is(found: list[Piece]) -> 
     shares = share(pool for pool in book.pools.values() if pool.lines)
     expected = {line.line: line.quantity for line in lines_of(SHELF, HEADER)}
     over = {name for name, has in shares.items() if has > expected[name]}
-    called = {excess[0].line for key in list(book.pools) if (excess := book.excess(key)) is not None}
-    assert called <= over
-    assert bool(called) == bool(over)
+    for key, pool in book.pools.items():
+        excess = book.excess(key)
+        first = next((line.line for line in pool.lines if line.line in over), None)
+        assert (None if excess is None else excess[0].line) == first, "whichever pieces it is asked for"
 
 
 def test_a_lot_goes_to_its_line_and_a_label_without_one_fills_what_is_left() -> None:
@@ -145,6 +146,20 @@ def test_a_lot_goes_to_its_line_and_a_label_without_one_fills_what_is_left() -> 
         Piece("2", LabelItem(gtin=gtin(2)), Decimal(3)),
     ]
     assert book_of(found).observed() == {"2a": Decimal(4), "2b": Decimal(3), "2c": Decimal(0)}
+
+
+def test_a_line_is_over_for_whoever_fills_it_also_when_others_brought_too_much() -> None:
+    """Nine of any lot are right; with one more, of a lot that only the last line takes, that line has too much."""
+    any_lot = Piece("1", LabelItem(gtin=gtin(2)), Decimal(9))
+    other_lot = Piece("2", LabelItem(gtin=gtin(2), lot="L9"), Decimal(1))
+    book = book_of([any_lot])
+    assert book.excess((1, ("2a", "2b", "2c"))) is None
+    book.add(other_lot)
+    for key in ((1, ("2c",)), (1, ("2a", "2b", "2c"))):
+        excess = book.excess(key)
+        assert excess is not None and (excess[0].line, excess[1]) == ("2c", Decimal(3))
+    book.remove(any_lot)
+    assert book.excess((1, ("2c",))) is None
 
 
 def test_of_one_object_the_earliest_counts_and_its_twin_steps_in() -> None:

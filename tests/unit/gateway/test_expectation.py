@@ -78,6 +78,12 @@ def test_numbers_are_taken_as_they_were_written() -> None:
     assert (line_.quantity, line_.price) == (Decimal("0.1"), Decimal(100))
 
 
+def test_a_lot_that_is_named_twice_is_one_lot() -> None:
+    wanted = {**line(1, 5, lots=["L1"]), "item": {"gtin": gtin(1), "lot": "L1"}}
+    found = read_expectation({**GOOD, "lines": [wanted]})
+    assert list(decode_line(sealed(found.lines[0].placed(0))).lots) == ["L1"]
+
+
 def test_a_short_gtin_is_the_same_number() -> None:
     found = read_expectation({**GOOD, "lines": [{**line(1, 5), "item": {"gtin": "96385074"}}]})
     assert found.lines[0].identities == ("gtin:00000096385074",)
