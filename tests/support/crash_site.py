@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import sys
 from collections import deque
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.request import urlopen
 
 from crash_disk import Disk, Image, write_image
 from crash_history import History, Ports, read_history
@@ -33,6 +35,7 @@ SITE = "dc07"
 SOURCE = f"//{SITE}/dock-pc-1"
 POISON = "rotten"
 WAIT_S = 180.0
+LOOK_S = 0.1
 
 _CONFIG = """\
 [site]
@@ -130,13 +133,21 @@ class RecordedSite:
             group.create_task(self._belt(labels, tag))
 
     async def delivered(self) -> None:
-        """Return when the centre has been asked about everything that was scanned and nothing is under way."""
-        seen = -1
-        while seen != len(self.centre.attempts):
+        """Return when the gateway says of itself that the centre has answered everything that was scanned.
+
+        What a device heard is on disk, and counted there. Asked again after every request to the centre.
+        """
+        while await asyncio.to_thread(self._pending):
             seen = len(self.centre.attempts)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.5):
+                async with asyncio.timeout(LOOK_S):
                     await self.centre.attempted(seen + 1)
+
+    def _pending(self) -> int:
+        address = json.loads((self.state / "addresses.json").read_text())["api"]
+        with urlopen(f"http://{address}/v1/status", timeout=WAIT_S) as answer:
+            pending: int = json.load(answer)["upstreams"][0]["pending"]
+        return pending
 
     async def _carry(self, number: int, scans: int, tag: str, in_flight: int) -> None:
         plan = HandheldPlan(f"hh-{number}", SITE, self.listener, in_flight_max=in_flight, backoff_max_s=0.1)
