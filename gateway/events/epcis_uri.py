@@ -22,6 +22,19 @@ PRIVATE: Final = "urn:dockline:"
 _URI: Final = re.compile(r"(urn:[a-z0-9][a-z0-9-]*:|https?://|geo:)[!#-;=?-\[\]_a-z~]+", re.IGNORECASE)
 _CLASS: Final = re.compile(r"https://id\.gs1\.org/01/([0-9]{14})(?:/10/([^/]+))?(?:/21/([^/]+))?")
 _SSCC: Final = re.compile(r"https://id\.gs1\.org/00/([0-9]{18})")
+_KEYS: Final = (
+    re.compile(r"(8003)(0[0-9]{13})(?:([^()]{1,16}))?"),
+    re.compile(r"(253)([0-9]{13})(?:([^()]{1,17}))?"),
+    re.compile(r"(255)([0-9]{13})(?:([0-9]{1,12}))?"),
+    re.compile(r"(8010)([^()]{1,30})(?:\(8011\)([0-9]{1,12}))?"),
+    re.compile(r"(8004|401)()([^()]{1,30})"),
+    re.compile(r"(8017|8018)()([0-9]{18})"),
+    re.compile(r"(402)()([0-9]{17})"),
+)
+"""GS1 keys of objects that an item holds as `code`: AI, what names the class, and what makes it one thing (always there
+where there is no class). In the code the AI stands in brackets. Text with brackets of its own could be read in two
+ways and stays the site's."""
+_KEY_LINK: Final = re.compile(r"https://id\.gs1\.org/([0-9]{3,4})/([^/]+)(?:/8011/([0-9]+))?")
 _SGTIN: Final = re.compile(r"urn:epc:id:sgtin:([0-9]{6,12})\.([0-9])([0-9]*)\.(.+)")
 _SSCC_URN: Final = re.compile(r"urn:epc:id:sscc:([0-9]{6,12})\.([0-9])([0-9]*)")
 
@@ -66,7 +79,8 @@ def instance_uri(item: dict[str, Any], site: str) -> str | None:
         return f"{DIGITAL_LINK}01/{item['gtin']}/21/{escape(item['serial'])}"
     if item.get("sscc") and not item.get("gtin"):
         return f"{DIGITAL_LINK}00/{item['sscc']}"
-    return None
+    link, is_one = _key_link(item)
+    return link if is_one else None
 
 
 def class_uri(item: dict[str, Any], site: str) -> str | None:
@@ -74,10 +88,34 @@ def class_uri(item: dict[str, Any], site: str) -> str | None:
     if item.get("gtin"):
         lot = f"/10/{escape(item['lot'])}" if item.get("lot") else ""
         return f"{DIGITAL_LINK}01/{item['gtin']}{lot}"
+    link, _ = _key_link(item)
+    if link is not None:
+        return link
     for kind in ("sku", "code"):
         if item.get(kind):
             return private(kind, site, item[kind])
     return None
+
+
+def _key_link(item: dict[str, Any]) -> tuple[str | None, bool]:
+    """Return the Digital Link of a GS1 key that the item has as `code`, and whether it names one thing.
+
+    A serialised GRAI, GDTI, GCN or CPID, and every GIAI, GSRN, GINC and GSIN is one thing (CBV 2.0, section 8.2);
+    without its serial number the first four name a class (section 8.3).
+    """
+    ai, closed, rest = str(item.get("code", "")).removeprefix("(").partition(")")
+    if not closed or item.get("sku"):
+        return None, False
+    for key in _KEYS:
+        if found := key.fullmatch(ai + rest):
+            return _written(found[1], found[2], found[3] or ""), bool(found[3])
+    return None, False
+
+
+def _written(ai: str, kind: str, serial: str) -> str:
+    if ai == "8010":
+        return f"{DIGITAL_LINK}{ai}/{escape(kind)}" + (f"/8011/{serial}" if serial else "")
+    return f"{DIGITAL_LINK}{ai}/{escape(kind + serial)}"
 
 
 def sscc_uri(sscc: str) -> str:
@@ -93,6 +131,9 @@ def read_item(uri: str) -> dict[str, str]:
         return {name: unquote(value) for name, value in told.items() if value is not None}
     if found := _SSCC.fullmatch(uri):
         return {"sscc": found[1]}
+    if found := _KEY_LINK.fullmatch(uri):
+        ai, value, serial = found.groups()
+        return {"code": f"({ai}){unquote(value)}" + (f"(8011){serial}" if serial else "")}
     for kind in ("sku", "code"):
         parts = private_parts(uri, kind)
         if parts is not None and len(parts) == 2:

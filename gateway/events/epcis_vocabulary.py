@@ -104,6 +104,24 @@ TRANSACTION_TYPES: Final = {
 }
 """CBV business transaction type by our kind of document. Others (a pick list, a count sheet, a transfer) have none and
 get a type of our namespace."""
+PLAIN_TRANSACTION_TYPES: Final = frozenset(
+    [
+        "bol",
+        "cert",
+        "desadv",
+        "inv",
+        "pedigree",
+        "po",
+        "poc",
+        "prodorder",
+        "recadv",
+        "rma",
+        "testprd",
+        "testres",
+        "upevt",
+    ]
+)
+"""Those that a label may name by the word of CBV itself, as AI 400 ("po") does."""
 DOCUMENT_TYPES: Final = {word: ours for ours, word in TRANSACTION_TYPES.items()}
 
 MEASUREMENT_TYPES: Final = {

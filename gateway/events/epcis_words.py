@@ -14,6 +14,7 @@ namespace: EPCIS has nothing nearer, and a repository must not refuse it.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import unquote
@@ -37,10 +38,11 @@ from gateway.events.epcis_vocabulary import (
     DOCUMENT_TYPES,
     MEASUREMENT_TYPES,
     PERSISTENT,
+    PLAIN_TRANSACTION_TYPES,
     TRANSACTION_TYPES,
 )
 from gateway.events.model import UNIT_EACH
-from gateway.events.unit import MEASURES
+from gateway.events.unit import MEASURES, PIECES
 
 Json = dict[str, Any]
 
@@ -70,17 +72,15 @@ def to_words(event: Json) -> Json:
     """Return the EPCIS event without its id and without extension fields."""
     kind, data, site = kind_of(event), event.get("data", {}), site_of(event)
     time = str(event.get("time") or UNKNOWN_TIME)
-    offset = _OFFSET.search(time)
     words: Json = {
         "type": "ObjectEvent",
-        "eventTime": time,
-        "eventTimeZoneOffset": offset[0] if offset else "+00:00",
+        **_when(time),
         **_what(kind, data, site),
         "action": "OBSERVE",
         **_why(kind, data, site),
         "readPoint": {"id": _read_point(event, data, site)},
     }
-    if data.get("business_location"):
+    if data.get("business_location") and not (kind == "exception" and _is_elsewhere(data)):
         words["bizLocation"] = {"id": place_uri("location", site, data["business_location"])}
     if kind == "tally":
         _as_transaction(words, data)
@@ -116,6 +116,20 @@ def from_words(words: Json, kind: str) -> Json:
     return event
 
 
+# -- when
+
+
+def _when(time: str) -> Json:
+    """An offset that neither EPCIS nor XML Schema has (beyond 14 hours) is told in UTC."""
+    if time[-1:] in "zZ":
+        return {"eventTime": time, "eventTimeZoneOffset": "+00:00"}
+    offset = _OFFSET.search(time)
+    if offset is None:
+        moment = datetime.fromisoformat(time).astimezone(UTC)
+        return {"eventTime": moment.isoformat().replace("+00:00", "Z"), "eventTimeZoneOffset": "+00:00"}
+    return {"eventTime": time, "eventTimeZoneOffset": offset[0]}
+
+
 # -- what
 
 
@@ -136,9 +150,12 @@ def _what(kind: str, data: Json, site: str) -> Json:
 def _contents(kind: str, data: Json, site: str) -> Json:
     """What an event without an item is about: the lines of a document, or the point of a PLC."""
     lines = [line for line in data.get("lines") or () if isinstance(line.get("item"), dict)]
+    if kind == "tally":
+        # It declares that these belong to the document now. What nobody saw does not.
+        lines = [line for line in lines if not _is_missing(line)]
     instances = [uri for line in lines if (uri := instance_uri(line["item"], site)) is not None]
     classes = [
-        _quantity(uri, {"value": line.get("observed"), "unit": line.get("unit")})
+        _quantity(uri, _seen(line))
         for line in lines
         if instance_uri(line["item"], site) is None and (uri := class_uri(line["item"], site)) is not None
     ]
@@ -160,7 +177,23 @@ def _measure(data: Json) -> Json | None:
 
 def _observed(data: Json) -> Json | None:
     variance = data.get("variance")
-    return {"value": variance.get("observed"), "unit": variance.get("unit")} if isinstance(variance, dict) else None
+    return _seen(variance) if isinstance(variance, dict) else None
+
+
+def _seen(line: Json) -> Json | None:
+    """How much of a line was seen; None when nothing was, since a quantity of EPCIS is never zero (section 7.3.3.3)."""
+    return None if _is_missing(line) else {"value": line.get("observed"), "unit": line.get("unit")}
+
+
+def _is_missing(line: Json) -> bool:
+    return _number(line.get("observed")) == 0
+
+
+def _is_elsewhere(data: Json) -> bool:
+    """Whether nobody can say that the objects of an exception are here now: one of them is missing, or it was seen when
+    the exception began and this is what became of that. EPCIS takes a bizLocation for where things are from then on."""
+    lines = [data.get("variance") or {}, *(data.get("lines") or ())]
+    return data.get("state") != "open" or any(_is_missing(line) for line in lines)
 
 
 def _children(item: Json, quantity: Json | None, site: str) -> Json:
@@ -178,8 +211,8 @@ def _quantity(uri: str, quantity: Json | None) -> Json:
         return element
     element["quantity"] = value
     unit = str((quantity or {}).get("unit", ""))
-    # Without a unit a quantity counts instances, which is what EA says.
-    if unit != UNIT_EACH and _UNIT.fullmatch(unit):
+    # Without a unit a quantity counts instances, which is what EA, C62 and the other words for a piece say.
+    if unit not in PIECES and _UNIT.fullmatch(unit):
         element["uom"] = unit
     return element
 
@@ -231,8 +264,15 @@ def _why(kind: str, data: Json, site: str) -> Json:
 def _transaction(document: Json, site: str) -> Json:
     ours = document.get("type")
     # The type first: there are programs that take the order of the text for the event hash id.
-    stated = {"type": TRANSACTION_TYPES.get(ours) or _DOCUMENT_TYPE + escape(ours)} if ours else {}
+    stated = {"type": _transaction_type(ours)} if ours else {}
     return {**stated, "bizTransaction": place_uri("document", site, document["id"])}
+
+
+def _transaction_type(ours: str) -> str:
+    """The word of CBV, in whichever case a label says ours or its own ("ASN", "po"); else a type of our namespace."""
+    word = ours.lower()
+    plain = word if word in PLAIN_TRANSACTION_TYPES else None
+    return TRANSACTION_TYPES.get(word) or plain or _DOCUMENT_TYPE + escape(ours)
 
 
 def _read_document(transaction: Json) -> Json:

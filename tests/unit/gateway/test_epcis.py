@@ -15,7 +15,13 @@ from jsonschema import Draft7Validator, FormatChecker
 
 from gateway.events.catalogue import DATA
 from gateway.events.epcis import CONTEXT, decode, document, encode
-from gateway.events.epcis_vocabulary import BIZ_STEPS, DISPOSITIONS, MEASUREMENT_TYPES, TRANSACTION_TYPES
+from gateway.events.epcis_vocabulary import (
+    BIZ_STEPS,
+    DISPOSITIONS,
+    MEASUREMENT_TYPES,
+    PLAIN_TRANSACTION_TYPES,
+    TRANSACTION_TYPES,
+)
 from gateway.events.gap import GapRecord
 
 PUBLISHED = Path(__file__).parents[2] / "data" / "epcis" / "epcis-2.0.schema.json"
@@ -64,7 +70,7 @@ def test_our_vocabulary_is_that_of_the_published_schema() -> None:
     schemas = SCHEMA["components"]["schemas"]
     assert words_of(schemas["ObjectEvent"]["allOf"][1]["properties"]["bizStep"]) == BIZ_STEPS
     assert words_of(schemas["disposition"]) == DISPOSITIONS
-    assert words_of(schemas["bizTransaction-type"]) >= set(TRANSACTION_TYPES.values())
+    assert words_of(schemas["bizTransaction-type"]) == PLAIN_TRANSACTION_TYPES >= set(TRANSACTION_TYPES.values())
     assert words_of(schemas["measurementType"]) >= set(MEASUREMENT_TYPES.values())
 
 
@@ -164,6 +170,23 @@ def test_a_receipt_is_told_in_the_words_of_the_standard() -> None:
          {"epcList": ["urn:epc:id:sgtin:9521321.012345.7"]}),
         ({"sku": "4711 A"}, {"quantityList": [{"epcClass": "urn:dockline:sku:dc07:4711%20A", "quantity": 1}]}),
         ({"code": "hello"}, {"quantityList": [{"epcClass": "urn:dockline:code:dc07:hello", "quantity": 1}]}),
+        # GS1 keys of assets, documents, coupons, components, people and shipments, as labels give them.
+        ({"code": "(8003)09521321123458SER1"}, {"epcList": ["https://id.gs1.org/8003/09521321123458SER1"]}),
+        ({"code": "(8003)09521321123458"},
+         {"quantityList": [{"epcClass": "https://id.gs1.org/8003/09521321123458", "quantity": 1}]}),
+        ({"code": "(8004)9521321A/C"}, {"epcList": ["https://id.gs1.org/8004/9521321A%2FC"]}),
+        ({"code": "(253)9521321123458DOC7"}, {"epcList": ["https://id.gs1.org/253/9521321123458DOC7"]}),
+        ({"code": "(255)952132112345855"}, {"epcList": ["https://id.gs1.org/255/952132112345855"]}),
+        ({"code": "(8010)9521321CPI1(8011)77"}, {"epcList": ["https://id.gs1.org/8010/9521321CPI1/8011/77"]}),
+        ({"code": "(8010)9521321CPI1"},
+         {"quantityList": [{"epcClass": "https://id.gs1.org/8010/9521321CPI1", "quantity": 1}]}),
+        ({"code": "(8018)952132100000000120"}, {"epcList": ["https://id.gs1.org/8018/952132100000000120"]}),
+        ({"code": "(402)95213210000000018"}, {"epcList": ["https://id.gs1.org/402/95213210000000018"]}),
+        ({"code": "(401)9521321CONS"}, {"epcList": ["https://id.gs1.org/401/9521321CONS"]}),
+        # Internal to a company, and what could be read in two ways: the site's.
+        ({"code": "(91)X"}, {"quantityList": [{"epcClass": "urn:dockline:code:dc07:%2891%29X", "quantity": 1}]}),
+        ({"code": "(8004)9521321A(21)7"},
+         {"quantityList": [{"epcClass": "urn:dockline:code:dc07:%288004%299521321A%2821%297", "quantity": 1}]}),
     ],
 )  # fmt: skip
 def test_an_item_is_an_instance_or_a_class(item: dict[str, str], what: dict[str, Any]) -> None:
@@ -228,6 +251,108 @@ def test_a_closed_document_is_a_transaction() -> None:
     assert (encoded["type"], encoded["action"]) == ("TransactionEvent", "ADD")
     assert encoded["quantityList"] == [{"epcClass": "https://id.gs1.org/01/09521234543213", "quantity": 230}]
     assert encoded["epcList"] == ["https://id.gs1.org/00/095213210000000018"]
+    assert decode(encoded) == event
+
+
+def exception_of(**members: Any) -> dict[str, Any]:
+    event = receipt(code="receiving_variance", exception="e1", disposition="mismatch_quantity", **members)
+    event["type"], event["dataschema"] = "dockline.exception.v1", "urn:dockline:schema:exception:v1"
+    for name in ("quantity", "to_location"):
+        del event["data"][name]
+    return event
+
+
+PALLET_LINE = {"item": {"sscc": "095213210000000018"}, "expected": "1", "unit": "EA"}
+GOODS_LINE = {"item": {"gtin": "09521234543213"}, "expected": "10", "unit": "EA"}
+
+
+def test_a_closed_document_takes_in_nothing_that_nobody_saw() -> None:
+    """A TransactionEvent with a pallet that did not come would declare that it belongs to the delivery."""
+    missing = {"observed": "0", "result": "short"}
+    event = receipt(number=1, lines=[PALLET_LINE | missing, GOODS_LINE | missing], observed_total="0")
+    event["type"], event["dataschema"] = "dockline.tally.v1", "urn:dockline:schema:tally:v1"
+    for name in ("item", "quantity", "to_location"):
+        del event["data"][name]
+    encoded = encode(event)
+    check_document(encoded)
+    assert (encoded["type"], encoded["epcList"]) == ("TransactionEvent", [])
+    assert "quantityList" not in encoded
+    assert decode(encoded) == event
+
+
+@pytest.mark.parametrize(
+    ("item", "what"),
+    [
+        ({"sscc": "095213210000000018"}, {"epcList": ["https://id.gs1.org/00/095213210000000018"]}),
+        ({"gtin": "09521234543213"}, {"quantityList": [{"epcClass": "https://id.gs1.org/01/09521234543213"}]}),
+    ],
+)
+@pytest.mark.parametrize("in_lines", [False, True])
+def test_what_is_missing_is_named_and_is_nowhere(item: dict[str, str], what: dict[str, Any], *, in_lines: bool) -> None:
+    """Its name, so that it can be found; no place, because EPCIS takes a bizLocation for where it is from now on."""
+    variance = {"direction": "short", "expected": "1", "observed": "0", "difference": "-1", "unit": "EA"}
+    about = {"item": None, "lines": [variance | {"line": "1", "item": item}]} if in_lines else {"item": item}
+    event = exception_of(state="open", variance=variance, **about)
+    if in_lines:
+        del event["data"]["item"]
+    encoded = encode(event)
+    check_document(encoded)
+    assert {name: encoded[name] for name in ("epcList", "quantityList") if name in encoded} == what
+    assert encoded["persistentDisposition"] == {"set": ["mismatch_quantity"]}
+    assert "bizLocation" not in encoded
+    assert decode(encoded) == event
+
+
+@pytest.mark.parametrize(("state", "is_here"), [("open", True), ("acknowledged", False), ("resolved", False)])
+def test_goods_are_where_they_were_seen_and_not_where_somebody_decides_about_them(state: str, *, is_here: bool) -> None:
+    variance = {"direction": "over", "expected": "10", "observed": "12", "difference": "2", "unit": "EA"}
+    event = exception_of(state=state, item={"gtin": "09521234543213"}, variance=variance)
+    encoded = encode(event)
+    check_document(encoded)
+    assert encoded["quantityList"] == [{"epcClass": "https://id.gs1.org/01/09521234543213", "quantity": 12}]
+    assert ("bizLocation" in encoded) is is_here
+    assert decode(encoded) == event
+
+
+@pytest.mark.parametrize("unit", ["EA", "C62", "H87", "NAR", "PCE"])
+def test_pieces_have_no_unit_of_measure(unit: str) -> None:
+    """EPCIS 2.0, 7.3.3.3: with `uom` a quantity is a physical measure, without it a count."""
+    event = receipt(item={"gtin": "09521234543213"}, quantity={"value": "2", "unit": unit})
+    encoded = encode(event)
+    assert encoded["quantityList"] == [{"epcClass": "https://id.gs1.org/01/09521234543213", "quantity": 2}]
+    assert decode(encoded) == event
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ("asn", "desadv"),
+        ("ASN", "desadv"),
+        ("PO", "po"),
+        ("po", "po"),
+        ("purchase_order", "po"),
+        ("RMA", "rma"),
+        ("recadv", "recadv"),
+        ("pick_list", "urn:dockline:epcis/document-type/pick_list"),
+        ("PL", "urn:dockline:epcis/document-type/PL"),
+    ],
+)
+def test_a_document_has_the_type_of_the_vocabulary_however_a_label_spells_it(stated: str, told: str) -> None:
+    """AI 400 is the customer's purchase order number; the patterns of docs/labels.md have ASN and PO."""
+    event = receipt(document={"id": "4711", "type": stated})
+    encoded = encode(event)
+    check_document(encoded)
+    assert encoded["bizTransactionList"] == [{"type": told, "bizTransaction": "urn:dockline:document:dc07:4711"}]
+    assert decode(encoded) == event
+
+
+def test_a_time_zone_that_xml_does_not_have_is_told_in_utc() -> None:
+    """RFC 3339 has +14:30 and -23:59; EPCIS and xsd:dateTime end at 14:00."""
+    event = receipt(occurred_at="2026-11-21T09:00:00+14:30")
+    event["time"] = "2026-11-21T09:00:00+14:30"
+    encoded = encode(event)
+    check_document(encoded)
+    assert (encoded["eventTime"], encoded["eventTimeZoneOffset"]) == ("2026-11-20T18:30:00Z", "+00:00")
     assert decode(encoded) == event
 
 
