@@ -248,8 +248,10 @@ def start_log(
     root.addHandler(writer)
     # pymodbus dumps frames, the HTTP client every request; what matters of both is said by our own lines.
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-    for noisy in ("uvicorn", "uvicorn.error", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Its warnings are about strangers, without a name or an address; the server says what matters of them.
+    for noisy in ("uvicorn", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
     return writer
 
 

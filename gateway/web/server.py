@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import ssl
@@ -20,7 +21,10 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from gateway.log import event
 from gateway.web.peer import peer_uid
+
+log = logging.getLogger(__name__)
 
 REQUEST_HEAD_S = 10.0
 """A connection that has not sent a whole request head by then is closed."""
@@ -93,6 +97,11 @@ class BoundedProtocol(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
             self.places.owes_nothing(self)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, and say so in our log: what uvicorn says of it has neither name nor address."""
+        log.warning("%s", event("request_unreadable", client=self.client and self.client[0]))
+        super().send_400_response(msg)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

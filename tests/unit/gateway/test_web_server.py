@@ -133,6 +133,18 @@ async def test_who_had_an_answer_and_stays_makes_room_too(opened: Opener, connec
     assert idle
 
 
+async def test_what_is_no_http_is_answered_and_told_under_a_name_with_its_sender(
+    opened: Opener, connect: Connector, caplog: pytest.LogCaptureFixture
+) -> None:
+    """uvicorn's own line had neither: nobody could count it, limit it or find who it was."""
+    reader, writer = await connect(opened(5))
+    writer.write(b"\x16\x03\x01 a greeting in TLS\r\n\r\n")
+    async with asyncio.timeout(BOUND_S):
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    ours = [record.getMessage() for record in caplog.records if record.name == module.__name__]
+    assert ours == ["request_unreadable client=127.0.0.1"]
+
+
 async def test_the_server_leaves_signals_to_the_daemon(opened: Opener, connect: Connector) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     reader, writer = await connect(opened(5))
