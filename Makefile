@@ -11,7 +11,7 @@ BIN    := $(VENV)/bin
 MISSPELT := listner,reciept,recipt,seriel,nmae,adress,flor,opne
 
 .DEFAULT_GOAL := help
-.PHONY: docs bundle mutants mutants-page damage deb install-test faults fault-matrix voyages help demo test check long format lock bench wheel clean system-packages crash-points
+.PHONY: docs bundle mutants mutants-page damage deb install-test faults soak fault-matrix voyages help demo test check long format lock bench wheel clean system-packages crash-points
 
 help:  ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -55,6 +55,10 @@ voyages: $(VENV)/.test  ## Sail seeded bad days in virtual time: SEEDS=1000, FIR
 
 damage: $(VENV)/.test  ## Damage 10,000 copies of an outbox and open each (COUNT=n, SEED=n).
 	$(PY) tests/support/damage_storm.py --count $(or $(COUNT),10000) --seed $(or $(SEED),0)
+
+soak: $(VENV)/.test  ## Let a whole site work for an hour, and see that the gateway does not grow (MINUTES=60, RATE=20, KEEP=folder).
+	@$(PY) tests/support/soak.py --minutes $(or $(MINUTES),60) --rate $(or $(RATE),20) --seed $(or $(SEED),1) \
+		$(if $(KEEP),--keep $(KEEP))
 
 faults: $(VENV)/.test system-packages  ## Cause every fault of docs/fault-matrix.md and write down what happened (ROW=n, QUICK=1).
 	@$(BIN)/pytest -q -m "fault$(if $(QUICK), and not long)" $(if $(ROW),--fault-row=$(ROW)) \

@@ -94,6 +94,8 @@ class Site:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._open.aclose()
+        for journal in (self.portal_journal, self.plc.journal):
+            journal.close()
 
     async def work(self) -> None:
         """Return when every scanner, handheld and the portal has had an answer to everything it said."""

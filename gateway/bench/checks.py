@@ -7,7 +7,6 @@ row in the commit. Lines are drawn at random, so that nearly every look-up is th
 
 from __future__ import annotations
 
-import gc
 import random
 import statistics
 import time
@@ -27,6 +26,7 @@ from gateway.checks.policy import Policy
 from gateway.checks.shelf import chunked, rows_of
 from gateway.events.check_digit import check_digit
 from gateway.events.cloudevents import EventIds
+from gateway.rings import expect_few_rings
 
 if TYPE_CHECKING:
     from gateway.bench.rows import Row, Size
@@ -70,18 +70,12 @@ def scans(count: int, seed: int, lines: int = LINES) -> list[Reading]:
     return found
 
 
-def _tune() -> None:
-    """Look for cycles as seldom as the daemon does: what a scan makes holds none."""
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
-
-
 async def checks(folder: Path, size: Size, say: Callable[[str], None]) -> AsyncIterator[Row]:
     """Row 13: processor time that checks add to a scan."""
     from gateway.bench.rows import Row
 
     count = max(size.events // 4, 2_000)
-    _tune()
+    expect_few_rings()  # as the daemon does
     lines = LINES if size.events >= LINES_QUICK * 4 else LINES_QUICK
     say(f"a document of {lines:,} lines")
     expected = document(lines)

@@ -68,14 +68,12 @@ def _tune_interpreter() -> None:
     """Set what suits two busy threads and many short-lived values.
 
     The writer thread asks for the interpreter lock a few times a commit; the default of 5 ms would make each of them a
-    pause as long as the commit. And the values of a scan hold no cycles, so looking for cycles every 700 of them, the
-    default, costs a tenth of all processor time and finds nothing.
+    pause as long as the commit.
     """
-    import gc
+    from gateway.rings import expect_few_rings
 
     sys.setswitchinterval(0.001)
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    expect_few_rings()
 
 
 async def _live(settings: Settings, config: Path, log: LogWriter) -> int:
@@ -84,6 +82,7 @@ async def _live(settings: Settings, config: Path, log: LogWriter) -> int:
     from gateway.clock import monotonic_s
     from gateway.daemon import EXIT_STARVED, Daemon
     from gateway.notify import Notifier
+    from gateway.rings import RingWatch
     from gateway.settings import load_settings
     from gateway.shortages import Shortages
 
@@ -108,6 +107,7 @@ async def _live(settings: Settings, config: Path, log: LogWriter) -> int:
         notifier=Notifier(os.environ, pid=os.getpid()),
     )
     EARLY_RELOAD.pass_on(daemon.request_reload)
+    RingWatch(asyncio.get_running_loop()).begin()
     code = await daemon.run()
     if daemon.is_stuck:
         # What does not end by itself would be waited for as long as systemd lets us. The outbox is closed.

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
+import socket
 import sys
 import time
 from collections import deque
@@ -19,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from buffer import Outbox, connection, lock, opening
 from buffer.errors import OutboxError
 from buffer.writer import OnKnown, Writer
+from gateway.web.server import BoundedProtocol
 
 ANSWER_AFTER_S = 0.05
 PROMISED = 13
@@ -108,6 +111,31 @@ def no_flush() -> None:
     connection.configure_writer = configure
 
 
+def keep_payloads() -> None:
+    """What was committed is never let go of; each scan a little more, as a cache without a bound."""
+    really_append = Outbox.append
+    kept: list[bytes] = []
+
+    def append(self: Outbox, *drafts: Any, **rows: Any) -> asyncio.Future[None]:
+        kept.extend(b"%b" % draft.payload * 2 for draft in drafts[0])
+        return really_append(self, *drafts, **rows)
+
+    Outbox.append = append  # type: ignore[method-assign]
+
+
+def keep_sockets() -> None:
+    """Of the connections of the local API now and then one is never closed."""
+    really_lost = BoundedProtocol.connection_lost
+    kept: list[socket.socket] = []
+
+    def lost(self: BoundedProtocol, exc: Exception | None) -> None:
+        if random.random() < 0.05:
+            kept.append(self.transport.get_extra_info("socket").dup())
+        really_lost(self, exc)
+
+    BoundedProtocol.connection_lost = lost  # type: ignore[method-assign]
+
+
 BUGS = {
     "boots": boots,
     "no-flush": no_flush,
@@ -115,6 +143,8 @@ BUGS = {
     "forget-redeliveries": forget_redeliveries,
     "hang-loop": hang_loop,
     "hang-writer": hang_writer,
+    "keep-payloads": keep_payloads,
+    "keep-sockets": keep_sockets,
 }
 
 if __name__ == "__main__":
