@@ -8,6 +8,7 @@ scanners go on.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -112,13 +113,11 @@ class FrontDoor:
     async def close(self) -> None:
         """Return when every request has had its answer."""
         self.report.closing.set()
-        if self._server is not None:
-            await self._server.stop()
-            self._server = None
+        # Both at once: each waits a fifth of a second for its connections to hear that it is closing.
+        await asyncio.gather(*(server.stop() for server in (self._server, self._local) if server is not None))
         if self._local is not None:
-            await self._local.stop()
-            self._local = None
             (self._socket_folder() / SOCKET).unlink(missing_ok=True)
+        self._server = self._local = None
         for name in (ADDRESSES, CLI_TOKEN):
             self._path(name).unlink(missing_ok=True)
 
