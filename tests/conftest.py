@@ -1,5 +1,7 @@
 """What every storey of the tests has: the marker `fault(ROW)` and the fixture `figure`."""
 
+import signal
+
 from fault_plugin import (
     figure,
     pytest_addoption,
@@ -17,3 +19,7 @@ __all__ = [
     "pytest_runtest_makereport",
     "pytest_sessionfinish",
 ]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in its background deaf to Ctrl-C, and every program that a test starts would be, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
