@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from dataclasses import replace
 
 import pytest
@@ -219,9 +220,18 @@ async def test_large_groups_are_split_and_small_lists_never_are(rig: Rig) -> Non
         sizes.append(writer.committed_seq - before)
         return result
 
+    def hold(_: object) -> None:
+        entered.set()
+        gate.wait(60)
+
     writer.commit = spy  # type: ignore[method-assign, assignment]
-    await asyncio.gather(*[outbox.append(drafts(first, count)) for first, count in ((1, 4), (5, 4), (9, 4), (13, 25))])
-    assert sizes == [8, 4, 25]
+    entered, gate = threading.Event(), threading.Event()
+    held = outbox._group.submit(hold, writes=False)
+    assert await asyncio.to_thread(entered.wait, 60)
+    waiting = [outbox.append(drafts(first, count)) for first, count in ((1, 4), (5, 4), (9, 4), (13, 25))]
+    gate.set()
+    await asyncio.gather(held, *waiting)
+    assert sizes == [0, 8, 4, 25]
     await outbox.close(5)
 
 
@@ -253,8 +263,6 @@ async def test_a_linger_gathers_company(rig: Rig) -> None:
 
 async def test_a_close_that_cannot_drain_keeps_the_lock(rig: Rig) -> None:
     """The disk hangs at shutdown: the caller hears it in time, and no second daemon may write meanwhile."""
-    import threading
-
     outbox = await opened(rig)
     gate = threading.Event()
     blocked = outbox._group.submit(lambda _: gate.wait(60), writes=False)
