@@ -7,6 +7,8 @@ file, and nothing shared with it but that file and its sockets.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -17,6 +19,8 @@ from pathlib import Path
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PORT_MIN = 16_384
+_ports = itertools.count(os.getpid() * 1009)
 
 
 class ChildFailed(Exception):
@@ -24,11 +28,27 @@ class ChildFailed(Exception):
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on. Another process could take it before we do; nobody here does."""
+    """Return a loopback port that nobody listens on, below those that the kernel gives to whoever asks for any.
+
+    Whoever connects, or listens on port 0, cannot get it before we use it; and two of us begin far from each other.
+    """
+    span = max(_ephemeral() - PORT_MIN, 0)
+    for _ in range(span):
+        port = PORT_MIN + next(_ports) % span
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return int(probe.getsockname()[1])
+
+
+def _ephemeral() -> int:
+    """Return the lowest port that the kernel gives out by itself; 0 where it does not say."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        return 0
 
 
 @dataclass(slots=True)
