@@ -43,6 +43,11 @@ def fingerprint(reading: Reading) -> bytes:
     return blake2b(content, digest_size=FINGERPRINT_BYTES).digest()
 
 
+def storable(message_id: str) -> str:
+    """Return the number in a form SQLite can hold: a lone surrogate from a JSON escape is no text."""
+    return message_id if message_id.isascii() else message_id.encode("utf-8", "replace").decode()
+
+
 def encode_verdict(verdict: Verdict) -> bytes:
     """Return the verdict in the form it is kept in."""
     text = f"{verdict.result}{_FIELD}{','.join(verdict.events)}"

@@ -4,21 +4,45 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from buffer.entry import Draft
 from buffer.errors import OutboxError
 from drivers.contract import StorageUnavailable
-from drivers.reading import Verdict
+from drivers.reading import Reading, Remark, Verdict
+from gateway.capture.captured import Captured
 from gateway.capture.checks_port import Judged
 from gateway.capture.event_cycle import EventCycle, Seal
+from gateway.capture.site_map import Route
 from gateway.capture.station import Session
 
 T = TypeVar("T")
 
 Key = tuple[str, str]
 """Device and its number for a message."""
+
+
+@dataclass(slots=True)
+class Unanswered:
+    """A reading of a take that became something, until it is answered."""
+
+    route: Route
+    reading: Reading
+    session: Session
+    """Before it."""
+    captured: Captured
+    is_reused: bool
+    """The number of its message meant another message before."""
+    key: Key | None = None
+    mark: bytes = b""
+    """With `key`: what tells its content."""
+    verdict: Verdict | None = None
+
+
+Taken = Verdict | Unanswered
+"""What is known of a reading before the checks see it: the answer, when that does not depend on them."""
 
 
 class Step:
@@ -38,9 +62,12 @@ class Step:
         "seals",
         "sessions",
         "state",
+        "unanswered",
     )  # fmt: skip
 
     def __init__(self) -> None:
+        self.unanswered: dict[Key, Unanswered] = {}
+        """The latest reading of each number, while the take is being decided."""
         self.drafts: list[Draft] = []
         self.state: dict[str, bytes | None] = {}
         self.answers: dict[Key, tuple[bytes, Verdict]] = {}
@@ -70,6 +97,25 @@ class Step:
         self.judged.append(judged)
         self.drafts.extend(judged.drafts)
         self.state.update(judged.state)
+
+    def conclude(self, one: Unanswered, judged: Judged | None) -> Verdict:
+        """Take over what a reading became and what the checks found about it; return what is said to its device."""
+        draft, remarks = one.captured.draft, one.captured.remarks
+        if one.is_reused:
+            said = f"{one.reading.message_id} was used for another message before; was the device reset?"
+            remarks = (*remarks, Remark("message_id_reused", said))
+        if draft is not None:
+            self.drafts.append(draft)
+        if judged is not None:
+            self.adopt(judged)
+            remarks += judged.remarks
+        if draft is None:
+            return Verdict("stored_with_exception" if remarks else "stored", (), remarks)
+        if remarks:
+            if judged is not None and judged.is_duplicate and remarks is judged.remarks:
+                return Verdict("duplicate", (draft.id,), remarks)
+            return Verdict("stored_with_exception", (draft.id,), remarks)
+        return Verdict("stored", (draft.id,))
 
     def answer(self, value: T) -> asyncio.Future[T]:
         """Return a future that has `value` when the step, and those it leans on, are on disk; it raises

@@ -93,6 +93,30 @@ async def test_many_scans_of_one_array_see_each_other(site: Site) -> None:
     assert [codes(one) for one in verdicts] == [[], [], ["duplicate_pick"]]
 
 
+async def test_a_message_that_comes_twice_in_one_array_hears_the_same_both_times(site: Site) -> None:
+    """Of three picks the third is one too many; said twice in the array it is still one pick, and one exception. The
+    same number with something else behind it is another pick."""
+    from drivers.reading import Reading, ScanContext
+
+    context = ScanContext(document="PL-1")
+    said = [(label(1), "n1"), (label(1), "n2"), (label(1), "n3"), (label(1), "n3"), (label(2), "n3"), (label(2), "n3")]
+    readings = [Reading("hh-1", "scan", b"", code, None, number, None, context) for code, number in said]
+    verdicts = await site.intake.take(readings)
+    assert [codes(one) for one in verdicts] == [
+        [],
+        [],
+        ["duplicate_pick"],
+        ["duplicate_pick"],
+        ["message_id_reused", "wrong_item"],
+        ["message_id_reused", "wrong_item"],
+    ]
+    assert [one.redelivered for one in verdicts] == [False, False, False, True, False, True]
+    assert verdicts[2].events == verdicts[3].events
+    assert verdicts[4].events == verdicts[5].events
+    assert sorted(one["code"] for one in site.exceptions()) == ["duplicate_pick", "wrong_item"]
+    assert [codes(one) for one in await site.intake.take(readings[2:3])] == [["message_id_reused", "duplicate_pick"]]
+
+
 async def test_memory_holds_nothing_of_what_is_on_disk_but_the_totals(site: Site) -> None:
     for _ in range(5):
         await site.scan("hh-1", label(1, serial=""), document="PL-1")
