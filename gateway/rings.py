@@ -5,7 +5,8 @@ looked for, and how often that happens goes by how many values there are. The va
 every 700 values, the default, costs a tenth of all processor time and finds nothing. But connections of the local API
 make some: a transport and its protocol, an error and the frames it was raised in, each with what was read. Looked for
 only every 100,000 values, those of an hour stay about, forty megabytes of them. So there is a look by the clock as
-well: at what is young often, at everything now and then. On a gateway at rest the first takes one millisecond.
+well: at what is young often, at everything now and then. On a gateway at rest the first takes a tenth of
+a millisecond.
 """
 
 from __future__ import annotations

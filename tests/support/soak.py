@@ -39,6 +39,7 @@ from soak_judge import Finding, Sample, TooShort, judge
 from gateway.cli.child import GatewayProcess, free_port
 from gateway.demo.configuration import demo_configuration
 from simulators.centre_script import Act
+from simulators.labels import GTINS
 from simulators.ledger import Ledger, reconcile
 from simulators.network import Network
 from simulators.parts import PartsCount
@@ -162,14 +163,15 @@ class Soak:
             if number == OUTAGE_CYCLE:
                 await self._down(cycle_s)
             else:
-                for trouble in self._troubles(number, cycle_s / 16):
+                for trouble in self._troubles(number, cycle_s / 18):
                     await trouble
-                    await asyncio.sleep(cycle_s / 16)
+                    await asyncio.sleep(cycle_s / 18)
             await asyncio.sleep(max(0.0, began + cycle_s - time.monotonic()))
 
     def _troubles(self, number: int, step_s: float) -> list[Coroutine[Any, Any, None]]:
         uplink, centre = self._site.uplink, self._site.centre
         return [
+            self._expect(number),
             self._reload(number),
             self._unplug(step_s / 2),
             self._down(2 * step_s),
@@ -187,6 +189,17 @@ class Soak:
         self._configure(number)
         os.kill(self._gateway.pid, signal.SIGHUP)
 
+    async def _expect(self, number: int) -> None:
+        """The pick lists come, and in every further cycle as a newer version; work on them goes on."""
+        self._tell("pick lists come")
+        lines = [{"line": str(at), "item": {"gtin": gtin}, "quantity": 10**9} for at, gtin in enumerate(GTINS)]
+        token = (self.folder / "state" / "cli.token").read_text().strip()
+        async with self._api_client(headers={"Authorization": f"Bearer {token}"}) as client:
+            for handheld in range(1, self._site.plan.handhelds + 1):
+                document = {"id": f"PL-{handheld}", "type": "pick_list", "version": str(number), "lines": lines}
+                answer = await client.put(f"/v1/expectations/PL-{handheld}", json=document)
+                answer.raise_for_status()
+
     async def _unplug(self, seconds: float) -> None:
         self._tell("a scanner is unplugged")
         scanner = self._rng.choice(self._site.scanners)
@@ -195,13 +208,13 @@ class Soak:
         await scanner.plug()
 
     async def _down(self, seconds: float) -> None:
-        self._tell(f"the uplink is down for {seconds:.0f} s")
+        self._tell(f"the uplink is down for {seconds:.1f} s")
         self._site.uplink.cut()
         await asyncio.sleep(seconds)
         await self._site.uplink.mend()
 
     async def _silent(self, seconds: float) -> None:
-        self._tell(f"the uplink is silent for {seconds:.0f} s")
+        self._tell(f"the uplink is silent for {seconds:.1f} s")
         self._site.uplink.black_hole()
         await asyncio.sleep(seconds)
         await self._site.uplink.mend()
@@ -224,12 +237,24 @@ class Soak:
             await _say(self._api, request, for_s=self._rng.uniform(0.2, 10))
 
     async def _look(self) -> None:
-        paths = ("/metrics", "/v1/status", "/v1/events?limit=50", "/v1/history", "/v1/devices", "/healthz", "/nothing")
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self._api}", timeout=60, trust_env=False) as client:
+        paths = (
+            "/metrics",
+            "/v1/status",
+            "/v1/events?limit=50",
+            "/v1/history",
+            "/v1/devices",
+            "/v1/exceptions",
+            "/healthz",
+            "/nothing",
+        )
+        async with self._api_client() as client:
             for path in itertools.cycle(paths):
                 with contextlib.suppress(httpx2.HTTPError):
                     await client.get(path)
                 await asyncio.sleep(1.0)
+
+    def _api_client(self, **options: Any) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self._api}", timeout=60, trust_env=False, **options)
 
     async def _knock(self) -> None:
         """Strangers: noise on both doors, and devices nobody configured, under ever new names."""
