@@ -1,7 +1,9 @@
 """Devices that spoke and are not configured.
 
 They are refused, counted and shown with the lines that would admit them. Their ids come from outside and are hostile
-until proven: the register is bounded, and lines are offered only for an id that could stand in a configuration.
+until proven: the register is bounded, and lines are offered only for an id that could stand in a configuration. When it
+is full, whoever was silent for longest leaves: a technician who has just switched a new handheld on must find it here,
+however many strangers came by before.
 """
 
 from __future__ import annotations
@@ -34,21 +36,21 @@ class KnockingRegister:
 
     def __init__(self, knocking_max: int = KNOCKING_MAX) -> None:
         self._max = knocking_max
-        self._knocks: dict[str, Knock] = {}
+        self._knocks: dict[str, Knock] = {}  # the one heard last is last
         self.unlisted = 0
-        """Readings of devices that found the register full."""
+        """Readings of devices that left the register when it was full."""
 
     def note(self, device: str, driver: str, stations: tuple[str, ...], now_ms: int) -> None:
         """Count one refused reading. `driver` is what would probably speak to the device."""
         shown = ascii(device)[1:-1][:_SHOWN_MAX]
-        known = self._knocks.get(shown)
+        known = self._knocks.pop(shown, None)
         if known is not None:
-            self._knocks[shown] = replace(known, readings=known.readings + 1, last_ms=now_ms)
-        elif len(self._knocks) >= self._max:
-            self.unlisted += 1
+            knock = replace(known, readings=known.readings + 1, last_ms=now_ms)
         else:
-            admit = _lines(device, driver, stations) if _ID.fullmatch(device) else None
-            self._knocks[shown] = Knock(shown, 1, now_ms, now_ms, admit)
+            knock = Knock(shown, 1, now_ms, now_ms, _lines(device, driver, stations) if _ID.fullmatch(device) else None)
+        self._knocks[shown] = knock
+        if len(self._knocks) > self._max:
+            self.unlisted += self._knocks.pop(next(iter(self._knocks))).readings
 
     def forget(self, device: str) -> None:
         """Strike a device off, because it is configured now."""
@@ -56,7 +58,7 @@ class KnockingRegister:
 
     def knocks(self) -> list[Knock]:
         """Return the register, the latest first."""
-        return sorted(self._knocks.values(), key=lambda knock: -knock.last_ms)
+        return list(reversed(self._knocks.values()))
 
 
 def _lines(device: str, driver: str, stations: tuple[str, ...]) -> str:

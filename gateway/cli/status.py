@@ -74,6 +74,8 @@ def _lag_s(reader: OutboxReader, settled_through: int) -> float:
     return round(max(0, wall_ms() - oldest[0].captured_at) / 1000, 1) if oldest else 0.0
 
 
+KNOCKING_SHOWN = 3
+"""Devices that knock and are shown with their lines, the latest first: more would push all else off the screen."""
 _BOOKS = ("name", "accepted", "delivered", "pending", "quarantined", "discarded", "skipped", "lost", "imbalance")
 
 
@@ -167,8 +169,11 @@ def _span(hours: float) -> str:
 def _print_knocking(found: dict[str, Any]) -> None:
     from gateway.cli.show import clock, counted, plain, print_line
 
-    for one in found["knocking"]:
+    for one in found["knocking"][:KNOCKING_SHOWN]:
         times = counted(one["readings"], "reading")
         print_line(f"KNOCKING {plain(one['device'])}: {times} refused, last {clock(one['last_ms'])}", "yellow")
         if one["admit"]:
             print_line("  these lines would admit it:\n    " + one["admit"].strip().replace("\n", "\n    "))
+    more = len(found["knocking"]) - KNOCKING_SHOWN
+    if more > 0:
+        print_line(f"{counted(more, 'more device')} knocked before; `dockline status --json` lists them", "yellow")

@@ -152,6 +152,11 @@ def test_status_of_a_running_gateway(tmp_path: Path) -> None:
         assert done.returncode == 1, "there is an alarm: the upstream is dead"
         for word in ("taking scans", "ALARM", "hh-1", "centre", "KNOCKING cart-1", "[[device]]"):
             assert word in done.stdout
+        for number in range(2, 7):
+            daemon.ask("POST", "/v1/scans", {"device": f"cart-{number}", "id": "n-1", "code": CODE})
+        knocks = [line for line in daemon.command("status").stdout.splitlines() if "knock" in line.lower()]
+        assert [line.partition(":")[0] for line in knocks[:3]] == [f"KNOCKING cart-{number}" for number in (6, 5, 4)]
+        assert knocks[3:] == ["3 more devices knocked before; `dockline status --json` lists them"]
         assert json.loads(daemon.command("status", "--json").stdout)["ready"] is True
         assert daemon.stop() == 0
 
