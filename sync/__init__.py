@@ -9,6 +9,7 @@ from sync.errors import (
     BatchTooLarge,
     NotAnAnswer,
     SyncError,
+    Unanswered,
     UpstreamHolds,
     UpstreamUnavailable,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "ReplayOrder",
     "ReplayState",
     "SyncError",
+    "Unanswered",
     "Upstream",
     "UpstreamHolds",
     "UpstreamSettings",

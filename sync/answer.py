@@ -7,7 +7,7 @@ Theory of operation. The question behind every row is who is at fault:
     400, 422                  an event: the named ones, else the batch is to be halved
     413                       the size: to be halved
     412                       us: we mean another instance of the centre; ask again where it is
-    408, 425, 429, 5xx        the moment: come back later, `Retry-After` obeyed
+    408, 425, 429, 5xx        the moment: come back later, `Retry-After` obeyed; after 408 and 504 with less at once
     3xx, every other 4xx      credential, address or settings: keep everything, tell a person
 
 Named acknowledgement. A 200 proves only that something answered: a hotel portal, a load balancer's welcome page and
@@ -26,12 +26,14 @@ from urllib.parse import urlsplit
 from buffer.entry import Accepted, Outcome, Rejected, Released
 from sync.backoff import parse_retry_after
 from sync.batch import Batch
-from sync.errors import BatchRefused, BatchTooLarge, NotAnAnswer, UpstreamHolds, UpstreamUnavailable
+from sync.errors import BatchRefused, BatchTooLarge, NotAnAnswer, Unanswered, UpstreamHolds, UpstreamUnavailable
 
 Acknowledge = Literal["named", "status"]
 
 REASON_CHARS_MAX = 300
 _LATER = frozenset({408, 425, 429})
+_WAITED_IN_VAIN = frozenset({408, 504})
+"""RFC 9110: the request did not arrive in time, or a proxy waited for the centre in vain."""
 _EVENT_AT_FAULT = frozenset({400, 422})
 _HOLD_HINTS = {
     401: ("upstream_credential", "renew the token; it is read again as soon as its file changes"),
@@ -88,7 +90,8 @@ def read_answer(answer: Answer, batch: Batch, *, acknowledge: Acknowledge, wall_
         )
         code = "upstream_throttles" if status == 429 else None
         hint = "it is tried again by itself; when it lasts, ask the centre's operator"
-        raise UpstreamUnavailable(f"the upstream answered {status}", retry_after_s=retry_after, hint=hint, code=code)
+        error = Unanswered if status in _WAITED_IN_VAIN else UpstreamUnavailable
+        raise error(f"the upstream answered {status}", retry_after_s=retry_after, hint=hint, code=code)
     if status == 412 and batch.instance is not None:
         raise UpstreamUnavailable(
             f"the centre took nothing (412): it is not {_printable(batch.instance, 60)} any more",

@@ -36,7 +36,15 @@ from sync.answer import Answer, hold_for, read_answer
 from sync.backoff import parse_retry_after
 from sync.batch import Batch
 from sync.capture_job import CaptureJob, JobState, read_job
-from sync.errors import BatchRefused, BatchTooLarge, NotAnAnswer, SyncError, UpstreamHolds, UpstreamUnavailable
+from sync.errors import (
+    BatchRefused,
+    BatchTooLarge,
+    NotAnAnswer,
+    SyncError,
+    Unanswered,
+    UpstreamHolds,
+    UpstreamUnavailable,
+)
 from sync.http_events import HttpEvents
 from sync.http_exchange import Carrier
 from sync.settings import EpcisCaptureSettings
@@ -229,7 +237,11 @@ class EpcisCapture:
         """Return the job when it has ended. Raises UpstreamUnavailable when that cannot be found out now."""
         began, wait_s = self._monotonic(), self._settings.job_poll_s
         while True:
-            answer = await self._ask("GET", url, b"")
+            try:
+                answer = await self._ask("GET", url, b"")
+            except Unanswered as error:
+                # Not the document was too much: cut in other pieces, it would be captured again.
+                raise UpstreamUnavailable(str(error), hint=error.hint) from None
             job = self._read_job(answer)
             if job.state is not JobState.RUNNING:
                 return job

@@ -2,6 +2,7 @@
 
     SyncError
     |- UpstreamUnavailable   them; nobody gave a usable answer: back off and send the same again
+    |  |- Unanswered         them or the line; the request left and its answer did not come: perhaps it was too much
     |  `- NotAnAnswer        something answered, but it named nothing we sent: a captive portal, a wrong service
     |- UpstreamHolds         them and us; the upstream refuses us as a whole: keep everything, a person is needed
     |- BatchRefused          the events; one of them is refused, and which is not said: halve and ask again
@@ -39,6 +40,13 @@ class UpstreamUnavailable(SyncError):
         super().__init__(message, hint=hint, code=code)
         self.retry_after_s = retry_after_s
         """Seconds the upstream asked us to stay away; None when it did not say."""
+
+
+class Unanswered(UpstreamUnavailable):
+    """Somebody was reached, but the request was not through, or not answered, when time or connection ended.
+
+    Said by us, or by a proxy that waited for the centre. Whether it was too much for line or centre is not known.
+    """
 
 
 class NotAnAnswer(UpstreamUnavailable):

@@ -32,7 +32,7 @@ from urllib.parse import quote, urlsplit
 from buffer.entry import Outcome
 from sync.answer import Answer, hold_for, names_something, read_answer
 from sync.batch import Batch
-from sync.errors import NotAnAnswer, UpstreamHolds, UpstreamUnavailable
+from sync.errors import NotAnAnswer, Unanswered, UpstreamHolds, UpstreamUnavailable
 from sync.http_connections import Connections
 from sync.http_exchange import BrokenConnection, Carrier, NoConnection, Request
 from sync.secret_file import SecretFile
@@ -209,9 +209,9 @@ class HttpEvents:
             async with asyncio.timeout(self._settings.timeout_s):
                 answer = await self._carrier.exchange(request)
         except TimeoutError:
-            raise UpstreamUnavailable(
+            raise Unanswered(
                 f"{self._host} gave no whole answer within {self._settings.timeout_s:g} s",
-                hint="is the line up? A firewall that drops silently looks like this",
+                hint="is the line up? A firewall that drops silently looks like this, and a line that is very slow",
             ) from None
         except (NoConnection, BrokenConnection) as error:
             raise self._explain(error) from error
@@ -243,7 +243,7 @@ class HttpEvents:
             return UpstreamUnavailable(
                 f"no connection to {self._host}", hint="is the line up, the name known and the port open?"
             )
-        return UpstreamUnavailable(
+        return Unanswered(
             f"the connection to {self._host} broke before the whole answer came",
             hint="it is tried again by itself; when it lasts, does something in between end connections?",
         )

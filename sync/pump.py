@@ -28,7 +28,7 @@ from buffer.entry import Entry, Outcome, Rejected
 from buffer.errors import OutboxFull
 from sync.backoff import Backoff
 from sync.batch import Batch, join_batch
-from sync.errors import BatchRefused, BatchTooLarge, SyncError, UpstreamHolds, UpstreamUnavailable
+from sync.errors import BatchRefused, BatchTooLarge, SyncError, Unanswered, UpstreamHolds, UpstreamUnavailable
 from sync.guard import Guard, Settlement
 from sync.outbox_port import OutboxPort
 from sync.position import PositionFinder
@@ -250,12 +250,15 @@ class Pump:
             self._window.isolated()
             await self._apply(self._guard.judge(entries, [Rejected(str(answer))]))
             return True
+        took_s = self._monotonic() - self._last_start
+        if isinstance(answer, Unanswered):
+            self._window.unanswered(entries, took_s)
         if isinstance(answer, SyncError):
             raise answer
         settlement = self._guard.judge(entries, answer)
         await self._apply(settlement)
         if settlement.released is None:
-            self._window.passed(entries)
+            self._window.passed(entries, took_s)
             return True
         self._has_more = True
         passed = sum(1 for entry in entries if settlement.through is not None and entry.seq <= settlement.through)

@@ -9,6 +9,11 @@ one again, eightfold: a second bad event may be near, or none. For one bad event
 
 A request that is too large halves the cap on bytes as well. The cap is lifted after a while, because a small limit is
 sometimes that of a proxy which has gone.
+
+A request that got no answer in time is halved, too: a full one takes a minute over the modem that stands in for a dug
+up cable, and sent again whole it would be cut off again, for ever. Whether it was the size cannot be known, so nothing
+is remembered but how long it took; the window grows as fast as ever while requests take far less than that, and stops
+growing when they would come near it.
 """
 
 from __future__ import annotations
@@ -23,6 +28,12 @@ BYTES_CAP_HELD_S = 600.0
 
 _GROWTH = 8
 
+_UNANSWERED_S_MIN = 1.0
+"""A request that was cut off sooner was not cut off because of its size."""
+
+_TIME_SHARE = 0.5
+"""Of the time that was too long, for the largest request that is dared: the next one may meet a busier line."""
+
 
 class Window:
     """The size of the next batch for one upstream."""
@@ -35,6 +46,8 @@ class Window:
         self._bytes_cap = bytes_max
         self._bytes_cap_until = 0.0
         self._suspect_through: int | None = None
+        self._too_long_s: float | None = None
+        """What took this long got no answer; None once a window of full size was answered."""
 
     @property
     def count(self) -> int:
@@ -79,12 +92,27 @@ class Window:
         self._bytes_cap = max(min(self._bytes_cap, body_bytes) // 2, 1)
         self._bytes_cap_until = self._monotonic() + BYTES_CAP_HELD_S
 
-    def passed(self, entries: Sequence[Entry]) -> None:
-        """A whole batch was answered for."""
+    def unanswered(self, entries: Sequence[Entry], took_s: float) -> None:
+        """A batch got no answer within this time: it may have been too much for the line, or for the centre."""
+        if took_s >= _UNANSWERED_S_MIN:
+            self._too_long_s = took_s
+            self._count = max(len(entries) // 2, 1)
+
+    def passed(self, entries: Sequence[Entry], took_s: float = 0.0) -> None:
+        """A whole batch was answered for, within this time."""
         if self._suspect_through is not None and entries[-1].seq >= self._suspect_through:
             self._suspect_through = None
         if self._suspect_through is None:
-            self._count = min(self._count_max, max(self._count, len(entries)) * _GROWTH)
+            known = max(self._count, len(entries))
+            self._count = min(self._count_max, max(known, min(known * _GROWTH, self._dared(entries, took_s))))
+            if self._count == self._count_max:
+                self._too_long_s = None
+
+    def _dared(self, entries: Sequence[Entry], took_s: float) -> int:
+        """How many events may be expected to be answered in time, when so many took so long."""
+        if self._too_long_s is None or took_s <= 0:
+            return self._count_max
+        return int(len(entries) * self._too_long_s * _TIME_SHARE / took_s)
 
     def partly_passed(self, count: int) -> None:
         """Only the first `count` events of a batch were answered for: do not send the rest over and over."""

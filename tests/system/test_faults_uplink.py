@@ -179,6 +179,24 @@ async def test_a_black_hole_is_not_felt_by_who_scans(site: TroubledSite, figure:
     figure("median time to an answer, in the hole / before", round(ratio, 2))
 
 
+@pytest.mark.fault(22)
+async def test_a_backlog_comes_through_a_line_that_is_too_slow_for_a_full_request(
+    site: TroubledSite, figure: Figure
+) -> None:
+    """The cable was dug up, and the modem that stands in carries a full request in twice the time it may take."""
+    await site.scan(2)
+    await site.settled()
+    site.network.cut()
+    await site.scan(100)
+    await site.alarm("upstream_unavailable")
+    await site.network.mend()
+    known = len(site.centre.attempts)
+    site.network.blow(chunk_bytes=2_000, delay_s=0.05)
+    await site.verdict()
+    site.network.clear_up()
+    figure("requests for 100 events", len(site.centre.attempts) - known)
+
+
 @pytest.mark.fault(24)
 async def test_answers_that_get_lost_are_asked_for_again_under_the_same_ids(site: TroubledSite, figure: Figure) -> None:
     """First the centre closes the connection after taking the events; then the line breaks at the answer."""

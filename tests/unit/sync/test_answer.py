@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from upstream_events import SOURCE, entries
 
 from buffer.entry import Accepted, Rejected, Released
-from sync import BatchRefused, BatchTooLarge, NotAnAnswer, SyncError, UpstreamHolds, UpstreamUnavailable, join_batch
+from sync import (
+    BatchRefused,
+    BatchTooLarge,
+    NotAnAnswer,
+    SyncError,
+    Unanswered,
+    UpstreamHolds,
+    UpstreamUnavailable,
+    join_batch,
+)
 from sync.answer import REASON_CHARS_MAX, Answer, read_answer
 
 BATCH = join_batch(lambda _seq: SOURCE, entries(11, 14))
@@ -123,7 +132,8 @@ def test_by_status_any_2xx_takes_the_batch(status: int) -> None:
     [
         *((status, UpstreamHolds) for status in (300, 301, 302, 303, 304, 307, 308)),
         *((status, UpstreamHolds) for status in (401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 421, 431, 451)),
-        *((status, UpstreamUnavailable) for status in (408, 425, 429, 500, 501, 502, 503, 504, 599)),
+        *((status, UpstreamUnavailable) for status in (425, 429, 500, 501, 502, 503, 599)),
+        *((status, Unanswered) for status in (408, 504)),
         (400, BatchRefused),
         (422, BatchRefused),
         (413, BatchTooLarge),

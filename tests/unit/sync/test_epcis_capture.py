@@ -18,6 +18,7 @@ from sync import (
     BatchTooLarge,
     EpcisCaptureSettings,
     NotAnAnswer,
+    Unanswered,
     UpstreamHolds,
     UpstreamUnavailable,
     join_batch,
@@ -25,7 +26,7 @@ from sync import (
 from sync.answer import Answer
 from sync.capture_job import JobState, read_job
 from sync.epcis_capture import EpcisCapture, Unencodable
-from sync.http_exchange import Request
+from sync.http_exchange import BrokenConnection, Request
 
 WALL_MS = 1_795_248_000_000
 
@@ -143,6 +144,28 @@ async def test_a_question_that_fails_is_asked_again_and_nothing_is_captured_twic
         await upstream.send(batch(1, 3))
     assert await upstream.send(batch(1, 3)) == [Accepted()] * 3
     assert len(bench.centre.epcis.documents) == 1
+
+
+async def test_a_job_that_does_not_answer_does_not_make_the_document_smaller(bench: Bench) -> None:
+    """Cut in two, it would be another document and captured again; that the job is silent says nothing of its size."""
+
+    def answer(request: Request) -> Answer:
+        if request.method == "GET":
+            raise BrokenConnection
+        return said(202, headers={"location": "/capture/1"})
+
+    settings = EpcisCaptureSettings(name="epcis", url="http://epcis.example/capture")
+    upstream = EpcisCapture(
+        settings,
+        PlainEncoder(),
+        wall=lambda: WALL_MS,
+        monotonic=lambda: 0.0,
+        sleep=bench.sleep,
+        carrier=ScriptedCarrier(answer),
+    )
+    with pytest.raises(UpstreamUnavailable) as caught:
+        await upstream.send(batch(1, 3))
+    assert not isinstance(caught.value, Unanswered)
 
 
 async def test_a_crash_between_capture_and_answer_is_a_redelivery(bench: Bench) -> None:

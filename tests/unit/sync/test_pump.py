@@ -10,10 +10,11 @@ from upstream_events import entries, entry
 from upstream_outbox import FakeOutbox
 from upstream_pump import pumping
 from upstream_scripted import Answer, ScriptedUpstream, refuses
+from upstream_time import VirtualTime
 
-from buffer.entry import Accepted, Rejected, Released
+from buffer.entry import Accepted, Outcome, Rejected, Released
 from buffer.errors import CommitUnknown
-from sync import BatchRefused, BatchTooLarge, NotAnAnswer, UpstreamHolds, UpstreamUnavailable
+from sync import BatchRefused, BatchTooLarge, NotAnAnswer, Unanswered, UpstreamHolds, UpstreamUnavailable
 from sync.batch import Batch
 
 
@@ -289,6 +290,42 @@ async def test_a_small_limit_that_goes_away_is_forgotten() -> None:
         outbox.add(*entries(33, 132))
         await bench.settled(132)
     assert max(len(batch) for batch in upstream.sent[-3:]) >= 64
+
+
+class SlowLine(ScriptedUpstream):
+    """Carries ten events a second, and has patience for twenty seconds."""
+
+    def __init__(self, time: VirtualTime) -> None:
+        super().__init__()
+        self.time = time
+        self.events_s = 10.0
+
+    async def send(self, batch: Batch) -> list[Outcome]:
+        took_s = len(batch) / self.events_s
+        await self.time.sleep(min(took_s, 20.0))
+        if took_s > 20:
+            self.sent.append(batch)
+            raise Unanswered("no whole answer within 20 s")
+        return await super().send(batch)
+
+
+async def test_a_backlog_comes_through_a_line_that_is_too_slow_for_a_full_request() -> None:
+    """Cable dug up, three hours on a weak modem: a full request takes longer than it may, however often it is tried."""
+    time = VirtualTime()
+    line = SlowLine(time)
+    outbox = FakeOutbox(entries(1, 4000))
+    async with pumping(outbox, line, time=time) as bench:
+        began = time.now
+        await bench.settled(2000)
+        wasted = [batch for batch in line.sent if len(batch) > 200]
+        assert len(wasted) <= 3
+        # At ten events a second it could not take less than 200 s.
+        assert time.now - began < 200 + 20 * len(wasted) + 60
+        line.events_s = 10_000.0
+        known = len(line.sent)
+        await bench.settled(4000)
+    assert len(line.sent) - known <= 6
+    assert line.taken == [f"id-{seq}" for seq in range(1, 4001)]
 
 
 # Hold.

@@ -92,6 +92,43 @@ def test_too_large_halves_events_and_bytes_and_is_forgotten_after_a_while() -> N
     assert found.bytes == 100_000
 
 
+def test_what_got_no_answer_is_halved_and_grows_no_further_than_time_allows() -> None:
+    """A line that carries twelve events a second, and twenty seconds for a request: half of that time is dared."""
+    found = window(1000)
+    at, times = 0, []
+    for _ in range(12):
+        part = ROWS[at : at + found.count]
+        took_s = len(part) / 12
+        if took_s > 20:
+            found.unanswered(part, 20.0)
+            continue
+        found.passed(part, took_s)
+        at += len(part)
+        times.append(took_s)
+    assert at == 300
+    assert 5 <= max(times[:3]) <= 12.5
+
+
+def test_a_window_that_met_a_dead_line_opens_as_soon_as_it_is_well() -> None:
+    found = window(1000)
+    for _ in range(12):
+        found.unanswered(ROWS[: found.count], 20.0)
+    assert found.count == 1
+    passed = 0
+    while not found.is_open:
+        found.passed(ROWS[: found.count], 0.1)
+        passed += 1
+    assert passed <= 5
+    found.passed(ROWS, 19.0)
+    assert found.is_open
+
+
+def test_a_connection_that_broke_at_once_was_not_too_much() -> None:
+    found = window(1000)
+    found.unanswered(ROWS, 0.2)
+    assert found.is_open
+
+
 def test_a_part_answered_for_is_what_is_sent_next() -> None:
     found = window(100)
     found.partly_passed(7)
