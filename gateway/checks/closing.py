@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from drivers.reading import Remark
 from gateway.checks.book import Book
-from gateway.checks.comparison import OUTBOUND
-from gateway.checks.docket import GATEWAY_ACTOR, Docket, Trouble
+from gateway.checks.comparison import OUTBOUND, too_much
+from gateway.checks.docket import GATEWAY_ACTOR, Docket, Trouble, over_line
 from gateway.checks.documents import Documents, OpenDocument, Progress
 from gateway.checks.exception import EVIDENCE_MAX, Case
 from gateway.checks.expectation import COMPARED
@@ -172,7 +173,8 @@ class Closer:
         self._tell(one, prepared, operator, found, progress, cases=[case], final=False)
         places = sorted({line.line.locations[0] for line in sheet.differing if line.line.locations})
         where = f" at {', '.join(places[:5])}" if places else ""
-        said = f"{len(differing)} lines of {one.id}{where} have to be counted again, by somebody else"
+        lines = "1 line" if len(differing) == 1 else f"{len(differing)} lines"
+        said = f"{lines} of {one.id}{where} to be counted again, by somebody else"
         found.remarks.append(Remark("count_variance", said))
 
     def _may_finish(self, one: OpenDocument, operator: str | None, found: Found) -> bool:
@@ -188,6 +190,10 @@ class Closer:
         self, one: OpenDocument, prepared: Prepared, operator: str | None, found: Found, *, progress: Progress
     ) -> None:
         cases = []
+        for each in prepared.sheet.differing:
+            over = self._docket.by_key(too_much(one.activity), f"{one.id}|{one.activity}|{over_line(each.line.line)}")
+            if over is not None and Decimal(over.told) != over.difference:
+                self._docket.change(over, found)
         if prepared.sheet.differing:
             case = self._variance(one, prepared, operator, found, final=True)
             cases.append(case)
@@ -284,9 +290,9 @@ class Closer:
 def _code(activity: str, *, is_short: bool) -> ExceptionCode:
     if activity == "count":
         return "count_variance"
-    if activity in OUTBOUND:
-        return "short_pick" if is_short else "duplicate_pick"
-    return "receiving_variance"
+    if is_short and activity in OUTBOUND:
+        return "short_pick"
+    return too_much(activity)
 
 
 def _about(one: OpenDocument) -> str:
@@ -294,7 +300,7 @@ def _about(one: OpenDocument) -> str:
 
 
 def _said(one: OpenDocument, sheet: TallySheet, *, final: bool) -> str:
-    has_sum, lines = sheet.unit is not None, len(sheet.sums)
+    has_sum, lines = sheet.unit is not None, sum(each.line is not None for each in sheet.sums)
     parts = []
     if sheet.short:
         parts.append(f"{plain(sheet.missing) if has_sum else 'some'} missing on {sheet.short} of {lines} lines")

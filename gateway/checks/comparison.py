@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from drivers.reading import Remark
@@ -22,6 +23,14 @@ from gateway.checks.wording import document_of, item_of, plain, reference_of, sh
 from gateway.events.finding import ExceptionCode
 
 OUTBOUND: Final = frozenset({"pick", "shipment"})
+
+
+class _Over(NamedTuple):
+    """A line that has more than a rule allows."""
+
+    trouble: Trouble
+    rule: Rule
+    deviation: Deviation
 
 
 class Comparer:
@@ -90,11 +99,17 @@ class Comparer:
             self._picks.undone(unique, piece.event, found)
         if one.since is not None:
             return  # it is counted anew, maybe by another version: that will find out
-        code: ExceptionCode = "duplicate_pick" if one.activity in OUTBOUND else "receiving_variance"
+        scene = Scene(piece, one.activity, one)
         for line in {line.line for identity in identities(piece.item) for line in one.book.lines_of(identity)}:
-            case = self._docket.by_key(code, f"{one.id}|{one.activity}|{over_line(line)}")
-            if case is not None and not _is_over(one, line):
+            case = self._docket.by_key(too_much(one.activity), f"{one.id}|{one.activity}|{over_line(line)}")
+            if case is None:
+                continue
+            found_over = self._over(scene, _excess(one, line))
+            if found_over is None:
                 self._docket.resolve(case, GATEWAY_ACTOR, "an event was undone: no more than expected", found)
+            else:
+                trouble = found_over.trouble
+                self._docket.revise(case, trouble.message, trouble.fields["variance"], found)
 
     def raise_(self, trouble: Trouble, found: Found) -> None:
         """Raise what no piece is concerned with; nothing is said to an operator."""
@@ -122,18 +137,23 @@ class Comparer:
 
     def _too_much(self, scene: Scene, added: Added, found: Found) -> Case | None:
         assert scene.one is not None
-        excess = scene.one.book.excess(added.key)
+        over = self._over(scene, scene.one.book.excess(added.key))
+        if over is None:
+            return None
+        return self._raise(over.trouble, over.rule, scene, found, deviation=over.deviation)
+
+    def _over(self, scene: Scene, excess: tuple[Line, Decimal] | None) -> _Over | None:
+        """Return what is wrong about a line that has more than is expected; None when a rule allows it."""
         if excess is None:
             return None
         line, has = excess
         deviation = Deviation(line.quantity, has, line.price)
-        code: ExceptionCode = "duplicate_pick" if scene.activity in OUTBOUND else "receiving_variance"
-        rule = self._policy.rules.rule(code, scene.subject)
+        rule = self._policy.rules.rule(too_much(scene.activity), scene.subject)
         if rule is None or rule.tolerance.allows(deviation):
             return None
         said = f"line {line.line}: {plain(has)} {line.unit} of {shown(scene.piece)}, {plain(line.quantity)} expected"
         fields = {"variance": variance_of(deviation, line.unit, scene.header)}
-        return self._raise(Trouble(code, over_line(line.line), said, fields), rule, scene, found, deviation=deviation)
+        return _Over(Trouble(too_much(scene.activity), over_line(line.line), said, fields), rule, deviation)
 
     def _checked(self, trouble: Trouble, scene: Scene, found: Found) -> Case | None:
         rule = self._policy.rules.rule(trouble.code, scene.subject)
@@ -201,9 +221,15 @@ def _untold(scene: Scene, line: Line) -> Trouble:
     return Trouble("barcode_mismatch", f"{_about(scene)}|untold", said)
 
 
-def _is_over(one: OpenDocument, line: str) -> bool:
-    keys = [key for key in one.book.pools if line in key[1]]
-    return any((excess := one.book.excess(key)) is not None and excess[0].line == line for key in keys)
+def too_much(activity: str) -> ExceptionCode:
+    """Return what it is called when a line has more than it should."""
+    return "duplicate_pick" if activity in OUTBOUND else "receiving_variance"
+
+
+def _excess(one: OpenDocument, line: str) -> tuple[Line, Decimal] | None:
+    """Return a line and how much it has, when that is more than it should."""
+    found = (one.book.excess(key) for key in one.book.pools if line in key[1])
+    return next((excess for excess in found if excess is not None and excess[0].line == line), None)
 
 
 def _mismatch(code: ExceptionCode, piece: Piece, lines: tuple[Line, ...], places: list[str]) -> str:

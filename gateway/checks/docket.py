@@ -1,7 +1,8 @@
 """The docket: every exception that is open, and the only place where one begins or changes.
 
 A trouble that is already open gets evidence and no second exception: a torn label that is scanned forty times is one
-thing to do for somebody. The operator hears of it each time.
+thing to do for somebody. The operator hears of it each time. Of what has too much, the figures are kept up to date; the
+centre is told when they have doubled or halved, and at close: an event a scan would repeat the ids of all before it.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from gateway.checks.exception import (
     escalated,
     resolved,
     with_evidence,
+    with_figures,
     without_evidence,
 )
 from gateway.checks.found import Found
 from gateway.checks.routing import DISPOSITIONS, Assignment
 from gateway.checks.rule import Rule
 from gateway.events.cloudevents import EventIds, enveloped, instant
-from gateway.events.finding import ExceptionCode, ExceptionData, RuleReference, TallyData
+from gateway.events.finding import ExceptionCode, ExceptionData, RuleReference, TallyData, Variance
 from gateway.events.model import ClockQuality, Device, event_type
 from gateway.log import event
 
@@ -150,6 +152,9 @@ class Docket:
             case = before
             for one in trouble.events:
                 case = with_evidence(case, one)
+            variance = trouble.fields.get("variance")
+            if variance is not None:
+                return self.revise(case, trouble.message, variance, found)
             if case is not before:
                 self._put(case, found)
             return case
@@ -185,6 +190,7 @@ class Docket:
             assignment.escalate_to,
             trouble.hold_key,
         )
+        case = replace(case, told=str(case.difference))
         self._put(case, found)
         found.drafts.append(self._draft("exception", data, case_id, found))
         log.warning(
@@ -195,10 +201,18 @@ class Docket:
     def change(self, case: Case, found: Found) -> Case:
         """Keep a changed case and tell of it in an event."""
         data = case.data.model_copy(update=self._common(found))
-        case = replace(case, data=data)
+        case = replace(case, data=data, told=str(case.difference))
         self._put(case, found)
         found.drafts.append(self._draft("exception", data, self._ids(found.at.ms), found))
         log.info("%s", event("exception_changed", id=case.id, code=data.code, state=data.state, actor=data.actor))
+        return case
+
+    def revise(self, case: Case, message: str, variance: Variance, found: Found) -> Case:
+        """Keep how much an exception is about now; tell of it when that is far from what was told."""
+        case = with_figures(case, message, variance)
+        if not case.is_told:
+            return self.change(case, found)
+        self._put(case, found)
         return case
 
     def acknowledge(self, case: Case, actor: str, found: Found) -> Case:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Final
 
 from pydantic_core import from_json
 
 from gateway.events.cloudevents import instant
-from gateway.events.finding import ExceptionData
+from gateway.events.finding import ExceptionData, Variance
 
 PREFIX: Final = "exception/"
 EVIDENCE_MAX: Final = 1_000
@@ -42,6 +43,8 @@ class Case:
     """What is on hold while it is open; empty: nothing."""
     done_ms: int | None = None
     """Operating clock, when it was resolved."""
+    told: str = "0"
+    """How much too much or too little the last event about it said."""
 
     @property
     def id(self) -> str:
@@ -52,6 +55,17 @@ class Case:
     def is_open(self) -> bool:
         """True until somebody resolved it."""
         return self.data.state != "resolved"
+
+    @property
+    def difference(self) -> Decimal:
+        """How much is too much or too little now; 0 for what is not about a quantity."""
+        return Decimal(0) if self.data.variance is None else abs(Decimal(self.data.variance.difference))
+
+    @property
+    def is_told(self) -> bool:
+        """True while the last event about it is near the truth: within half and double of the difference."""
+        told = Decimal(self.told)
+        return told / 2 < self.difference < told * 2 or self.difference == told
 
     def is_overdue(self, operating_ms: int) -> bool:
         """Return True when somebody should have acted by now."""
@@ -74,6 +88,7 @@ def encode_case(case: Case) -> bytes:
         "escalate_to": case.escalate_to,
         "hold_key": case.hold_key,
         "done_ms": case.done_ms,
+        "told": case.told,
     }
     return json.dumps(fields, separators=(",", ":")).encode()
 
@@ -98,6 +113,11 @@ def without_evidence(case: Case, event: str) -> Case:
     data = case.data
     events = tuple(one for one in data.events if one != event)
     return replace(case, data=data.model_copy(update={"events": events, "events_total": max(data.events_total - 1, 0)}))
+
+
+def with_figures(case: Case, message: str, variance: Variance) -> Case:
+    """Return the case with how much it is about now."""
+    return replace(case, data=case.data.model_copy(update={"message": message, "variance": variance}))
 
 
 def acknowledged(case: Case, actor: str) -> Case:

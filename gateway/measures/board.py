@@ -138,7 +138,7 @@ class Measures:
                     self._stored(draft)
                 case "dockline.tally.v1":
                     self.suppliers.closed_one(draft.payload)
-                case "dockline.exception.v1" if b'"state":"open"' in draft.payload:
+                case "dockline.exception.v1" if _begins(draft):
                     code = _member(draft.payload, b'"code":"')
                     self.exceptions[code] += 1
                     self.suppliers.opened_one(code, draft.payload)
@@ -198,6 +198,11 @@ def _item(payload: bytes) -> bytes | None:
     begin = payload.find(_ITEM)
     end = payload.find(b"}", begin)
     return payload[begin + len(_ITEM) : end] if 0 <= begin < end else None
+
+
+def _begins(draft: Draft) -> bool:
+    """An exception has the id of the event that opened it; later events may say "open", with other figures."""
+    return b'"state":"open"' in draft.payload and b'"exception":"%s"' % draft.id.encode() in draft.payload
 
 
 def _member(payload: bytes, name: bytes) -> str:

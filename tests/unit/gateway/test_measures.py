@@ -66,9 +66,11 @@ def test_scans_are_counted_by_hour_and_station() -> None:
 
 
 def test_exceptions_are_counted_when_they_open() -> None:
+    """An exception that is told again with other figures has the id of the event that opened it."""
     measures = Measures(START)
-    opened = draft("exception", state="open", code="short_pick")
-    measures.accept([opened, opened, draft("exception", state="resolved", code="short_pick")])
+    opened = draft("exception", state="open", code="short_pick", exception="x")
+    measures.accept([opened, opened, draft("exception", state="resolved", code="short_pick", exception="x")])
+    measures.accept([draft("exception", state="open", code="short_pick", exception="w")])
     assert measures.exceptions == {"short_pick": 2}
 
 
@@ -186,9 +188,9 @@ def test_exceptions_by_supplier_have_a_rate() -> None:
     measures = Measures(START)
     odd = 'Müller "& Söhne\\'
     for supplier, count in (("4012345000009", 3), (odd, 1)):
-        opened = draft("exception", state="open", code="receiving_variance", supplier=supplier)
+        opened = draft("exception", state="open", code="receiving_variance", supplier=supplier, exception="x")
         measures.accept([opened] * count)
-    measures.accept([draft("exception", state="open", code="unreadable")])
+    measures.accept([draft("exception", state="open", code="unreadable", exception="x")])
     measures.accept([draft("tally", supplier="4012345000009", final=True)] * 2)
     measures.accept([draft("tally", supplier="4012345000009", final=False), draft("tally", final=True)])
     told = measures_status(measures, START).suppliers
@@ -210,7 +212,7 @@ def test_how_long_an_exception_took_is_kept_by_code() -> None:
 def test_suppliers_do_not_grow_with_what_documents_say() -> None:
     measures = Measures(START)
     for number in range(SUPPLIERS_MAX + 3):
-        measures.accept([draft("exception", state="open", code="expired", supplier=f"S{number}")])
+        measures.accept([draft("exception", state="open", code="expired", supplier=f"S{number}", exception="x")])
     found = {one.supplier: one.opened for one in measures_status(measures, START).suppliers}
     assert (len(found), found[OTHERS]) == (SUPPLIERS_MAX + 1, {"expired": 3})
 
