@@ -226,8 +226,21 @@ def test_the_day_is_drawn_and_walked_through_by_keyboard(window: Window) -> None
 
 
 def test_a_knocking_device_shows_the_lines_that_would_admit_it(window: Window, site: PageSite) -> None:
+    for number in range(1, 6):
+        assert site.carry(f"zz-{number}", "HELLO", activity="pick") == "error"
     page = window.open("devices")
-    knock = page.get_by_role("article").filter(has_text="zz-9")
+    knocks = page.get_by_role("article")
+    expect(knocks).to_have_count(3)  # more would push the devices off the page
+    expect(knocks.first).to_contain_text("zz-5")
+    knocks.filter(has_text="zz-3").get_by_label("Station it belongs to").focus()
+    for number in (6, 7):
+        site.carry(f"zz-{number}", "HELLO", activity="pick")
+    expect(knocks.first).to_contain_text("zz-7")
+    expect(knocks).to_have_count(4)
+    expect(knocks.filter(has_text="zz-3").get_by_label("Station it belongs to")).to_be_focused()
+    page.get_by_role("button", name="Show all 8 that knock").click()
+    expect(knocks).to_have_count(8)
+    knock = knocks.filter(has_text="zz-9")
     knock.get_by_label("Station it belongs to").select_option("dock-3")
     lines = knock.locator("pre").inner_text()
     assert lines == '[[device]]\nid = "zz-9"\nstation = "dock-3"\ndriver = "handheld"\n'

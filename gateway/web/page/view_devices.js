@@ -10,6 +10,8 @@ import { deviceTone, said, word } from "./tones.js";
 export const title = "Devices";
 const LOOK_MS = 4000;
 const WATCHED_MAX = 30;
+/** Of those that knock, the latest are shown at once: a hundred strangers must not push the devices off the page. */
+const KNOCKS_SHOWN = 3;
 
 export function open(root, [id]) {
   return id ? openOne(root, id) : openAll(root);
@@ -19,6 +21,17 @@ function openAll(root) {
   const note = h("p.note", { role: "status" });
   const knocking = h("section", { hidden: true }, h("h2", {}, "Knocking"));
   const knocks = h("div.stack");
+  const busyWith = new Set(); // whom a person works on, they stay
+  knocks.addEventListener("focusin", (event) => busyWith.add(event.target.closest("article")?.dataset.device));
+  let areAllShown = false;
+  const all = h("button.quiet", {
+    type: "button",
+    hidden: true,
+    onclick: () => {
+      areAllShown = true;
+      look();
+    },
+  });
   put(
     knocking,
     h(
@@ -29,6 +42,7 @@ function openAll(root) {
     ),
     h("br"),
     knocks,
+    all,
   );
   const list = h("ul.list.grid.devices.panel", { "aria-label": "Devices" });
   put(
@@ -45,10 +59,12 @@ function openAll(root) {
       knocking.hidden = !told.knocking.length;
       keyed(
         knocks,
-        told.knocking,
+        told.knocking.filter((one, place) => areAllShown || place < KNOCKS_SHOWN || busyWith.has(one.device)),
         (one) => one.device,
         (one) => knock(one, told),
       );
+      all.hidden = areAllShown || told.knocking.length <= KNOCKS_SHOWN;
+      say(all, `Show all ${told.knocking.length} that knock`);
       const links = new Map(told.links.map((link) => [link.device, link]));
       const found = told.devices.map((one) => ({ ...one, link: links.get(one.id) }));
       keyed(list, found, (one) => one.id, deviceRow);
@@ -122,7 +138,7 @@ function knock(first, told) {
     told.stations.map((id) => h("option", { value: id }, id)),
   );
   const write = () => say(lines, first.admit.replace(/^station = .*$/m, `station = "${station.value}"`));
-  const node = h("article.panel.box", {}, h("h3", {}, scanned(first.device, { max: 64 })), about);
+  const node = h("article.panel.box", { "data-device": first.device }, h("h3", {}, scanned(first.device, { max: 64 })), about);
   if (first.admit) {
     station.value = /^station = "([^"]*)"/m.exec(first.admit)?.[1] ?? told.stations[0];
     station.addEventListener("change", write);
