@@ -4,7 +4,7 @@ Theory of operation. Python frees a value when nothing refers to it. Values in a
 looked for, and how often that happens goes by how many values there are. The values of a scan make no rings, so looking
 every 700 values, the default, costs a tenth of all processor time and finds nothing. But connections of the local API
 make some: a transport and its protocol, an error and the frames it was raised in, each with what was read. Looked for
-only every 100,000 values, those of an hour stay about, forty megabytes of them. So there is a look by the clock as
+only every 100,000 values, those of half an hour stay about, sixty megabytes of them. So there is a look by the clock as
 well: at what is young often, at everything now and then. On a gateway at rest the first takes a tenth of
 a millisecond.
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,8 @@ class Site:
         self.scanners = [self._scanner(number) for number in range(1, plan.scanners + 1)]
         self.handhelds = [self._handheld(number) for number in range(1, plan.handhelds + 1)]
         self.portal_journal = Journal("portal-1", folder / "portal-1.ndjson")
+        self.list_of: Callable[[int], str] = lambda handheld: f"PL-{handheld}"
+        """The pick list that a handheld works by, asked at each scan."""
 
     @property
     def tokens_expected(self) -> int:
@@ -160,7 +163,7 @@ class Site:
             for index in range(1, share + 1):
                 await self._pause(share)
                 code = carton(self._rng.choice(GTINS), Token(f"h{number}", index))
-                handheld.scan(code, activity=activity, document=f"PL-{number}", location=f"A-{number:02d}-03")
+                handheld.scan(code, activity=activity, document=self.list_of(number), location=f"A-{number:02d}-03")
             await handheld.all_answered()
 
     async def _pallets_pass(self) -> None:

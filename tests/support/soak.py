@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,9 @@ CYCLES = 8
 OUTAGE_CYCLE = 3
 """The cycle in which the uplink is down from beginning to end."""
 LOOKS = 720
+ORDERS = 120
+"""How often in all there are new pick lists: the gateway remembers 64 documents, and forgets some while it warms up."""
+ORDERS_KEPT = 5
 SETTLE_S = 300.0
 """For the centre to get everything when all work is done: longer than a drain takes on a busy machine."""
 RETENTION_DAYS = 0.002
@@ -139,7 +143,7 @@ class Soak:
         return self._outcome(exit_code)
 
     async def _live(self) -> None:
-        others = [self._disturb(), self._watch(), self._visit(), self._look(), self._knock()]
+        others = [self._disturb(), self._watch(), self._order(), self._visit(), self._look(), self._knock()]
         tasks = [asyncio.create_task(one) for one in others]
         try:
             await self._site.work()
@@ -171,7 +175,6 @@ class Soak:
     def _troubles(self, number: int, step_s: float) -> list[Coroutine[Any, Any, None]]:
         uplink, centre = self._site.uplink, self._site.centre
         return [
-            self._expect(number),
             self._reload(number),
             self._unplug(step_s / 2),
             self._down(2 * step_s),
@@ -188,17 +191,6 @@ class Soak:
         self._tell("reload with a change")
         self._configure(number)
         os.kill(self._gateway.pid, signal.SIGHUP)
-
-    async def _expect(self, number: int) -> None:
-        """The pick lists come, and in every further cycle as a newer version; work on them goes on."""
-        self._tell("pick lists come")
-        lines = [{"line": str(at), "item": {"gtin": gtin}, "quantity": 10**9} for at, gtin in enumerate(GTINS)]
-        token = (self.folder / "state" / "cli.token").read_text().strip()
-        async with self._api_client(headers={"Authorization": f"Bearer {token}"}) as client:
-            for handheld in range(1, self._site.plan.handhelds + 1):
-                document = {"id": f"PL-{handheld}", "type": "pick_list", "version": str(number), "lines": lines}
-                answer = await client.put(f"/v1/expectations/PL-{handheld}", json=document)
-                answer.raise_for_status()
 
     async def _unplug(self, seconds: float) -> None:
         self._tell("a scanner is unplugged")
@@ -229,6 +221,24 @@ class Soak:
         act()
 
     # -- who else is there
+
+    async def _order(self) -> None:
+        """New pick lists every now and then; the handhelds go over to them, and old ones are withdrawn, open or not."""
+        every_s = self.plan.seconds / ORDERS
+        lines = [{"line": str(at), "item": {"gtin": gtin}, "quantity": 10**6} for at, gtin in enumerate(GTINS)]
+        token = (self.folder / "state" / "cli.token").read_text().strip()
+        handhelds = range(1, self._site.plan.handhelds + 1)
+        async with self._api_client(headers={"Authorization": f"Bearer {token}"}) as client:
+            for number in itertools.count(1):
+                for handheld in handhelds:
+                    name = f"PL-{handheld}-{number}"
+                    document = {"id": name, "type": "pick_list", "lines": lines}
+                    (await client.put(f"/v1/expectations/{name}", json=document)).raise_for_status()
+                self._site.list_of = partial("PL-{1}-{0}".format, number)
+                if number > ORDERS_KEPT:
+                    for handheld in handhelds:
+                        await client.delete(f"/v1/expectations/PL-{handheld}-{number - ORDERS_KEPT}")
+                await asyncio.sleep(every_s)
 
     async def _visit(self) -> None:
         """A page is opened, its stream read for a while, and closed; some leave without a word."""
