@@ -19,6 +19,16 @@ from gateway.capture.station import Session
 from gateway.events.model import DeviceState
 
 
+class Change(Protocol):
+    """Something that changed in the memory of the checks, until its commit is known."""
+
+    def undo(self) -> object:
+        """Take it back: it was not appended."""
+
+    def landed(self) -> object:
+        """It is on disk."""
+
+
 class Judged(NamedTuple):
     """What the checks found about one reading."""
 
@@ -30,8 +40,8 @@ class Judged(NamedTuple):
     """For the operator, with the verdict."""
     is_duplicate: bool = False
     """The very object was here before, and that is all there is to say."""
-    effects: object = None
-    """The checks' own note of what changed in memory."""
+    changes: Sequence[Change] = ()
+    """What changed in the memory of the checks, in order."""
 
 
 class Checks(Protocol):

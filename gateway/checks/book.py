@@ -51,9 +51,8 @@ class Pool:
     repeats: int = 0
     dispositions: dict[str, Decimal] | None = None
 
-    def count(self, piece: Piece, sign: int) -> None:
-        """Add the quantity of a piece, or take it out."""
-        quantity = piece.quantity if sign > 0 else -piece.quantity
+    def count(self, piece: Piece, quantity: Decimal) -> None:
+        """Add the quantity of a piece, or take it out when it is negative."""
         self.whole += quantity
         self.observed = shown_decimals(self.whole) if self.unit in MEASURES else self.whole
         if piece.damaged:
@@ -276,9 +275,10 @@ class Book:
         self._count(self.pools[key], piece, sign)
 
     def _count(self, pool: Pool, piece: Piece, sign: int) -> None:
-        pool.count(piece, sign)
+        quantity = piece.quantity if sign > 0 else -piece.quantity
+        pool.count(piece, quantity)
         key = (piece.round, pool.unit)
-        self.totals[key] = self.totals.get(key, ZERO) + piece.quantity * sign
+        self.totals[key] = self.totals.get(key, ZERO) + quantity
 
 
 def _counted(piece: Piece, found: Match | None) -> Piece:

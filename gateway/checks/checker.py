@@ -20,7 +20,7 @@ from buffer.entry import Draft
 from buffer.errors import OutboxError
 from drivers.reading import Reading, ScanContext
 from gateway.capture.captured import Captured, Moment
-from gateway.capture.checks_port import Judged
+from gateway.capture.checks_port import Change, Judged
 from gateway.capture.site_map import Route
 from gateway.capture.station import Session
 from gateway.checks.arrival import Arrival
@@ -28,7 +28,7 @@ from gateway.checks.closing import NEEDS_BADGE, SAME_PERSON, Closer
 from gateway.checks.comparison import Comparer
 from gateway.checks.docket import GATEWAY_ACTOR, Docket, Identity, StatePort, Trouble
 from gateway.checks.documents import Documents, OpenDocument
-from gateway.checks.found import Effects, Found, Place
+from gateway.checks.found import Found, Place
 from gateway.checks.inspection import UNDECIDED
 from gateway.checks.picks import Picks
 from gateway.checks.piece import NOT_COUNTED, US, Piece
@@ -108,11 +108,11 @@ class Checker:
         try:
             self._check(route, reading, session, captured, found)
         except OutboxError:
-            self._take_back(found.effects)
+            self._take_back(found.changes)
             raise
         except FAULTS as error:
             # The event is a fact and the check is an opinion: the scan is stored, and somebody mends the check.
-            self._take_back(found.effects)
+            self._take_back(found.changes)
             log.error("%s", event("check_failed", device_id=route.device, reason=repr(error)), exc_info=error)
             return None
         return found.judged()
@@ -146,15 +146,13 @@ class Checker:
     def undo(self, judged: Sequence[Judged]) -> None:
         """Take back the effects of a step that was not appended, the last first."""
         for one in reversed(judged):
-            if isinstance(one.effects, Effects):
-                self._take_back(one.effects)
+            self._take_back(one.changes)
 
     def settle(self, judged: Sequence[Judged]) -> None:
         """The effects of a step are on disk."""
         for one in judged:
-            if isinstance(one.effects, Effects):
-                for done in one.effects.settle:
-                    done()
+            for change in one.changes:
+                change.landed()
 
     def forget(self) -> None:
         """Memory may hold what is on no disk; read again what is committed."""
@@ -178,7 +176,7 @@ class Checker:
         try:
             do(found)
         except (OutboxError, *FAULTS):
-            self._take_back(found.effects)
+            self._take_back(found.changes)
             raise
         return found.judged() or Judged()
 
@@ -188,9 +186,9 @@ class Checker:
         self.on_long()
 
     @staticmethod
-    def _take_back(effects: Effects) -> None:
-        for undo in reversed(effects.undo):
-            undo()
+    def _take_back(changes: Sequence[Change]) -> None:
+        for change in reversed(changes):
+            change.undo()
 
     def _trouble(self, route: Route, captured: Captured, at: Moment) -> Judged | None:
         """A scan that was not understood: one exception a device and kind, however often it happens."""

@@ -11,7 +11,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gateway.checks.book import Book
 from gateway.checks.docket import StatePort
@@ -104,6 +104,22 @@ class OpenDocument:
         return document_key(self.id, self.activity)
 
 
+class _Flying(NamedTuple):
+    """A piece that was added to the book and is on its way to disk: the change that nearly every scan makes."""
+
+    one: OpenDocument
+    piece: Piece
+
+    def undo(self) -> None:
+        self.landed()
+        self.one.tell(self.piece, is_added=False)
+        self.one.book.remove(self.piece)
+
+    def landed(self) -> None:
+        self.one.flying -= 1
+        self.one.pieces.pop(self.piece.event, None)
+
+
 def document_key(document: str, activity: str = "") -> str:
     """Return the name of the row of a document; without an activity the beginning its rows share."""
     return f"{PREFIX}{document}{US}{activity}"
@@ -175,18 +191,7 @@ class Documents:
         one.tell(piece, is_added=True)
         one.flying += 1
         found.state[piece_key(one.id, one.activity, piece.event)] = encode_piece(piece, item)
-
-        def landed() -> None:
-            one.flying -= 1
-            one.pieces.pop(piece.event, None)
-
-        def undo() -> None:
-            landed()
-            one.tell(piece, is_added=False)
-            one.book.remove(piece)
-
-        found.changed(undo)
-        found.on_disk(landed)
+        found.changes.append(_Flying(one, piece))
 
     def remove(self, one: OpenDocument, event: str, found: Found) -> Piece | None:
         """Take a piece out of the book; return it, or None when there is none of that event."""
@@ -197,11 +202,10 @@ class Documents:
         one.tell(piece, is_added=False)
         one.gone.add(event)
         found.state[piece_key(one.id, one.activity, event)] = None
-        found.changed(lambda: one.gone.discard(event))
+        found.changed(lambda: one.gone.discard(event), lambda: one.gone.discard(event))
         found.changed(lambda: one.book.add(piece))
         found.changed(lambda: one.tell(piece, is_added=True))
         self._touch(one, found)
-        found.on_disk(lambda: one.gone.discard(event))
         return piece
 
     def piece(self, one: OpenDocument, event: str) -> Piece | None:
@@ -303,8 +307,7 @@ class Documents:
         def landed() -> None:
             one.flying -= 1
 
-        found.changed(landed)
-        found.on_disk(landed)
+        found.changed(landed, landed)
 
     def _read(self, document: str, activity: str) -> OpenDocument:
         value = self._outbox.state(document_key(document, activity))

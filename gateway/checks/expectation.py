@@ -280,7 +280,7 @@ def identities(item: Any) -> list[str]:
         for name in restricted_names(item.code):
             # An in-store number is no GTIN, and documents of the site call it one.
             found += [f"sku:{name}", f"code:{name}", f"gtin:{name.zfill(14)}"]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found)) if len(found) > 1 else found
 
 
 def document_schema() -> dict[str, Any]:

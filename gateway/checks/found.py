@@ -8,7 +8,7 @@ from typing import NamedTuple
 from buffer.entry import Draft
 from drivers.reading import Remark
 from gateway.capture.captured import Moment
-from gateway.capture.checks_port import Judged
+from gateway.capture.checks_port import Change, Judged
 from gateway.capture.site_map import Route
 
 
@@ -22,17 +22,21 @@ class Place(NamedTuple):
     business_location: str | None = None
 
 
-class Effects(NamedTuple):
-    """How to take back what changed in memory, and what to do when it is on disk."""
+def _nothing() -> None:
+    """Nothing is left to do."""
 
-    undo: list[Callable[[], object]]
-    settle: list[Callable[[], object]]
+
+class Effect(NamedTuple):
+    """A change by what is to be done when it is taken back, and when it is on disk."""
+
+    undo: Callable[[], object] = _nothing
+    landed: Callable[[], object] = _nothing
 
 
 class Found:
     """Filled by the checks of one reading."""
 
-    __slots__ = ("_where", "at", "drafts", "effects", "is_duplicate", "is_tag", "remarks", "state")
+    __slots__ = ("_where", "at", "changes", "drafts", "is_duplicate", "is_tag", "remarks", "state")
 
     def __init__(self, at: Moment, where: Place | Route) -> None:
         self.at = at
@@ -43,7 +47,7 @@ class Found:
         self.is_duplicate = False
         self.is_tag = False
         """What was read is an RFID tag: it is seen again whenever it passes."""
-        self.effects = Effects([], [])
+        self.changes: list[Change] = []
 
     @property
     def place(self) -> Place:
@@ -54,13 +58,13 @@ class Found:
         station = where.station
         return Place(station.id, where.device, where.profile, station.read_point, station.business_location)
 
-    def changed(self, undo: Callable[[], object]) -> None:
-        """Note how to take back a change that was just made in memory."""
-        self.effects.undo.append(undo)
+    def changed(self, undo: Callable[[], object], landed: Callable[[], object] = _nothing) -> None:
+        """Note how to take back a change that was just made in memory, and what to do when it is on disk."""
+        self.changes.append(Effect(undo, landed))
 
-    def on_disk(self, settle: Callable[[], object]) -> None:
+    def on_disk(self, landed: Callable[[], object]) -> None:
         """Note what to do when the step is on disk."""
-        self.effects.settle.append(settle)
+        self.changes.append(Effect(landed=landed))
 
     def judged(self) -> Judged | None:
         """Return all of it; None when there is nothing."""
@@ -71,5 +75,5 @@ class Found:
             self.state,
             tuple(self.remarks),
             self.is_duplicate and len(self.remarks) == 1,
-            self.effects,
+            self.changes,
         )

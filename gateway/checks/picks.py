@@ -80,8 +80,7 @@ class Picks:
             if self._flying.get(unique) is value:
                 self._flying.pop(unique, None)
 
-        found.changed(undo)
-        found.on_disk(landed)
+        found.changed(undo, landed)
 
 
 def decode_picks(value: bytes) -> list[Pick]:

@@ -61,6 +61,8 @@ _DEFAULTS: Final = tuple([Piece._field_defaults[name] for name in Piece._fields[
 
 def unique_of(item: LabelItem, activity: str) -> str | None:
     """Return the name of one object: SSCC, serialised GTIN, EPC; None when the label names only its kind."""
+    if not (item.serial or item.sscc or item.epc):
+        return None  # nearly every scan
     kind = item.gtin or item.code  # an in-store number is a code
     if item.sscc and kind and activity in _OUT_OF_UNITS:
         return None

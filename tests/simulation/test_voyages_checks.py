@@ -66,7 +66,10 @@ def leave_voided_pieces(patch: Patch) -> None:
 def pick_for_ever(patch: Patch) -> None:
     """An object that was picked is not remembered, and neither is its twin in the list."""
     patch.setattr(Picks, "taken", lambda *_: None)
-    patch.setattr("gateway.checks.book.Book._count_object", lambda self, key, pool, piece, unique: pool.count(piece, 1))
+    patch.setattr(
+        "gateway.checks.book.Book._count_object",
+        lambda self, key, pool, piece, unique: pool.count(piece, piece.quantity),
+    )
 
 
 @pytest.mark.parametrize("plant", [forget_pieces, forget_cases, leave_voided_pieces, pick_for_ever])

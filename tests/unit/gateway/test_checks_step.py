@@ -48,6 +48,15 @@ async def test_a_scan_that_was_refused_counts_nowhere(site: Site) -> None:
     assert len(site.exceptions()) == 1
 
 
+async def test_whoever_counts_a_document_anew_hears_that_a_scan_was_refused(site: Site) -> None:
+    one = site.checker.documents.open("PL-1", "pick")
+    one.since = []
+    site.outbox.refuse = OutboxFull("the disk is full")
+    with pytest.raises(StorageUnavailable):
+        await site.scan("hh-1", label(1), document="PL-1")
+    assert [is_added for _, is_added in one.since] == [True, False]
+
+
 async def test_a_scan_refused_behind_one_in_flight_leaves_that_one_alone(site: Site) -> None:
     site.outbox.hold = True
     first = asyncio.create_task(site.scan("hh-1", label(1), document="PL-1"))
