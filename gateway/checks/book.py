@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from gateway.capture.label import LabelItem
 from gateway.checks.expectation import identities
 from gateway.checks.line import Line
 from gateway.checks.match import Match, match
-from gateway.checks.piece import Piece, serial_name
+from gateway.checks.piece import NOT_COUNTED, Piece, serial_name
 from gateway.checks.shelf import Header, Shelf
 from gateway.events.model import UNIT_EACH
 from gateway.events.restricted_number import restricted_names
@@ -29,6 +30,18 @@ _CONTENTS: Final = frozenset({"gtin", "sku", "code"})
 
 PoolKey = tuple[int, tuple[str, ...]]
 """Round, and the lines; or ("", identity, location, unit) for what is on no line."""
+_EVENT: Final = itemgetter(0)
+
+
+class Seen(NamedTuple):
+    """What a piece that names one object counts. Of a document with serial numbers as many of these are in memory as
+    there are objects, so it is not the piece itself, which is four times as large."""
+
+    event: str
+    key: PoolKey
+    quantity: Decimal
+    damaged: bool
+    return_disposition: str | None
 
 
 @dataclass(slots=True)
@@ -51,7 +64,7 @@ class Pool:
     repeats: int = 0
     dispositions: dict[str, Decimal] | None = None
 
-    def count(self, piece: Piece, quantity: Decimal) -> None:
+    def count(self, piece: Piece | Seen, quantity: Decimal) -> None:
         """Add the quantity of a piece, or take it out when it is negative."""
         self.whole += quantity
         self.observed = shown_decimals(self.whole) if self.unit in MEASURES else self.whole
@@ -83,7 +96,8 @@ class Book:
         self.pools: dict[PoolKey, Pool] = {}
         self._shared: dict[tuple[int, str], tuple[PoolKey, ...]] = {}
         """Pools of several lines, by round and line. One of a single line, as nearly all are, is found by its key."""
-        self._objects: dict[tuple[int, str], dict[str, tuple[PoolKey, Piece]]] = {}
+        self._objects: dict[int, dict[str, tuple[Seen, ...]]] = {NOT_COUNTED: {}, 1: {}, 2: {}}
+        """By round and name of the object: who told of it, the earliest first. That one counts."""
         self.operators: set[str] = set()
         """Who counted in the first round."""
         self.events = 0
@@ -108,7 +122,7 @@ class Book:
         twin: str | None = None
         unique = piece.unique(self.activity)
         if unique is None:
-            self._count(pool, piece, 1)
+            self._count(pool, piece.round, piece, 1)
         else:
             twin = self._count_object(key, pool, piece, unique)
         return Added(key, pool, found, twin)
@@ -124,7 +138,7 @@ class Book:
         pool.repeats -= piece.is_repeat
         unique = piece.unique(self.activity)
         if unique is None:
-            self._count(pool, piece, -1)
+            self._count(pool, piece.round, piece, -1)
         else:
             self._uncount_object(pool, piece, unique)
         if not pool.events:
@@ -153,7 +167,7 @@ class Book:
             sorted(
                 serial
                 for serial in line.serials
-                if not any((round_, serial_name(kind, serial)) in self._objects for kind in kinds for round_ in (1, 2))
+                if not any(serial_name(kind, serial) in self._objects[round_] for kind in kinds for round_ in (1, 2))
             )
         )
 
@@ -249,35 +263,37 @@ class Book:
                 self.has_anonymous = True
 
     def _count_object(self, key: PoolKey, pool: Pool, piece: Piece, unique: str) -> str | None:
-        twins = self._objects.setdefault((piece.round, unique), {})
-        before = min(twins, default=None)  # ids are in the order of capture
-        twins[piece.event] = (key, piece)
-        if before is None:
-            self._count(pool, piece, 1)
-        elif piece.event < before:
-            self._recount(twins[before], -1)
-            self._count(pool, piece, 1)
-        return before
+        objects = self._objects[piece.round]
+        seen = Seen(piece.event, key, piece.quantity, piece.damaged, piece.return_disposition)
+        twins = objects.get(unique)
+        if twins is None:
+            objects[unique] = (seen,)  # nearly every object
+            self._count(pool, piece.round, seen, 1)
+            return None
+        first = twins[0]
+        objects[unique] = tuple(sorted((*twins, seen), key=_EVENT))  # ids are in the order of capture
+        if seen.event < first.event:
+            self._count(self.pools[first.key], piece.round, first, -1)
+            self._count(pool, piece.round, seen, 1)
+        return first.event
 
     def _uncount_object(self, pool: Pool, piece: Piece, unique: str) -> None:
-        twins = self._objects[piece.round, unique]
-        is_counted = min(twins) == piece.event
-        del twins[piece.event]
-        if is_counted:
-            self._count(pool, piece, -1)
-            if twins:
-                self._recount(twins[min(twins)], 1)
-        if not twins:
-            del self._objects[piece.round, unique]
+        objects = self._objects[piece.round]
+        first = objects[unique][0]
+        left = tuple([one for one in objects[unique] if one.event != piece.event])
+        if first.event == piece.event:
+            self._count(pool, piece.round, first, -1)
+            if left:
+                self._count(self.pools[left[0].key], piece.round, left[0], 1)
+        if left:
+            objects[unique] = left
+        else:
+            del objects[unique]
 
-    def _recount(self, counted: tuple[PoolKey, Piece], sign: int) -> None:
-        key, piece = counted
-        self._count(self.pools[key], piece, sign)
-
-    def _count(self, pool: Pool, piece: Piece, sign: int) -> None:
-        quantity = piece.quantity if sign > 0 else -piece.quantity
-        pool.count(piece, quantity)
-        key = (piece.round, pool.unit)
+    def _count(self, pool: Pool, round_: int, what: Piece | Seen, sign: int) -> None:
+        quantity = what.quantity if sign > 0 else -what.quantity
+        pool.count(what, quantity)
+        key = (round_, pool.unit)
         self.totals[key] = self.totals.get(key, ZERO) + quantity
 
 

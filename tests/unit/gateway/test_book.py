@@ -2,6 +2,7 @@
 
 import json
 import random
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
@@ -220,3 +221,20 @@ def test_a_piece_of_an_older_outbox_is_read_like_one_of_today() -> None:
     bare = Piece("e1", LabelItem(code='"\u00e9\\'), Decimal("0.5"))
     assert encode_piece(bare, item_text(bare.item)).count(b",") == 1, "what nobody said takes no room"
     assert decode_piece("e1", encode_piece(bare, item_text(bare.item))) == bare
+
+
+def test_an_object_takes_half_a_kilobyte_of_memory() -> None:
+    """A delivery of a hundred thousand tags is remembered object by object as long as it is open; with its whole pieces
+    it took 120 MB."""
+    objects = 5_000
+    book = Book("receipt", None, SHELF)
+    tracemalloc.start()
+    try:
+        for number in range(objects):
+            item = LabelItem(gtin=gtin(number % 7), serial=f"S{number:010d}")
+            event = f"019ad000-0000-7000-8000-{number:012d}"
+            book.add(Piece(event, item, Decimal(1), location=f"A-{number % 50}", operator=f"op{number % 5}"))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken / objects < 700
