@@ -151,6 +151,11 @@ class Book:
         for piece in pieces:
             self.add(piece)
 
+    @property
+    def objects(self) -> int:
+        """How many objects it remembers by their names."""
+        return sum([len(one) for one in self._objects.values()])
+
     def lines_of(self, identity: str) -> tuple[Line, ...]:
         """Return the expected lines of an identity."""
         return () if self.header is None else self._shelf.lines_of(self.header, identity)

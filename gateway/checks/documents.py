@@ -22,6 +22,8 @@ from gateway.checks.shelf import Header, Shelf
 PREFIX: Final = "document/"
 BOOKS_MAX: Final = 64
 """Books in memory; the one that was not used for longest is made again when it is needed."""
+OBJECTS_MAX: Final = 200_000
+"""Serial numbers, SSCCs and tags in all of them, half a kilobyte each: the service may have 384 MB."""
 PIECES_A_PAGE: Final = 200
 
 _RARE: Final = ("is_closing", "closing_by", "closing_at", "is_switching")
@@ -142,7 +144,7 @@ class Documents:
         if found is None:
             self._make_room()
             found = self._open[key] = self._read(document, activity)
-        elif len(self._open) > BOOKS_MAX // 2:
+        elif len(self._open) > 1:
             self._open.move_to_end(key)
         return found
 
@@ -326,8 +328,10 @@ class Documents:
         ]
 
     def _make_room(self) -> None:
-        if len(self._open) >= BOOKS_MAX:
-            for key, one in list(self._open.items()):
-                if not one.flying:
-                    del self._open[key]
-                    return
+        objects = sum([one.book.objects for one in self._open.values()])
+        for key, one in list(self._open.items()):
+            if len(self._open) < BOOKS_MAX and objects <= OBJECTS_MAX:
+                return
+            if not one.flying:
+                objects -= one.book.objects
+                del self._open[key]

@@ -8,6 +8,7 @@ from checks_rig import Site, codes, document, label, line
 
 from buffer.errors import CommitUnknown, OutboxFull
 from drivers.contract import StorageUnavailable
+from gateway.checks import documents
 from gateway.checks.found import Found
 from gateway.checks.policy import Policy
 from gateway.checks.watch import Delivery, Watch
@@ -124,6 +125,32 @@ async def test_a_message_that_comes_twice_in_one_array_hears_the_same_both_times
     assert verdicts[4].events == verdicts[5].events
     assert sorted(one["code"] for one in site.exceptions()) == ["duplicate_pick", "wrong_item"]
     assert [codes(one) for one in await site.intake.take(readings[2:3])] == [["message_id_reused", "duplicate_pick"]]
+
+
+async def test_of_many_documents_those_used_last_are_in_memory_and_the_others_are_right_when_they_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Room for four books, or for five objects: a document with many serial numbers counts for more than its name."""
+    monkeypatch.setattr(documents, "BOOKS_MAX", 4)
+    monkeypatch.setattr(documents, "OBJECTS_MAX", 5)
+    site = Site()
+    for number in range(1, 7):
+        site.expect(document(f"PL-{number}", "pick_list", line(1, 3)))
+
+    def known() -> list[str]:
+        return [f"PL-{number}" for number in range(1, 7) if site.checker.documents.peek(f"PL-{number}", "pick")]
+
+    for number in (1, 2, 3, 4, 1, 5):
+        await site.scan("hh-1", label(1), document=f"PL-{number}")
+    assert known() == ["PL-1", "PL-3", "PL-4", "PL-5"]
+    for serial in range(6):
+        await site.scan("hh-1", label(1, serial=f"S{serial}"), document="PL-5")
+    await site.scan("hh-1", label(1), document="PL-6")
+    assert known() == ["PL-6"], "PL-5 has more objects than there is room for, and left last"
+    verdict = await site.scan("hh-1", label(1, serial="S5"), document="PL-5")
+    assert codes(verdict) == ["duplicate_pick"]
+    assert "S5 was picked before" in verdict.exceptions[0].message
+    assert site.checker.documents.open("PL-1", "pick").book.events == 2
 
 
 async def test_memory_holds_nothing_of_what_is_on_disk_but_the_totals(site: Site) -> None:
