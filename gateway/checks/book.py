@@ -104,6 +104,7 @@ class Book:
         """Pieces in it, also those that count nowhere."""
         self.revision = 0
         """Another one after every change."""
+        self._last_round = 1
         self.has_anonymous = False
         """Somebody without a badge did."""
         self.totals: dict[tuple[int, str], Decimal] = {}
@@ -164,15 +165,26 @@ class Book:
         """Return what each line has in one round of counting."""
         return share(pool for (number, _), pool in self.pools.items() if number == round_ and pool.lines)
 
+    @property
+    def next_round(self) -> int:
+        """A round of counting in which nothing was counted yet, from 2 on."""
+        return self._last_round + 1
+
+    def lines_for(self, piece: Piece) -> tuple[str, ...]:
+        """Return the names of the lines that a piece is for; empty when it is on none."""
+        found = None if self.header is None else match(piece, self.header, self._shelf, activity=self.activity)
+        return () if found is None else tuple(line.line for line in found.lines)
+
     def missing_serials(self, line: Line) -> tuple[str, ...]:
         """Return the serial numbers that a line names and that are of no piece, in any round."""
         kinds = [kind for name in ("gtin", "sku", "code") if (kind := line.item.get(name))]
         kinds += [other for kind in kinds for other in restricted_names(kind)]
+        rounds = [objects for round_, objects in self._objects.items() if round_ != NOT_COUNTED]
         return tuple(
             sorted(
                 serial
                 for serial in line.serials
-                if not any(serial_name(kind, serial) in self._objects[round_] for kind in kinds for round_ in (1, 2))
+                if not any(serial_name(kind, serial) in objects for kind in kinds for objects in rounds)
             )
         )
 
@@ -256,6 +268,9 @@ class Book:
                 if len(lines) == 1
                 else sum([_into(line.quantity, line.unit, unit) for line in lines], ZERO)
             )
+            if piece.round > self._last_round:
+                self._last_round = piece.round
+                self._objects.setdefault(piece.round, {})
             pool = self.pools[key] = Pool(lines, None if lines else piece.item, unit, location, expected)
             self._share(key, pool)
         return key, pool

@@ -235,16 +235,23 @@ class Checker:
             self.documents.begin(one, kind, found)
             if self.documents.waits(one) is not None:
                 found.on_disk(self._waits_for_steps)
-        if activity == "count" and one.progress.round == 2:
+        if activity == "count":
             piece = self._recounted(one, piece, found)
         added = one.book.add(piece)
         self.documents.add(one, piece, captured.item_text, found)
         self.comparer.check(piece, activity, one, added, found)
 
     def _recounted(self, one: OpenDocument, piece: Piece, found: Found) -> Piece:
-        """A recount is made by somebody else; who counted first cannot be told what was wrong."""
-        if piece.operator is not None and piece.operator not in one.progress.first:
-            return piece._replace(round=2)
+        """A recount is made by somebody else; who counted first cannot be told what was wrong. What was recounted and
+        closed may be counted once more: that is another recount, or two people's counts would be added up."""
+        progress = one.progress
+        round_ = progress.round
+        if round_ == 1 and progress.again and one.book.lines_for(piece) in progress.recount:
+            round_ = progress.again
+        if round_ == 1:
+            return piece
+        if piece.operator is not None and piece.operator not in progress.first:
+            return piece._replace(round=round_)
         found.remarks.append(NEEDS_BADGE if piece.operator is None else SAME_PERSON)
         return piece._replace(round=NOT_COUNTED)
 

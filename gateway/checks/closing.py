@@ -2,7 +2,8 @@
 
 What is missing is called short only when all the work on the document is done at this gateway (`scope = "gateway"`).
 Lines of a count sheet beyond tolerance are counted again, by somebody else and without being told the figures, before
-anything is final: the first closing says which, the second one decides.
+anything is final: the first closing says which, the second one decides. What was decided stays so until somebody counts
+it once more, which is another recount.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Closer:
         one = self._documents.open(document, activity)
         if not one.progress.touched_ms or (one.header is None and self._shelf.newest(document) is not None):
             self._documents.begin(one, None, found)
-        if activity == "count" and one.progress.round == 2 and not self._may_finish(one, operator, found):
+        if activity == "count" and one.progress.round > 1 and not self._may_finish(one, operator, found):
             return
         is_to_be_counted = document in self._documents.recalled or self._documents.waits(one) is not None
         if is_to_be_counted or self._is_long(one):
@@ -106,9 +107,9 @@ class Closer:
         sheet = yield from tally_steps(
             book, lines, lambda line, deviation: self._rule(one, line, deviation), recounted=one.progress.recount
         )
-        wants_recount = one.activity == "count" and one.progress.round != 2 and bool(sheet.differing)
+        differing = _undecided(one, sheet)
+        wants_recount = one.activity == "count" and one.progress.round == 1 and bool(differing)
         if wants_recount:
-            differing = {each.line.line for each in sheet.differing}
             sheet.sums = [
                 each._replace(result="recount") if each.line is not None and each.line.line in differing else each
                 for each in sheet.sums
@@ -141,8 +142,9 @@ class Closer:
         if prepared.wants_recount:
             self._ask_recount(one, prepared, operator, found)
             return
-        is_recount = one.activity == "count" and one.progress.round == 2
-        progress = replace(one.progress, round=1) if is_recount else replace(one.progress, recount=())
+        progress = replace(one.progress, round=1)
+        if one.progress.round > 1 and operator is not None:
+            progress = replace(progress, first=tuple(sorted({*progress.first, operator})))
         self._conclude(one, prepared, operator, found, progress=progress)
 
     def _is_compared(self, one: OpenDocument) -> bool:
@@ -161,17 +163,19 @@ class Closer:
     def _ask_recount(self, one: OpenDocument, prepared: Prepared, operator: str | None, found: Found) -> None:
         """The lines that differ are to be counted again before they are final."""
         sheet = prepared.sheet
-        differing = {line.line.line for line in sheet.differing}
+        differing = _undecided(one, sheet)
         pools = {
             key[1] for key, pool in one.book.pools.items() if key[0] == 1 and differing & set(key[1]) and pool.lines
         }
         counted = {line for pool in pools for line in pool}
         pools |= {(line,) for line in differing - counted}
-        first = sorted(one.book.operators | ({operator} if operator else set()))
-        progress = replace(one.progress, round=2, recount=tuple(sorted(pools)), first=tuple(first))
+        first = sorted({*one.book.operators, *one.progress.first, *([operator] if operator else ())})
+        pools |= set(one.progress.recount)
+        progress = replace(one.progress, round=one.book.next_round, recount=tuple(sorted(pools)), first=tuple(first))
         case = self._variance(one, prepared, operator, found, final=False)
         self._tell(one, prepared, operator, found, progress, cases=[case], final=False)
-        places = sorted({line.line.locations[0] for line in sheet.differing if line.line.locations})
+        asked = [each.line for each in sheet.differing if each.line.line in differing]
+        places = sorted({line.locations[0] for line in asked if line.locations})
         where = f" at {', '.join(places[:5])}" if places else ""
         lines = "1 line" if len(differing) == 1 else f"{len(differing)} lines"
         said = f"{lines} of {one.id}{where} to be counted again, by somebody else"
@@ -293,6 +297,12 @@ def _code(activity: str, *, is_short: bool) -> ExceptionCode:
     if is_short and activity in OUTBOUND:
         return "short_pick"
     return too_much(activity)
+
+
+def _undecided(one: OpenDocument, sheet: TallySheet) -> set[str]:
+    """Return the lines that differ and were not counted again yet: what a recount said is final."""
+    decided = {line for names in one.progress.recount for line in names}
+    return {each.line.line for each in sheet.differing} - decided
 
 
 def _about(one: OpenDocument) -> str:

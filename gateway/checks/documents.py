@@ -26,7 +26,7 @@ OBJECTS_MAX: Final = 200_000
 """Serial numbers, SSCCs and tags in all of them, half a kilobyte each: the service may have 384 MB."""
 PIECES_A_PAGE: Final = 200
 
-_RARE: Final = ("is_closing", "closing_by", "closing_at", "is_switching")
+_RARE: Final = ("is_closing", "closing_by", "closing_at", "is_switching", "again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Progress:
     """How often it was closed."""
     is_closed: bool = False
     round: int = 1
-    """Of counting; 2 while a recount is asked for."""
+    """Of counting; from 2 on a recount is asked for."""
     recount: tuple[tuple[str, ...], ...] = ()
     """The pools to be counted again: their lines, or ("", identity, lot, location, unit)."""
     first: tuple[str, ...] = ()
@@ -57,6 +57,8 @@ class Progress:
     """Where: station, device, and what else a `Place` has."""
     is_switching: bool = False
     """Somebody switched it to the newest copy, and it is counted by that by steps."""
+    again: int = 0
+    """Round in which what was recounted and closed is counted once more; 0 while nothing is."""
 
     def encode(self) -> bytes:
         """Return it as the value of its row; what is hardly ever so is left out, as a version before this one did."""
@@ -175,6 +177,7 @@ class Documents:
             type=header.type if header is not None else kind,
             is_closed=False,
             is_switching=before.is_switching and not before.is_closed,
+            again=one.book.next_round if before.is_closed and before.recount else before.again,
             touched_ms=self._outbox.operating_ms + 1,
         )
         self.put(one, progress, found)

@@ -138,7 +138,8 @@ def at_once(steps: Steps[T]) -> T:
 def tally_steps(
     book: Book, lines: Sequence[Line], rule_for: RuleFor, *, recounted: Sequence[tuple[str, ...]] = ()
 ) -> Steps[TallySheet]:
-    """Return what a book came to. `recounted` names the pools that were counted a second time: there that counts.
+    """Return what a book came to. `recounted` names the pools that were counted again: there the last count holds, and
+    elsewhere the first, also of what is on no line.
 
     Of no use when the book changed between two steps.
     """
@@ -146,8 +147,12 @@ def tally_steps(
     again = set(recounted)
     pools: dict[PoolKey, Pool] = {}
     owners: Counter[str] = Counter()
+    last = dict.fromkeys(again, 2)
+    for round_, names in book.pools.keys() if again else ():
+        if names in last:
+            last[names] = max(last[names], round_)
     for number, (key, pool) in enumerate(list(book.pools.items())):
-        if (key[0] == 2 and key[1] in again) or (key[0] == 1 and key[1] not in again):
+        if _holds(book, key, last):
             pools[key] = pool
             sheet.observed += pool.observed
             owners.update([line.line for line in pool.lines])
@@ -167,6 +172,18 @@ def tally_steps(
     sheet.other_units |= {pool.unit for _, pool in strangers}
     sheet.sums += [Sum(None, pool, pool.observed, result) for _, pool in sorted(strangers, key=lambda one: one[0])]
     return sheet
+
+
+def _holds(book: Book, key: PoolKey, last: Mapping[tuple[str, ...], int]) -> bool:
+    """Whether a pool is of the round that counts for it."""
+    round_, names = key
+    if names in last:
+        return round_ == last[names]
+    return round_ == 1 or (round_ > 1 and names[:1] == ("",) and _first(book, names) == round_)
+
+
+def _first(book: Book, names: tuple[str, ...]) -> int:
+    return next((one for one in range(1, book.next_round) if (one, names) in book.pools), 0)
 
 
 def take_tally(

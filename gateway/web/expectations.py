@@ -136,7 +136,7 @@ def _state(progress: Progress) -> str:
         return "closing"
     if progress.is_switching:
         return "switching"
-    return "closed" if progress.is_closed else "recount" if progress.round == 2 else "open"
+    return "closed" if progress.is_closed else "recount" if progress.round > 1 else "open"
 
 
 def _lines(page: Sequence[Line], limit: int) -> dict[int, Any]:

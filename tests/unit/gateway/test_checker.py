@@ -226,6 +226,65 @@ async def test_a_recount_that_agrees_ends_the_exception(site: Site) -> None:
     assert site.tallies()[-1]["lines"][0]["result"] == "matched"
 
 
+async def test_a_recount_stays_decided_when_it_is_closed_again(site: Site) -> None:
+    site.expect(document("CS-1", "count_sheet", line(1, 10), line(2, 4)))
+    await site.scans("count-1", "CS-1", "OP-1", label(1, count=7), label(2, count=3), "DL:close")
+    await site.scans("count-1", "CS-1", "OP-2", label(1, count=10), label(2, count=3), "DL:close")
+    for _ in range(2):
+        await site.scan("count-1", "CS-1")
+        assert codes(await site.scan("count-1", "DL:close")) == ["count_variance"]
+    last = ("10", "matched"), ("3", "short")
+    assert [one["final"] for one in site.tallies()] == [False, True, True, True]
+    assert all([(one["observed"], one["result"]) for one in told["lines"]] == [*last] for told in site.tallies()[1:])
+
+
+async def test_a_third_count_is_not_added_to_the_second(site: Site) -> None:
+    """Nine, nine, and the third person finds the tenth: ten are there, and at no time nineteen."""
+    site.expect(document("CS-1", "count_sheet", line(1, 10), line(2, 4)))
+    await site.scans("count-1", "CS-1", "OP-1", label(1, count=9), "DL:close")
+    await site.scans("count-1", "CS-1", "OP-2", label(1, count=9), label(2, count=4), "DL:close")
+    assert [one["observed"] for one in site.tallies()[-1]["lines"]] == ["9", "4"]
+    await site.scans("count-1", "CS-1", "OP-2")
+    assert codes(await site.scan("count-1", label(1, count=1))) == ["recount_same_person"]
+    await site.scans("count-1", "OP-3", label(1, count=6), label(1, count=4))
+    site.restart()
+    assert codes(await site.scan("count-1", "DL:close")) == []
+    tally = site.tallies()[-1]
+    assert (tally["final"], tally["observed_total"]) == (True, "14")
+    assert [(one["observed"], one["result"]) for one in tally["lines"]] == [("10", "matched"), ("4", "matched")]
+    assert site.exceptions()[-1]["state"] == "resolved"
+
+
+async def test_an_object_counts_once_in_every_round(site: Site) -> None:
+    site.expect(document("CS-1", "count_sheet", line(1, 2, serials=["A", "B"])))
+    for person, serials in (("OP-1", "A"), ("OP-2", "A"), ("OP-3", "BAB")):
+        await site.scans("count-1", "CS-1", person, *[label(1, serial=serial) for serial in serials], "DL:close")
+    assert [one["lines"][0]["observed"] for one in site.tallies()] == ["1", "1", "2"]
+    assert site.exceptions("count_variance")[-1]["state"] == "resolved"
+
+
+async def test_what_others_count_after_a_recount_is_counted_as_ever(site: Site) -> None:
+    """Two stations share a count sheet; the line of one was counted twice, then the other comes with its own."""
+    sheet = document("CS-1", "count_sheet", line(1, 10), line(2, 4), scope="site")
+    site.expect(sheet)
+    await site.scans("count-1", "CS-1", "OP-1", label(1, count=11), "DL:close")
+    await site.scans("count-1", "CS-1", "OP-2", label(1, count=11), "DL:close")
+    await site.scans("count-1", "CS-1", "OP-1", label(2, count=4), "DL:close")
+    assert [one["observed"] for one in site.tallies()[-1]["lines"]] == ["11", "4"]
+
+
+async def test_what_a_recount_finds_at_another_place_is_in_the_tally(site: Site) -> None:
+    """The second person finds the pallet two aisles away. It is not on its line, and it is not nowhere."""
+    site.expect(document("CS-1", "count_sheet", line(1, 10, locations=["A-01-01"]), line(2, 5, locations=["A-01-02"])))
+    await site.scans("count-1", "CS-1", "OP-1", "A-01-01", label(1, count=9), "A-01-02", label(2, count=5), "DL:close")
+    await site.scans("count-1", "CS-1", "OP-2", "A-09-09", label(1, count=10), "DL:close")
+    tally = site.tallies()[-1]
+    assert [(one.get("line"), one.get("location"), one["observed"], one["result"]) for one in tally["lines"]] == [
+        ("1", "A-01-01", "0", "short"), ("2", "A-01-02", "5", "matched"), (None, "A-09-09", "10", "unexpected"),
+    ]  # fmt: skip
+    assert tally["observed_total"] == "15"
+
+
 async def test_a_place_that_the_document_or_its_rule_forbids_is_a_putaway_failure() -> None:
     cold = LocationRule("cold-store", 2, "quality", ("C-*",), forbid_items=(gtin(2),))
     site = Site(Policy(True, location_rules=[cold]))
