@@ -32,7 +32,7 @@ demo: $(VENV)/.runtime  ## Run a whole simulated site, break it, and print the v
 	$(PY) -m gateway demo $(ARGS)
 
 test: $(VENV)/.test system-packages check  ## Install what the tests need, then run everything.
-	$(BIN)/pytest -q -m "not long" $(ARGS)
+	$(if $(ARGS),$(BIN)/pytest -q -m "not long" $(ARGS),$(PY) tests/support/halves.py)
 
 check: $(VENV)/.test  ## Style, types, layers, spelling, dependencies.
 	$(BIN)/ruff check .
