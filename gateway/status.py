@@ -93,7 +93,7 @@ class DeviceStatus:
     driver: str
     enabled: bool
     state: str
-    """The state of its link; "heard" or "not heard" for a device on a shared link."""
+    """The state of its link; "heard" or "not heard" for a device on a shared link; "admits" for a pattern of names."""
     readings: int
     last_reading_age_s: float | None
     numbered: bool | None
@@ -259,8 +259,10 @@ def _device(
         state = "disabled"
     elif link is not None:
         state = link.state
+    elif sighting is not None:
+        state = "heard"
     else:
-        state = "heard" if sighting else "not heard"
+        state = "admits" if device.is_pattern else "not heard"
     return DeviceStatus(
         id=name,
         station=device.station,

@@ -123,8 +123,9 @@ def _stations(status: Json, rows_max: int | None) -> Table:
         ages = [one["last_reading_age_s"] for one in devices if one["last_reading_age_s"] is not None]
         worst = min((one["state"] for one in devices), key=_rank)
         hour = hours.get(name, {})
+        count = sum(one["state"] != "admits" for one in devices)
         rows.append((_rank(worst), (
-            plain(name), _state(worst), str(len(devices)), age(min(ages, default=None)),
+            plain(name), _state(worst), str(count), age(min(ages, default=None)),
             str(hour.get("last_hour", 0)), str(hour.get("this_hour", 0)),
         )))  # fmt: skip
     return _filled(table, rows, rows_max, "station")
@@ -183,4 +184,4 @@ def _rank(state: str) -> int:
         return 0
     if state in ODD:
         return 1
-    return 3 if state in {"disabled", "not heard"} else 2
+    return 3 if state in {"disabled", "not heard", "admits"} else 2

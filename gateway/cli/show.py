@@ -19,6 +19,8 @@ TURNED_ROWS_MAX = 4
 PIPE_COLUMNS = 200
 FOLDED_CHARACTERS_MIN = 36
 INDENT = 10
+KNOCKING_SHOWN = 3
+"""Devices that knock and are shown with their lines, the latest first: more would push all else off the screen."""
 
 
 def print_json(value: Any) -> None:

@@ -74,8 +74,6 @@ def _lag_s(reader: OutboxReader, settled_through: int) -> float:
     return round(max(0, wall_ms() - oldest[0].captured_at) / 1000, 1) if oldest else 0.0
 
 
-KNOCKING_SHOWN = 3
-"""Devices that knock and are shown with their lines, the latest first: more would push all else off the screen."""
 _BOOKS = ("name", "accepted", "delivered", "pending", "quarantined", "discarded", "skipped", "lost", "imbalance")
 
 
@@ -167,7 +165,7 @@ def _span(hours: float) -> str:
 
 
 def _print_knocking(found: dict[str, Any]) -> None:
-    from gateway.cli.show import clock, counted, plain, print_line
+    from gateway.cli.show import KNOCKING_SHOWN, clock, counted, plain, print_line
 
     for one in found["knocking"][:KNOCKING_SHOWN]:
         times = counted(one["readings"], "reading")

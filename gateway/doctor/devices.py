@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.show import age, counted
+from gateway.cli.show import KNOCKING_SHOWN, age, counted
 from gateway.doctor.check import Check, Patient
 from gateway.settings import DeviceSettings
 
@@ -52,11 +52,34 @@ def check_devices(patient: Patient) -> Iterator[Check]:
     told = {one["id"]: one for one in patient.status["devices"]} if patient.status else {}
     links = {one["device"]: one for one in patient.status["links"]} if patient.status else {}
     for device in patient.settings.devices:
-        if device.enabled:
+        if device.enabled and device.is_pattern and told:
+            yield _pattern(device, list(told.values()))
+        elif device.enabled:
             yield _device(device, told.get(device.id), links.get(device.id))
-    for knock in patient.status["knocking"] if patient.status else ():
-        evidence = f"{knock['readings']} readings refused: it is not in the configuration"
-        yield Check("device", knock["device"], "warning", evidence, "dockline status shows the lines that admit it")
+    yield from _strangers(patient.status["knocking"] if patient.status else [])
+
+
+def _pattern(device: DeviceSettings, told: Sequence[dict[str, Any]]) -> Check:
+    ages = [
+        one["last_reading_age_s"]
+        for one in told
+        if one["id"].startswith(device.id[:-1]) and one["last_reading_age_s"] is not None
+    ]
+    if not ages:
+        return Check("device", device.id, "notice", "admits devices by their name; none was heard since the start")
+    return Check("device", device.id, "ok", f"admits; {len(ages)} heard, the last {age(min(ages))} ago")
+
+
+def _strangers(knocking: Sequence[dict[str, Any]]) -> Iterator[Check]:
+    """The latest by name, the others by number: a scan of names must not hide what else is wrong."""
+    action = "dockline status shows the lines that admit it"
+    for knock in knocking[:KNOCKING_SHOWN]:
+        evidence = f"{counted(knock['readings'], 'reading')} refused: it is not in the configuration"
+        yield Check("device", knock["device"], "warning", evidence, action)
+    more = len(knocking) - KNOCKING_SHOWN
+    if more > 0:
+        evidence = f"{counted(more, 'more device')} that {'is' if more == 1 else 'are'} not in the configuration"
+        yield Check("device", "others", "warning", evidence, "dockline status --json names them")
 
 
 def _device(device: DeviceSettings, told: dict[str, Any] | None, link: dict[str, Any] | None) -> Check:
@@ -86,7 +109,7 @@ def _device(device: DeviceSettings, told: dict[str, Any] | None, link: dict[str,
         return Check("device", device.id, "warning", evidence, action)
     if told["last_reading_age_s"] is None:
         evidence = f"{told['state']}, nothing was read since the start{heard}{held}"
-        return Check("device", device.id, "notice", evidence, None if device.is_pattern else "scan something with it")
+        return Check("device", device.id, "notice", evidence, "scan something with it")
     return Check(
         "device", device.id, "ok", f"{told['state']}, last reading {age(told['last_reading_age_s'])} ago{heard}{held}"
     )

@@ -251,3 +251,31 @@ def test_a_device_that_talks_and_is_not_understood_is_told_from_a_silent_one(
     check = next(one for one in checks if one.subject == "dock-3-scanner")
     assert (check.state, words in check.evidence) == (state, True), check
     assert bool(check.action) is (state != "ok")
+
+
+def handhelds(*heard: str, strangers: int = 0) -> dict[str, Any]:
+    pattern = {"id": "hh-*", "state": "admits", "last_reading_age_s": None}
+    others = [{"id": name, "state": "heard", "last_reading_age_s": 4.0 + at} for at, name in enumerate(heard)]
+    knocking = [{"device": f"zz-{number}", "readings": number} for number in range(1, strangers + 1)]
+    return {"devices": [pattern, *others], "links": [], "knocking": knocking, "alarms": [], "upstreams": []}
+
+
+@pytest.mark.parametrize(
+    ("heard", "state", "words"),
+    [(["hh-1", "hh-2"], "ok", "admits; 2 heard, the last 4.0 s ago"), ([], "notice", "none was heard since the start")],
+)
+def test_a_pattern_is_as_well_as_those_it_admits(tmp_path: Path, heard: list[str], state: str, words: str) -> None:
+    """It is never heard itself: "not heard" beside four handhelds at work sent people looking for a fault."""
+    found = patient(tmp_path)
+    settings = load_settings(found.config, must_run=False)
+    (check,) = check_devices(replace(found, settings=settings, status=handhelds(*heard, "other-1")))
+    assert (check.subject, check.state, words in check.evidence) == ("hh-*", state, True), check
+
+
+def test_a_hundred_strangers_are_three_and_a_number(tmp_path: Path) -> None:
+    found = patient(tmp_path)
+    settings = load_settings(found.config, must_run=False)
+    checks = list(check_devices(replace(found, settings=settings, status=handhelds("hh-1", strangers=100))))[1:]
+    assert [check.subject for check in checks] == ["zz-1", "zz-2", "zz-3", "others"]
+    assert checks[0].evidence == "1 reading refused: it is not in the configuration"
+    assert checks[3].evidence == "97 more devices that are not in the configuration"
