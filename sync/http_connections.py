@@ -6,13 +6,18 @@ counts: a general client takes some 1,900 calls for one of our requests, this ab
 
 A request is handed to the socket whole, and the answer is listened for from then on: a server that refuses a large
 body while it is still on its way is heard. A connection goes back to its place only when everything was sent and
-everything was read; one on which the server said something unasked, or that it closed, is not used again. There is no
-second attempt: who sent a request has to know that its fate is open.
+everything was read; one on which the server said something unasked, or that it closed, is not used again.
+
+A server may end an idle connection in the moment in which the next request is on its way: a proxy does after a few
+seconds of quiet, and whenever it is reloaded. So a request that met no word but the end, on a connection that had been
+idle, is made once more, on a new one (RFC 9112, 9.3.1); every request of ours may arrive twice, events by their ids.
+Otherwise there is no second attempt: who sent a request has to know that its fate is open.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import select
 import ssl
@@ -74,8 +79,20 @@ class Connections:
     async def exchange(self, request: Request) -> Answer:
         """Return the answer. Raises NoConnection, BrokenConnection, and what `tls` raises."""
         place = _read_address(request.url)
-        connection = self._take_idle(place.origin) or await self._connect(place.origin)
-        answer = await connection.exchange(request, place)
+        idle = self._take_idle(place.origin)
+        if idle is not None:
+            with contextlib.suppress(_HungUp):
+                return await self._ask(idle, request, place)
+        return await self._ask(await self._connect(place.origin), request, place)
+
+    async def _ask(self, connection: _Connection, request: Request, place: _Place) -> Answer:
+        answer: Answer | None = None
+        try:
+            answer = await connection.exchange(request, place)
+        finally:
+            if answer is None:
+                # What made this one end, or silent, happened to those beside it: a router was changed, a server left.
+                self._drop(place.origin)
         idle = self._idle[place.origin]
         if connection.is_clean and connection.context is self._context and len(idle) < self._idle_max:
             idle.append(connection)
@@ -86,10 +103,12 @@ class Connections:
     def close(self) -> None:
         """Close the idle connections; the next exchange connects anew and asks for TLS anew."""
         self._context = None
-        while self._idle:
-            _, idle = self._idle.popitem()
-            for connection in idle:
-                connection.close()
+        for origin in list(self._idle):
+            self._drop(origin)
+
+    def _drop(self, origin: _Origin) -> None:
+        for connection in self._idle.pop(origin, ()):
+            connection.close()
 
     def _take_idle(self, origin: _Origin) -> _Connection | None:
         idle = self._idle[origin]
@@ -126,6 +145,10 @@ class Connections:
         return cast(_Connection, connection)
 
 
+class _HungUp(BrokenConnection):
+    """A connection that had served before ended without a word about this request."""
+
+
 class _Connection(asyncio.Protocol):
     """One socket."""
 
@@ -139,6 +162,10 @@ class _Connection(asyncio.Protocol):
         self._body_max = 0
         self._idle_since = 0.0
         self._is_clean = False
+        self._is_used = False
+        """An exchange went well."""
+        self._has_heard = False
+        """In the exchange under way."""
         self.context: ssl.SSLContext | None = None
         """It was made with; another one is of other certificates."""
 
@@ -146,6 +173,7 @@ class _Connection(asyncio.Protocol):
         """Ask and return the answer. Raises BrokenConnection."""
         assert self._transport is not None
         loop = asyncio.get_running_loop()
+        self._is_used, self._has_heard = self._is_used or self._is_clean, False
         self._is_clean, self._head, self._body_max = False, None, request.answer_bytes_max
         self._body = bytearray()
         answer: asyncio.Future[Answer] = loop.create_future()
@@ -206,6 +234,7 @@ class _Connection(asyncio.Protocol):
             self._is_clean = False
             self.close()
             return
+        self._has_heard = True
         self._hear(data)
 
     def eof_received(self) -> None:
@@ -259,7 +288,7 @@ class _Connection(asyncio.Protocol):
 
     def _fail(self, cause: Exception) -> None:
         if self._answer is not None and not self._answer.done():
-            error = BrokenConnection(str(cause))
+            error = (_HungUp if self._is_used and not self._has_heard else BrokenConnection)(str(cause))
             error.__cause__ = cause
             self._answer.set_exception(error)
 

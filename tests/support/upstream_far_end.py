@@ -32,6 +32,9 @@ class FarEnd(Protocol):
     """The acknowledgement names events, so that a part of a batch can be left open."""
     believes_any_2xx: bool
     """By its settings any 2xx counts as an acknowledgement."""
+    asks_first: bool
+    """Its first request is a question, so that the batch meets a connection that has served, and is sent once more when
+    that ends under it."""
 
     def ids(self) -> list[str]:
         """Ids it has, in the order of first arrival."""
@@ -89,6 +92,10 @@ class HttpFarEnd:
     def believes_any_2xx(self) -> bool:
         return not self.names
 
+    @property
+    def asks_first(self) -> bool:
+        return False
+
     def ids(self) -> list[str]:
         return list(self.centre.ledger.by_id)
 
@@ -145,6 +152,10 @@ class CaptureFarEnd(HttpFarEnd):
     @property
     def believes_any_2xx(self) -> bool:
         return False
+
+    @property
+    def asks_first(self) -> bool:
+        return True
 
     def wants_at_most(self, body_bytes: int) -> None:
         count = round(body_bytes / (len(entry(1).payload) + ENTRY_OVERHEAD_BYTES))

@@ -38,6 +38,11 @@ class Server:
             task.cancel()
         await self.left()
 
+    async def hang_up(self) -> None:
+        """End every connection."""
+        for writer in self._open.values():
+            writer.transport.abort()
+
     def url(self, path: str = "/v1/events") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
@@ -194,6 +199,65 @@ async def test_a_server_that_hung_up_meanwhile_is_connected_to_anew() -> None:
         for _ in range(20):
             assert (await connections.exchange(asked(server))).status == 200
         assert server.connections == 20
+
+
+async def test_a_request_that_crosses_the_end_of_an_idle_connection_is_made_on_a_new_one() -> None:
+    """A proxy ends what was quiet for a few seconds just as the next event leaves: no trouble, and no alarm."""
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await SERVER[0].take(reader)
+        writer.write(OK)
+        await SERVER[0].take(reader)
+        writer.transport.abort()
+
+    async with serving(once) as (server, connections):
+        for number in range(3):
+            assert (await connections.exchange(asked(server, body=b"[%d]" % number))).status == 200
+        assert server.connections == 3
+        assert server.bodies == [b"[0]", b"[1]", b"[1]", b"[2]", b"[2]"]
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n"], ids=["not a word", "half an answer"])
+async def test_there_is_no_second_attempt_when_the_server_had_begun_or_the_connection_was_new(said: bytes) -> None:
+    async with serving(saying(*([OK] if said else []), said, then_closes=not said)) as (server, connections):
+        if said:
+            await connections.exchange(asked(server))
+        hung_up = asyncio.ensure_future(connections.exchange(asked(server)))
+        async with asyncio.timeout(60):
+            while len(server.bodies) < 1 + bool(said):
+                await asyncio.sleep(0)
+        await server.hang_up()
+        with pytest.raises(BrokenConnection):
+            await hung_up
+        assert (server.connections, len(server.bodies)) == (1, 1 + bool(said))
+
+
+async def test_a_silent_connection_takes_the_idle_ones_beside_it_along() -> None:
+    """The route changed and all four are dead: they are not waited for one after the other."""
+    both_here, is_dead = asyncio.Barrier(2), False
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = SERVER[0].connections
+        while True:
+            await SERVER[0].take(reader)
+            if number <= 2 and not is_dead:
+                await both_here.wait()
+            if number > 2 or not is_dead:
+                writer.write(OK)
+
+    async with serving(serve) as (server, connections):
+        await asyncio.gather(*(connections.exchange(asked(server)) for _ in range(2)))
+        is_dead = True
+        waiting = asyncio.ensure_future(connections.exchange(asked(server)))
+        async with asyncio.timeout(60):
+            while len(server.bodies) < 3:
+                await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        async with asyncio.timeout(60):
+            assert (await connections.exchange(asked(server))).status == 200
+        assert server.connections == 3
 
 
 async def test_what_a_server_says_unasked_ends_the_connection() -> None:
