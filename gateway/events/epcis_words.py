@@ -14,6 +14,7 @@ namespace: EPCIS has nothing nearer, and a repository must not refuse it.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -121,13 +122,13 @@ def from_words(words: Json, kind: str) -> Json:
 
 def _when(time: str) -> Json:
     """An offset that neither EPCIS nor XML Schema has (beyond 14 hours) is told in UTC."""
-    if time[-1:] in "zZ":
-        return {"eventTime": time, "eventTimeZoneOffset": "+00:00"}
     offset = _OFFSET.search(time)
-    if offset is None:
-        moment = datetime.fromisoformat(time).astimezone(UTC)
-        return {"eventTime": moment.isoformat().replace("+00:00", "Z"), "eventTimeZoneOffset": "+00:00"}
-    return {"eventTime": time, "eventTimeZoneOffset": offset[0]}
+    if offset is None and time[-1:] not in "zZ":
+        # Of the first and the last day there may be no UTC.
+        with suppress(OverflowError):
+            moment = datetime.fromisoformat(time).astimezone(UTC)
+            time = moment.isoformat().replace("+00:00", "Z")
+    return {"eventTime": time, "eventTimeZoneOffset": offset[0] if offset else "+00:00"}
 
 
 # -- what

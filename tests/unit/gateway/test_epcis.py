@@ -346,13 +346,21 @@ def test_a_document_has_the_type_of_the_vocabulary_however_a_label_spells_it(sta
     assert decode(encoded) == event
 
 
-def test_a_time_zone_that_xml_does_not_have_is_told_in_utc() -> None:
-    """RFC 3339 has +14:30 and -23:59; EPCIS and xsd:dateTime end at 14:00."""
-    event = receipt(occurred_at="2026-11-21T09:00:00+14:30")
-    event["time"] = "2026-11-21T09:00:00+14:30"
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ("2026-11-21T09:00:00+14:30", "2026-11-20T18:30:00Z"),
+        ("2026-11-21T09:00:00.5-23:59", "2026-11-22T08:59:00.500000Z"),
+        ("0001-01-01T00:00:00+14:30", "0001-01-01T00:00:00+14:30"),
+    ],
+)
+def test_a_time_zone_that_xml_does_not_have_is_told_in_utc(stated: str, told: str) -> None:
+    """RFC 3339 has +14:30 and -23:59; EPCIS and xsd:dateTime end at 14:00. Of the first day there is no UTC."""
+    event = receipt(occurred_at=stated)
+    event["time"] = stated
     encoded = encode(event)
     check_document(encoded)
-    assert (encoded["eventTime"], encoded["eventTimeZoneOffset"]) == ("2026-11-20T18:30:00Z", "+00:00")
+    assert (encoded["eventTime"], encoded["eventTimeZoneOffset"]) == (told, "+00:00")
     assert decode(encoded) == event
 
 
