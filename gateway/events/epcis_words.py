@@ -154,7 +154,8 @@ def _contents(kind: str, data: Json, site: str) -> Json:
     if kind == "tally":
         # It declares that these belong to the document now. What nobody saw does not.
         lines = [line for line in lines if not _is_missing(line)]
-    instances = [uri for line in lines if (uri := instance_uri(line["item"], site)) is not None]
+    # Two lines may be about the same object, and an epcList names each once.
+    instances = list(dict.fromkeys(uri for line in lines if (uri := instance_uri(line["item"], site)) is not None))
     classes = [
         _quantity(uri, _seen(line))
         for line in lines

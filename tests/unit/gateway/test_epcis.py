@@ -280,6 +280,19 @@ def test_a_closed_document_takes_in_nothing_that_nobody_saw() -> None:
     assert decode(encoded) == event
 
 
+def test_an_object_on_two_lines_is_named_once() -> None:
+    """An epcList that names it twice makes the document invalid."""
+    seen = {"observed": "1", "unit": "EA"}
+    event = receipt(number=1, lines=[PALLET_LINE | seen, PALLET_LINE | seen, GOODS_LINE | seen], observed_total="3")
+    event["type"], event["dataschema"] = "dockline.tally.v1", "urn:dockline:schema:tally:v1"
+    for name in ("item", "quantity", "to_location"):
+        del event["data"][name]
+    encoded = encode(event)
+    check_document(encoded)
+    assert encoded["epcList"] == ["https://id.gs1.org/00/095213210000000018"]
+    assert decode(encoded) == event
+
+
 @pytest.mark.parametrize(
     ("item", "what"),
     [
