@@ -192,8 +192,9 @@ class Comparer:
         return self._docket.raise_(whole, rule, assignment, found)
 
     def _hold(self, scene: Scene, found: Found) -> None:
-        case = self._docket.held((f"{scene.document}|", f"{scene.document}|{scene.identity}"))
-        if case is not None and scene.piece.event not in case.data.events:
+        keys = (f"{scene.document}|", f"{scene.document}|{scene.identity}")
+        case = self._docket.held(keys, event=scene.piece.event)
+        if case is not None:
             said = f"on hold until {case.data.owner} has decided: {case.data.message}"
             found.remarks.append(Remark("hold", said))
 

@@ -130,13 +130,14 @@ class Docket:
             self._loaded()
         return bool(self._holds)
 
-    def held(self, keys: Iterable[str]) -> Case | None:
-        """Return an open exception that holds one of the keys; None when none does."""
-        self._loaded()
+    def held(self, keys: Iterable[str], *, event: str) -> Case | None:
+        """Return an open exception that holds one of the keys and that this event did not begin; else None."""
+        cases = self._loaded()
         if self._holds:
             for key in keys:
                 for case_id in self._holds.get(key, ()):
-                    return self._loaded()[case_id]
+                    if event not in cases[case_id].data.events:
+                        return cases[case_id]
         return None
 
     def forget(self) -> None:

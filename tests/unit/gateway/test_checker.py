@@ -320,6 +320,18 @@ async def test_a_rule_can_hold_what_it_is_about() -> None:
     assert codes(await site.scan("hh-1", label(2), document="PL-1")) == []
 
 
+async def test_what_is_on_hold_is_said_also_by_the_scan_that_brings_another_hold() -> None:
+    rules = [
+        Rule("lot", 1, "qa", "lot_mismatch", hold="item"),
+        Rule("over", 1, "qa", "receiving_variance", hold="document"),
+    ]
+    site = Site(Policy(True, RuleBook(rules)))
+    site.expect(document("ASN-1", "asn", line(1, 1, lots=["L1"])))
+    assert codes(await site.scan("hh-1", label(1, lot="L2"), document="ASN-1", activity="receipt")) == ["lot_mismatch"]
+    second = await site.scan("hh-1", label(1, lot="L1"), document="ASN-1", activity="receipt")
+    assert codes(second) == ["receiving_variance", "hold"]
+
+
 async def test_a_torn_label_is_one_exception_however_often_it_is_scanned(site: Site) -> None:
     for _ in range(3):
         assert codes(await site.scan("s-1", "]C10109521234543214")) == ["barcode_mismatch"]
