@@ -160,6 +160,7 @@ class _Connection(asyncio.Protocol):
         self._head: h11.Response | None = None
         self._body = bytearray()
         self._body_max = 0
+        self._on_bytes: Callable[[], None] | None = None
         self._idle_since = 0.0
         self._is_clean = False
         self._is_used = False
@@ -175,7 +176,7 @@ class _Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._is_used, self._has_heard = self._is_used or self._is_clean, False
         self._is_clean, self._head, self._body_max = False, None, request.answer_bytes_max
-        self._body = bytearray()
+        self._body, self._on_bytes = bytearray(), request.on_bytes
         answer: asyncio.Future[Answer] = loop.create_future()
         self._answer = answer
         self._transport.write(self._say(request, place))
@@ -185,7 +186,7 @@ class _Connection(asyncio.Protocol):
             # An error in the future keeps this frame, which keeps the request: together they would be a cycle, up to a
             # megabyte each, and in a quiet gateway nobody collects cycles for hours.
             del answer
-            self._answer = None
+            self._answer = self._on_bytes = None
             self._idle_since = loop.time()
             if not self._is_clean and self._transport is not None:
                 self._transport.abort()
@@ -235,6 +236,8 @@ class _Connection(asyncio.Protocol):
             self.close()
             return
         self._has_heard = True
+        if self._on_bytes is not None:
+            self._on_bytes()
         self._hear(data)
 
     def eof_received(self) -> None:

@@ -137,9 +137,11 @@ class HttpEvents:
             )
         return f"{self._host} lets us in ({answer.status}){held}"
 
-    async def get(self, url: str, headers: dict[str, str], *, bytes_max: int) -> Answer:
-        """GET an address of the upstream with our credential. Raises UpstreamUnavailable, UpstreamHolds."""
-        return await self.ask("GET", url, {**self.credential_headers(), **headers}, b"", bytes_max=bytes_max)
+    async def get(self, url: str, headers: dict[str, str], *, bytes_max: int, whole_s: float | None = None) -> Answer:
+        """GET an address of the upstream with our credential; `whole_s` as in `ask`. Raises UpstreamUnavailable,
+        UpstreamHolds."""
+        headers = {**self.credential_headers(), **headers}
+        return await self.ask("GET", url, headers, b"", bytes_max=bytes_max, whole_s=whole_s)
 
     def refreshed(self) -> bool:
         """Return whether a token, secret or TLS file changed since it was last used."""
@@ -199,18 +201,34 @@ class HttpEvents:
         }
 
     async def ask(
-        self, method: str, url: str, headers: dict[str, str], body: bytes, *, bytes_max: int | None = None
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes,
+        *,
+        bytes_max: int | None = None,
+        whole_s: float | None = None,
     ) -> Answer:
-        """Exchange one request for one answer. Raises UpstreamUnavailable when none comes in time."""
+        """Exchange one request for one answer, within the time-out. With `whole_s` the answer may be a large one over a
+        slow line: it takes that long at most, and the time-out is for the wait between two pieces of it.
+
+        Raises UpstreamUnavailable when none comes in time."""
         headers = {"User-Agent": "dockline", "Accept-Encoding": "identity", **headers}
         self._renew_tls()
         request = Request(method, url, headers, body, bytes_max or self._settings.answer_bytes_max)
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
+            async with asyncio.timeout(self._settings.timeout_s) as deadline:
+                if whole_s is not None:
+                    request = replace(request, on_bytes=self._postponing(deadline, whole_s))
                 answer = await self._carrier.exchange(request)
         except TimeoutError:
+            patience = f"{self._settings.timeout_s:g} s"
+            late = f"gave no whole answer within {patience}"
+            if whole_s is not None:
+                late = f"sent nothing for {patience}, or was not done after {whole_s / 60:.0f} minutes"
             raise Unanswered(
-                f"{self._host} gave no whole answer within {self._settings.timeout_s:g} s",
+                f"{self._host} {late}",
                 hint="is the line up? A firewall that drops silently looks like this, and a line that is very slow",
             ) from None
         except (NoConnection, BrokenConnection) as error:
@@ -219,6 +237,17 @@ class HttpEvents:
             # We asked for none; what ignores that is not read, so it cannot name anything.
             return replace(answer, body=b"")
         return answer
+
+    def _postponing(self, deadline: asyncio.Timeout, whole_s: float) -> Callable[[], None]:
+        """Return what is called while an answer comes, so that it is waited for."""
+        now = asyncio.get_running_loop().time
+        last = now() + whole_s
+
+        def postpone() -> None:
+            if not deadline.expired():
+                deadline.reschedule(min(now() + self._settings.timeout_s, last))
+
+        return postpone
 
     def _renew_tls(self) -> None:
         """Connect anew once a certificate or key changed on disk."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,6 +29,8 @@ class Request:
     body: bytes = b""
     answer_bytes_max: int = 1_048_576
     """The body of the answer is read this far and one byte, as `Answer.is_cut` wants it."""
+    on_bytes: Callable[[], None] | None = None
+    """Called for every piece of the answer that comes, for whoever waits as long as something does."""
 
 
 class Carrier(Protocol):

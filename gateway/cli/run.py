@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from gateway.wiring import World
     from sync import Upstream, UpstreamSettings
 
+PULL_S_MAX = 3600.0
+"""For one answer with expected documents, as long as it keeps coming: 64 MB over 150 kbit/s."""
+
 
 def run(*, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run the gateway until SIGTERM or SIGINT. SIGHUP applies a changed configuration.
@@ -177,7 +180,8 @@ def getter_opener() -> Callable[[ExpectationsSettings], Get]:
             ca_file=settings.ca_file,
             timeout_s=settings.timeout_s,
         )
-        return partial(HttpEvents(asked, wall=wall_ms, credentials=folder).get, bytes_max=settings.bytes_max)
+        get = HttpEvents(asked, wall=wall_ms, credentials=folder).get
+        return partial(get, bytes_max=settings.bytes_max, whole_s=PULL_S_MAX)
 
     return open_get
 

@@ -147,7 +147,7 @@ class ExpectationsSettings(Section):
     interval_s: Annotated[float, Field(ge=1, le=86400)] = 60
     """How often it is asked whether anything is new, in seconds."""
     timeout_s: Annotated[float, Field(gt=0, le=300)] = 60
-    """Time for one request from connecting to the last byte of the answer."""
+    """Longest time without a byte of the answer, in seconds; one that keeps coming may take an hour."""
     bytes_max: Annotated[int, Field(ge=1024, le=256 * 1024**2)] = 64 * 1024**2
     """Largest answer, file or body of expected documents, in bytes."""
     token_file: FilePath | None = None

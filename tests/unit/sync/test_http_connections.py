@@ -116,6 +116,26 @@ async def test_one_connection_serves_request_after_request() -> None:
         assert server.bodies == [b"[%d]" % number for number in range(5)]
 
 
+async def test_whoever_waits_hears_of_every_piece_of_an_answer() -> None:
+    heard = asyncio.Event()
+
+    async def piece_by_piece(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await SERVER[0].take(reader)
+        for piece in (OK[:20], OK[20:-1], OK[-1:]):
+            heard.clear()
+            writer.write(piece)
+            async with asyncio.timeout(60):
+                await heard.wait()
+        await SERVER[0].take(reader)
+        writer.write(OK)
+
+    async with serving(piece_by_piece) as (server, connections):
+        assert (await connections.exchange(asked(server, on_bytes=heard.set))).body == b"ok"
+        heard.clear()
+        await connections.exchange(asked(server))
+        assert not heard.is_set(), "of the next answer somebody else is told"
+
+
 async def test_a_request_says_where_it_goes_and_how_long_it_is() -> None:
     async with serving(saying(OK)) as (server, connections):
         await connections.exchange(Request("POST", server.url("/a b/ü?x=1&y=%2F"), {"X-One": "1"}, b"body"))
