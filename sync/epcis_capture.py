@@ -227,7 +227,13 @@ class EpcisCapture:
                 hint="a portal or proxy? `url` must be that of the capture interface, e.g. https://epcis.example/capture",
             )
         url = self._settings.url
-        job, ours = urlsplit(urljoin(url, location)), urlsplit(url)
+        try:
+            job, ours = urlsplit(urljoin(url, location)), urlsplit(url)
+        except ValueError:
+            raise NotAnAnswer(
+                f"the repository names a capture job by an address that is none ({answer.status})",
+                hint="the events are captured again under the same ids; when it lasts, ask its operator",
+            ) from None
         if (job.scheme, job.netloc) == (ours.scheme, ours.netloc):
             return job.geturl()
         # Behind a proxy a repository may name itself by an inner address: its id is good all the same.

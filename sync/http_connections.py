@@ -302,7 +302,10 @@ def _read_address(url: str) -> _Place:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
+        target = quote(parts.path or "/", safe=_TARGET_SAFE)
+        if parts.query:
+            target += "?" + quote(parts.query, safe=_TARGET_SAFE)
+    except ValueError as error:  # half a character in it, too: a centre may have named it in JSON
         raise NoConnection(str(error)) from error
     if not host or parts.scheme not in ("http", "https"):
         raise NoConnection("this is no address of a web server")
@@ -310,7 +313,4 @@ def _read_address(url: str) -> _Place:
     named = f"[{host}]" if ":" in host else host
     if port is not None and port != (443 if is_tls else 80):
         named += f":{port}"
-    target = quote(parts.path or "/", safe=_TARGET_SAFE)
-    if parts.query:
-        target += "?" + quote(parts.query, safe=_TARGET_SAFE)
     return _Place(_Origin(is_tls, host, port or (443 if is_tls else 80)), named, target)

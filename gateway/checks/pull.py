@@ -170,8 +170,12 @@ class Pull:
 
     def _following(self, url: str) -> str:
         """Return the address of the next part: only where we were told to ask, or our token would go elsewhere."""
-        whole = urljoin(self._url, url)
-        if urlsplit(whole)[:2] != urlsplit(self._url)[:2]:
+        try:
+            whole = urljoin(self._url, url)
+            leads_away = urlsplit(whole)[:2] != urlsplit(self._url)[:2]
+        except ValueError:
+            raise ExpectationInvalid('"next" is no address') from None
+        if leads_away:
             raise ExpectationInvalid(f'"next" leads to another server: {whole}')
         return whole
 

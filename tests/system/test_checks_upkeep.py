@@ -121,6 +121,9 @@ def test_a_part_elsewhere_is_not_asked_for(tmp_path: Path, centre: DocumentCentr
         alarms = daemon.ask("GET", "/v1/status").json["alarms"]
         assert any("leads to another server" in one["message"] for one in alarms), alarms
         assert (stranger.paths, versions(daemon)) == ([], {"PL-1": "1"})
+        centre.answer["next"] = "http://[nowhere"
+        told = lambda: [one["message"] for one in daemon.ask("GET", "/v1/status").json["alarms"]]  # noqa: E731
+        until(lambda: any('"next" is no address' in one for one in told()), "the status says what is wrong")
 
 
 ROLES = ("viewer", "operator", "technician", "admin")

@@ -291,6 +291,7 @@ async def test_the_token_goes_to_no_other_host(location: str, asked: str) -> Non
     ("answer", "error"),
     [
         (said(202), NotAnAnswer),
+        (said(202, headers={"location": "http://[capture/1"}), NotAnAnswer),
         (said(200, {"accepted_through": 9}), NotAnAnswer),
         (said(415), UpstreamHolds),
         (said(409), BatchRefused),

@@ -378,6 +378,8 @@ async def test_a_connection_that_was_idle_for_long_is_not_trusted(monkeypatch: p
         "http:///nowhere",
         "ftp://127.0.0.1/",
         "http://127.0.0.1:99999/",
+        "http://127.0.0.1/\ud800",
+        "http://127.0.0.1/?\ud800",
     ],
 )
 async def test_who_cannot_be_reached_is_no_connection(url: str) -> None:
