@@ -5,11 +5,11 @@ section 14) says how the bits become a pure identity. `epcpy` knows the coding t
 would let one tag pass for another: bits behind the identity, reserved bits and characters behind a terminator are
 dropped without a word. So it is believed only when encoding its answer again gives exactly the bits that were read
 (plus zero bits up to a whole byte or a whole 16-bit memory word). Everything else keeps its bits as `urn:epc:raw`
-(TDS section 12) with a reason: vendor numbers in tags nobody encoded, ISO 15962 content, TDS 2.x headers, wrong
-lengths. A tag never raises, and a raw tag is still a good observation: it can be found again by its bits.
+(TDS section 12) with a reason: vendor numbers in tags nobody encoded, ISO 15962 content, wrong lengths. A tag never
+raises, and a raw tag is still a good observation: it can be found again by its bits.
 
-Of texts whose escapes epcpy 0.1.8 takes apart wrongly `tag_text` knows better. What else it takes for wrong ends as a
-raw tag: ADI (aviation), whose six-bit characters it reads out of step.
+Tags of TDS 2.x are read by `tag_plus`. Of texts whose escapes epcpy 0.1.8 takes apart wrongly `tag_text` knows better.
+What else it takes for wrong ends as a raw tag: ADI (aviation), whose six-bit characters it reads out of step.
 
 The reading carries no protocol control word, so the raw form cannot state an Application Family Identifier.
 """
@@ -31,6 +31,7 @@ from epcpy.epc_schemes.sscc import SSCC
 from epcpy.utils.common import ConvertException, replace_uri_escapes
 from epcpy.utils.parsers import TAG_ENCODABLE_CLASSES
 
+from gateway.capture.tag_plus import TagPlusError, read_tag_plus, scheme_name
 from gateway.capture.tag_text import read_tag_text
 
 TAGS_CACHED_MAX: Final = 8_192
@@ -38,22 +39,6 @@ TAGS_CACHED_MAX: Final = 8_192
 
 EPC_BYTES_MAX: Final = 62
 """31 words: all that the length field of the protocol control word can state (EPC Gen2, section 6.3.2.1.2.2)."""
-
-_LATER_HEADERS: Final = {
-    0xF0: "CPI+",
-    0xF1: "GRAI+",
-    0xF2: "SGLN+",
-    0xF3: "ITIP+",
-    0xF4: "GSRN+",
-    0xF5: "GSRNP+",
-    0xF6: "GDTI+",
-    0xF7: "SGTIN+",
-    0xF8: "SGCN+",
-    0xF9: "SSCC+",
-    0xFA: "GIAI+",
-    0xFB: "DSGTIN+",
-}
-"""Headers that TDS 2.0 added (section 14.2): recognised by name, kept raw."""
 
 _CODINGS: Final[dict[int, tuple[type[TagEncodable], Enum]]] = {
     int(header.value, 2): (scheme, scheme.BinaryCodingScheme[header.name])
@@ -67,7 +52,8 @@ class TagIdentity:
     """What a tag's EPC memory says; `gtin` and its siblings are filled for their scheme only."""
 
     epc: str
-    """EPC pure identity URI, or `urn:epc:raw:<bits>.x<hex>` for what could not be decoded."""
+    """EPC pure identity URI, of a tag of TDS 2.x its GS1 Digital Link URI; `urn:epc:raw:<bits>.x<hex>` for what could
+    not be decoded."""
     scheme: str | None = None
     """Binary coding scheme in the words of the standard, e.g. "sgtin-96"; None for a raw tag."""
     filter: int | None = None
@@ -104,6 +90,8 @@ def decode_tag(epc: bytes) -> TagIdentity:
         return _raw(epc, "the EPC memory is empty")
     if len(epc) > EPC_BYTES_MAX:
         return _raw(epc, f"{len(epc)} bytes are more than an EPC memory bank can announce ({EPC_BYTES_MAX})")
+    if scheme_name(epc[0]) is not None:
+        return _of_plus(epc)
     coding = _CODINGS.get(epc[0])
     if coding is None:
         return _raw(epc, _unknown_header(epc[0]))
@@ -127,8 +115,6 @@ def decode_tag(epc: bytes) -> TagIdentity:
 
 
 def _unknown_header(header: int) -> str:
-    if header in _LATER_HEADERS:
-        return f"{_LATER_HEADERS[header]} of EPC Tag Data Standard 2.x is kept as it is"
     if header == 0xE2:
         # TDS reserves 0xE2 as header because chip makers ship tags whose EPC memory repeats the TID, which begins so.
         return "header 0xE2: the tag was never encoded and shows its chip number"
@@ -186,6 +172,27 @@ def _identity(tag: TagEncodable, coding: str, filter_value: int | None) -> TagId
             return TagIdentity(tag.epc_uri, coding, filter_value, giai=tag.gs1_key())
         case _:
             return TagIdentity(tag.epc_uri, coding, filter_value)
+
+
+def _of_plus(epc: bytes) -> TagIdentity:
+    try:
+        tag = read_tag_plus(epc)
+    except TagPlusError as error:
+        return _raw(epc, f"header 0x{epc[0]:02X} says {scheme_name(epc[0])}, but: {error}")
+    coding = tag.scheme.lower()
+    match tag.ai:
+        case "01":
+            return TagIdentity(tag.link, coding, tag.filter, gtin=tag.key, serial=tag.text)
+        case "00":
+            return TagIdentity(tag.link, coding, tag.filter, sscc=tag.key)
+        case "414":
+            return TagIdentity(tag.link, coding, tag.filter, sgln=tag.link, gln=tag.key)
+        case "8003":
+            return TagIdentity(tag.link, coding, tag.filter, grai=tag.key[1:] + tag.text)
+        case "8004":
+            return TagIdentity(tag.link, coding, tag.filter, giai=tag.key)
+        case _:
+            return TagIdentity(tag.link, coding, tag.filter)
 
 
 def _of_text(epc: bytes) -> TagIdentity | None:

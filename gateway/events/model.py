@@ -89,7 +89,7 @@ class Item(Closed):
     sscc: Sscc | None = None
     """Serial shipping container code, 18 digits."""
     epc: Text | None = None
-    """EPC pure identity URI, or urn:epc:raw for a tag that could not be decoded."""
+    """EPC pure identity URI, Digital Link URI of a tag of TDS 2.x, or urn:epc:raw for one that could not be decoded."""
     lot: Text | None = None
     """Batch or lot number (AI 10)."""
     serial: Text | None = None
