@@ -19,7 +19,7 @@ from gateway.checks.piece import NOT_COUNTED, Piece
 from gateway.checks.policy import Policy
 from gateway.checks.rule import Deviation, Rule, Subject
 from gateway.checks.scene import Scene
-from gateway.checks.wording import document_of, item_of, plain, reference_of, shown, variance_of
+from gateway.checks.wording import document_of, item_of, plain, reference_of, shown, shown_object, variance_of
 from gateway.events.finding import ExceptionCode
 
 OUTBOUND: Final = frozenset({"pick", "shipment"})
@@ -130,7 +130,7 @@ class Comparer:
         is_pick = scene.activity == "pick"
         code: ExceptionCode = "duplicate_pick" if is_pick else "duplicate_scan"
         unique = scene.piece.unique(scene.activity) or ""
-        said = f"{unique} was {'picked' if is_pick else 'scanned'} before"
+        said = f"{shown_object(scene.piece)} was {'picked' if is_pick else 'scanned'} before"
         before = len(found.remarks)
         self._checked(Trouble(code, unique, said, events=(twin, scene.piece.event)), scene, found)
         found.is_duplicate = len(found.remarks) > before

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from gateway.capture.label import LabelItem
 from gateway.capture.quantity import Measures
+from gateway.events.epcis_uri import is_one_thing
 
 PREFIX: Final = "piece/"
 US: Final = "\x1f"
@@ -54,15 +55,18 @@ class Piece(NamedTuple):
 
 _OUT_OF_UNITS: Final = ("pick", "count")
 """Goods are taken out of a logistic unit, and counted in it, more than once by the same label."""
+_NAMES: Final = ("urn:epc:id:", "https://id.gs1.org/")
+"""How the EPC of a tag that was decoded begins: by its scheme, or by TDS 2.x."""
 _REST: Final = 3
 """Members before it are of the one scan."""
 _DEFAULTS: Final = tuple([Piece._field_defaults[name] for name in Piece._fields[_REST:]])
 
 
 def unique_of(item: LabelItem, activity: str) -> str | None:
-    """Return the name of one object: SSCC, serialised GTIN, EPC; None when the label names only its kind."""
+    """Return the name of one object: SSCC, serialised GTIN, EPC, another key of one thing (GIAI, serialised GRAI ...);
+    None when the label names only its kind."""
     if not (item.serial or item.sscc or item.epc):
-        return None  # nearly every scan
+        return item.code if item.code and is_one_thing(item.code) else None  # nearly every scan has no code
     kind = item.gtin or item.code  # an in-store number is a code
     if item.sscc and kind and activity in _OUT_OF_UNITS:
         return None
@@ -72,7 +76,7 @@ def unique_of(item: LabelItem, activity: str) -> str | None:
         return ":".join(["sscc", item.sscc, *contents])
     if item.serial and (key := item.gtin or item.sku or item.code):
         return serial_name(key, item.serial)
-    if item.epc and item.epc.startswith("urn:epc:id:"):
+    if item.epc and item.epc.startswith(_NAMES):
         return item.epc
     return None
 

@@ -64,6 +64,14 @@ def variance_of(deviation: Deviation, unit: str, header: Header | None) -> Varia
     )
 
 
+def shown_object(piece: Piece) -> str:
+    """Return what a person calls the very object."""
+    item = piece.item
+    if item.sscc:
+        return item.sscc
+    return f"{shown(piece)} serial {item.serial}" if item.serial else shown(piece)
+
+
 def shown(piece: Piece) -> str:
     """Return what a person calls the item."""
     item = piece.item

@@ -97,6 +97,11 @@ def class_uri(item: dict[str, Any], site: str) -> str | None:
     return None
 
 
+def is_one_thing(code: str) -> bool:
+    """Return whether an item's `code` is a GS1 key that names one thing, as a GIAI or a serialised GRAI does."""
+    return code.startswith("(") and _key_link({"code": code})[1]
+
+
 def _key_link(item: dict[str, Any]) -> tuple[str | None, bool]:
     """Return the Digital Link of a GS1 key that the item has as `code`, and whether it names one thing.
 

@@ -5,6 +5,8 @@ from decimal import Decimal
 import pytest
 from checks_rig import Site, codes, document, gtin, label, line
 
+from gateway.capture.label import LabelItem
+from gateway.checks.piece import unique_of
 from gateway.checks.policy import Policy
 from gateway.checks.rule import LocationRule, Rule, RuleBook, Tolerance
 from gateway.checks.summary import summarise, summarise_suppliers
@@ -330,6 +332,48 @@ async def test_what_is_on_hold_is_said_also_by_the_scan_that_brings_another_hold
     assert codes(await site.scan("hh-1", label(1, lot="L2"), document="ASN-1", activity="receipt")) == ["lot_mismatch"]
     second = await site.scan("hh-1", label(1, lot="L1"), document="ASN-1", activity="receipt")
     assert codes(second) == ["receiving_variance", "hold"]
+
+
+ONE = f"]C101{gtin(1)}21S1"
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        (ONE, f"{gtin(1)} serial S1"),
+        (f"]C100{PALLET}", PALLET),
+        ("]C180049521321ABC", "(8004)9521321ABC"),
+        ("]C1800309521321123458SER1", "(8003)09521321123458SER1"),
+        ("]C12539521321123458D7", "(253)9521321123458D7"),
+    ],
+)
+async def test_one_thing_is_received_once_whatever_key_it_has(site: Site, code: str, name: str) -> None:
+    """A serial number, a pallet, an asset, a crate, a document: GS1 gives each of these keys to one thing."""
+    site.expect(document("ASN-1", "asn", line(1, 1)))
+    await site.scan("s-1", "ASN-1")
+    await site.scan("s-1", code)
+    again = await site.scan("s-1", code)
+    (told,) = site.exceptions("duplicate_scan")
+    assert told["message"] == f"{name} was scanned before"
+    assert "duplicate_scan" in codes(again)
+
+
+@pytest.mark.parametrize(
+    ("epc", "is_known"),
+    [
+        ("urn:epc:id:grai:9521321.12345.7", True),
+        ("https://id.gs1.org/8003/095213211234587", True),
+        ("urn:epc:raw:96.xE28011606000020528F904FA", False),
+    ],
+)
+def test_a_tag_that_was_decoded_names_one_thing(epc: str, *, is_known: bool) -> None:
+    assert unique_of(LabelItem(epc=epc), "receipt") == (epc if is_known else None)
+
+
+async def test_a_kind_of_crate_is_received_as_often_as_it_comes(site: Site) -> None:
+    site.expect(document("ASN-1", "asn", {"line": "1", "item": {"code": "(8003)09521321123458"}, "quantity": 2}))
+    verdicts = await site.scans("s-1", "ASN-1", "]C1800309521321123458", "]C1800309521321123458", "DL:close")
+    assert [codes(one) for one in verdicts] == [[], [], [], []]
 
 
 async def test_a_torn_label_is_one_exception_however_often_it_is_scanned(site: Site) -> None:
