@@ -64,19 +64,23 @@ class LinkHealth:
 
 
 class Sightings:
-    """When each device was last heard, for links that serve many. Bounded: ids come from outside."""
+    """When each device was last heard, for links that serve many.
+
+    Bounded: ids come from outside. Who was silent for longest leaves, so that no number of strangers, nor of names that
+    a pattern admits, hides a device that is at work.
+    """
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[int, float, bool]] = {}
+        self._last: dict[str, tuple[int, float, bool]] = {}  # the one heard last is last
 
     def note(self, readings: Sequence[Reading], now: float) -> None:
         """Count readings that were taken."""
         last = self._last
         for reading in readings:
-            known = last.get(reading.device)
-            if known is None and len(last) >= SIGHTINGS_MAX:
-                continue
+            known = last.pop(reading.device, None)
             last[reading.device] = ((known[0] if known else 0) + 1, now, reading.message_id is not None)
+            if len(last) > SIGHTINGS_MAX:
+                del last[next(iter(last))]
 
     def of(self, device: str) -> Sighting | None:
         """Return what is known of a device, or None when it was not heard since the start."""

@@ -165,13 +165,17 @@ def test_a_device_is_remembered_with_its_numbering() -> None:
     assert sightings.of("hh-3") is None
 
 
-def test_invented_devices_do_not_use_up_memory() -> None:
+def test_invented_devices_use_up_no_memory_and_hide_nobody() -> None:
+    """A register that was full of strangers took no newcomer any more: a handheld at work was "not heard"."""
     sightings = Sightings()
-    sightings.note([scan(f"x-{number}") for number in range(SIGHTINGS_MAX + 50)], 1.0)
+    sightings.note([scan("hh-0")], 0.5)
+    for number in range(SIGHTINGS_MAX + 50):
+        sightings.note([scan(f"x-{number}"), scan("hh-1")], 1.0)
+    sightings.note([scan("hh-2")], 2.0)
     assert len(sightings.all()) == SIGHTINGS_MAX
-    sightings.note([scan("x-1")], 2.0)
-    found = sightings.of("x-1")
-    assert found is not None and found.readings == 2
+    kept = sightings.of("hh-1"), sightings.of("hh-2")
+    assert [one and one.readings for one in kept] == [SIGHTINGS_MAX + 50, 1]
+    assert sightings.of("hh-0") is None, "silent for longest"
 
 
 def test_latency_falls_into_the_bucket_of_its_bound() -> None:
