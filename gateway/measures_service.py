@@ -78,10 +78,13 @@ class MeasuresService:
         changed = self.measures.changed
         while changed:
             device = changed[0]
-            is_degraded = self.measures.charts[device].is_degraded
+            chart = self.measures.charts.get(device)
+            if chart is None:  # it left to make room, while this could not be stored
+                changed.popleft()
+                continue
             found = self._found(device)
             try:
-                if is_degraded:
+                if chart.is_degraded:
                     await intake.device_event(device, "degraded", f"inspect scanner: {found}")
                 else:
                     await intake.device_event(device, "up", f"its labels can be read again: {found}")

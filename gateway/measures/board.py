@@ -30,7 +30,8 @@ OPEN_MAX: Final = 2_000
 """Items received and not put away that are kept in mind; beyond it the oldest leave."""
 PAUSE_MS: Final = 10 * 60_000
 DEVICES_MAX: Final = 1_000
-"""Devices with a chart: handhelds are named by a pattern, and nobody shall fill the memory with names."""
+"""Devices with a chart: handhelds are named by a pattern, and nobody shall fill the memory with names. Beyond it the
+one that was silent for longest leaves: charts outlive restarts, and in some years a site has had many handhelds."""
 DOCK_TO_STOCK_BOUNDS_S: Final = (300.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 28_800.0, 86_400.0, 259_200.0)
 PICK_CYCLE_BOUNDS_S: Final = (5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0)
 
@@ -154,11 +155,10 @@ class Measures:
             self._hours[station] = (counted, this + count, before)
 
     def _read(self, device: str, *, readable: int = 0, unreadable: int = 0) -> None:
-        chart = self.charts.get(device)
-        if chart is None:
-            if len(self.charts) >= DEVICES_MAX:
-                return
-            chart = self.charts[device] = ControlChart()
+        chart = self.charts.pop(device, None) or ControlChart()
+        self.charts[device] = chart  # the one that was heard last is last
+        if len(self.charts) > DEVICES_MAX:
+            del self.charts[next(iter(self.charts))]
         changed = chart.add_readable(readable)
         for _ in range(unreadable):
             changed |= chart.add(is_unreadable=True)
@@ -166,11 +166,12 @@ class Measures:
             self.changed.append(device)
 
     def _picked(self, draft: Draft) -> None:
-        last = self._last_pick.get(draft.device)
+        last = self._last_pick.pop(draft.device, None)
         if last is not None and 0 <= draft.captured_at - last <= PAUSE_MS:
             self.pick_cycle.add((draft.captured_at - last) / 1000)
-        if last is not None or len(self._last_pick) < DEVICES_MAX:
-            self._last_pick[draft.device] = draft.captured_at
+        self._last_pick[draft.device] = draft.captured_at
+        if len(self._last_pick) > DEVICES_MAX:
+            del self._last_pick[next(iter(self._last_pick))]
 
     def _received(self, draft: Draft) -> None:
         key = _item(draft.payload)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +14,7 @@ from gateway.measures.chart import ASSUMED_SHARE, GROUP_READINGS, UNREADABLE_MIN
 from gateway.measures.durations import Durations
 from gateway.measures.status import measures_status
 from gateway.measures.suppliers import OTHERS, SUPPLIERS_MAX
+from gateway.measures_service import MeasuresService
 
 START = 490_000 * HOUR_MS
 """On the hour."""
@@ -103,6 +104,21 @@ def test_nothing_grows_without_bound() -> None:
         measures.accept([draft("receipt", item=item(str(number)))])
     assert len(measures.charts) == DEVICES_MAX
     assert measures.waiting == OPEN_MAX
+
+
+def test_of_many_devices_those_heard_last_are_measured_also_after_a_restart() -> None:
+    """In some years a site has had more handhelds than are kept; the new ones must not be those that are left out."""
+    before = Measures(START)
+    for number in range(DEVICES_MAX):
+        before.accept([draft("pick", device=f"d-{number}")])
+    before.accept([draft("pick", 1, device="d-0")])
+    measures = Measures(START)
+    measures.load(json.loads(json.dumps(before.dump())))
+    for at_s in (2, 12):
+        measures.accept([draft("pick", at_s, device="new")])
+    assert "new" in measures.charts and "d-0" in measures.charts
+    assert "d-1" not in measures.charts, "silent for longest"
+    assert measures.pick_cycle.count == before.pick_cycle.count + 1
 
 
 def read(chart: ControlChart, unreadable: int, groups: int = 1) -> list[bool]:
@@ -229,3 +245,24 @@ def test_supplier_counts_outlive_a_restart_and_an_older_version_had_none() -> No
     older = Measures(START)
     older.load(kept)
     assert measures_status(older, START).suppliers == ()
+
+
+async def test_a_device_that_left_before_it_could_be_told_of_is_passed_over() -> None:
+    """The disk was full while its chart changed, and a thousand other devices came by."""
+    told: list[str] = []
+
+    class Intake:
+        async def device_event(self, device: str, state: str, reason: str) -> str:
+            told.append(device)
+            return "id"
+
+    service = MeasuresService.__new__(MeasuresService)
+    service.measures = Measures(START)
+    for device in ("s-1", "s-2"):
+        for _ in range(10):
+            service.measures.accept([draft("unrecognised", device=device)] * GROUP_READINGS)
+    assert list(service.measures.changed) == ["s-1", "s-2"]
+    del service.measures.charts["s-1"]
+    await service._tell(cast(Any, Intake()))
+    assert told == ["s-2"]
+    assert not service.measures.changed
