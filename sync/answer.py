@@ -128,6 +128,7 @@ def names_something(answer: Answer) -> bool:
 def _read_named(answer: Answer, batch: Batch) -> list[Outcome]:
     naming = _parse_naming(answer)
     if naming is None:
+        _explain_unread(answer)
         kind = _printable(answer.headers.get("content-type", "no content type"), 60)
         raise NotAnAnswer(
             f"something between us and the centre answers ({answer.status}, {kind}, not an acknowledgement)",
@@ -143,6 +144,21 @@ def _read_named(answer: Answer, batch: Batch) -> list[Outcome]:
             hint="does `url` lead to the right centre?",
         )
     return outcomes
+
+
+def _explain_unread(answer: Answer) -> None:
+    """Raise NotAnAnswer for what may well be an acknowledgement, but was not read."""
+    coding = answer.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        raise NotAnAnswer(
+            f"the answer is compressed ({_printable(coding, 30)}), which it was asked not to be",
+            hint="something in between compresses whatever it passes on; have it heed Accept-Encoding: identity",
+        )
+    if answer.is_cut and "json" in answer.headers.get("content-type", "").lower():
+        raise NotAnAnswer(
+            f"the acknowledgement is larger than the {answer.body_bytes_max} bytes that are read",
+            hint="raise answer_bytes_max, or have the centre name a position (accepted_through) and not every event",
+        )
 
 
 def _read_refusal(answer: Answer, batch: Batch) -> list[Outcome]:

@@ -267,6 +267,8 @@ class HttpEvents:
     def _explain(self, error: NoConnection | BrokenConnection) -> UpstreamUnavailable:
         explained = tls_failure(error, self._host, self._wall())
         if explained is not None:
+            # The system's authorities change under us, too, when a person adds the one of a proxy: read again.
+            self._carrier.close()
             return explained
         if isinstance(error, NoConnection):
             return UpstreamUnavailable(

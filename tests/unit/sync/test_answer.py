@@ -1,6 +1,7 @@
 """What an answer means, row by row: who is at fault, and what is delivered."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -145,6 +146,21 @@ def test_who_is_at_fault(status: int, error: type[SyncError], acknowledge: str) 
         read_answer(answer(status), BATCH, acknowledge=acknowledge, wall_ms=0)  # type: ignore[arg-type]
     assert type(caught.value) is error
     assert str(status) in str(caught.value) or error is BatchTooLarge
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "said"),
+    [
+        ({"content-encoding": "gzip", "content-type": "application/json"}, b"", "is compressed (gzip)"),
+        ({"content-type": "application/json"}, b"x" * 11, "larger than the 10 bytes"),
+        ({"content-type": "text/html"}, b"x" * 11, "something between us and the centre"),
+    ],
+)
+def test_an_acknowledgement_that_was_not_read_is_not_blamed_on_a_stranger(
+    headers: dict[str, str], body: bytes, said: str
+) -> None:
+    with pytest.raises(NotAnAnswer, match=re.escape(said)):
+        read_answer(Answer(200, headers, body, 10), BATCH, acknowledge="named", wall_ms=0)
 
 
 @pytest.mark.parametrize("status", [400, 422])

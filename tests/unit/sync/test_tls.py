@@ -101,6 +101,22 @@ async def test_an_unknown_authority_is_refused(authority: Authority, stranger: A
     assert "ca_file" in error.hint
 
 
+async def test_an_authority_that_is_added_to_the_system_counts_without_a_restart(
+    authority: Authority, stranger: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The technician adds the authority of the proxy that inspects TLS, and nothing else changes."""
+    system = tmp_path / "system.pem"
+    system.write_bytes(stranger.certificate.read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(system))
+    async with Centre(tls=server_context(authority.sign("good"))) as centre:
+        upstream = sender(centre.url, authority, ca_file=None)
+        with pytest.raises(UpstreamUnavailable) as caught:
+            await upstream.send(BATCH)
+        assert caught.value.code == "tls_untrusted"
+        system.write_bytes(authority.certificate.read_bytes())
+        assert await upstream.send(BATCH) == [Accepted()] * 2
+
+
 async def test_an_old_protocol_is_refused(authority: Authority) -> None:
     context = server_context(authority.sign("old"))
     with pytest.warns(DeprecationWarning):
