@@ -30,6 +30,7 @@ from pydantic_core import from_json, to_json
 from typing_extensions import TypedDict
 
 from drivers.reading import Reading, ScanContext, Verdict
+from drivers.stated_time import stated_time
 
 CODE_CHARACTERS_MAX: Final = 7089
 """The most a data carrier holds: QR Code version 40-L in numeric mode (ISO/IEC 18004)."""
@@ -325,6 +326,10 @@ def _ack(reading: Reading, verdict: Verdict) -> dict[str, Any]:
         ack["redelivered"] = True
     if verdict.reason is not None:
         ack["reason"] = verdict.reason
-    if reading.kind == "scan" and reading.reason is not None:
-        ack["notice"] = reading.reason
+    if reading.kind == "scan":
+        notices = [] if reading.reason is None else [reading.reason]
+        if reading.at is not None and stated_time(reading.at) is None:
+            notices.append(f"{_quoted(reading.at)} is no time of RFC 3339; the time of capture stands for it")
+        if notices:
+            ack["notice"] = "; ".join(notices)
     return ack

@@ -90,7 +90,7 @@ def acknowledgement_schema() -> dict[str, Any]:
             "exceptions": {"type": "array", "items": exception, "description": "What the operator should hear of."},
             "redelivered": {"const": True, "description": "The message was known; this is its first answer again."},
             "reason": {"type": "string", "description": "Why it was refused."},
-            "notice": {"type": "string", "description": "Keys that were ignored."},
+            "notice": {"type": "string", "description": "What was ignored: unknown keys, a time that is none."},
         },
         "examples": [EXAMPLE_ACKNOWLEDGEMENT],
     }

@@ -24,14 +24,13 @@ otherwise be stored five hundred times.
 from __future__ import annotations
 
 import math
-import re
 from base64 import b64encode
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Final
 
 from buffer.entry import Draft
 from drivers.reading import Measurement, Reading, Remark, ScanContext, TagRead
+from drivers.stated_time import stated_time
 from drivers.symbology import with_separators
 from gateway.capture.captured import Captured, Moment, item_text
 from gateway.capture.command import CommandUnknown, CommandVain, obey
@@ -65,13 +64,6 @@ _LOCATION: Final[Mapping[str, str]] = {
     "return": "to_location",
     "transfer": "to_location",
 }
-_SURELY_EXISTS: Final = re.compile(
-    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?Z"
-)
-"""Times of RFC 3339 in UTC that need no calendar to be known to exist (all but those of year 0 and a month's end)."""
-_RFC3339: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
-)
 _NO_CONTEXT: Final = ScanContext()
 _POSSIBLE_REDELIVERY: Final = ',"possible_redelivery":true'
 _INCREMENT: Final = "increment"
@@ -254,7 +246,7 @@ class Normaliser:
         else:
             device += "}"
         event_id = self._ids(at.ms)
-        occurred_at = at.text if reading.at is None else _occurred_at(reading.at, at)
+        occurred_at = at.text if reading.at is None else stated_time(reading.at) or at.text
         payload = template.encode(event_id, occurred_at, at.parts, device, parts)
         return Draft(event_id, template.type, station.id, route.device, at.ms, payload)
 
@@ -290,20 +282,6 @@ def _context_problem(context: ScanContext) -> str | None:
     if context.unit and not is_unit(context.unit):
         return f'"{context.unit[:40]}" is not a UN/ECE unit code'
     return None
-
-
-def _occurred_at(stated: str, at: Moment) -> str:
-    """Return the device's own time when it is RFC 3339 and exists, else the time of capture."""
-    if _SURELY_EXISTS.fullmatch(stated) and stated[:4] != "0000":
-        return stated
-    text = stated if _RFC3339.fullmatch(stated) else stated.upper()
-    if not _RFC3339.fullmatch(text):
-        return at.text
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return at.text
-    return text
 
 
 def _work_parts(context: ScanContext, session: Session) -> str:
