@@ -19,7 +19,7 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from gateway.log import event
 from gateway.web.peer import peer_uid
@@ -86,17 +86,29 @@ class BoundedProtocol(H11Protocol):
             self.app_state = {**self.app_state, PEER: uid}
         self.app_state = {**self.app_state, ABANDON: self.abandon}
         self._deadline: asyncio.TimerHandle | None = None
+        self._asked: RequestResponseCycle | None = None
+        """The last request whose head was seen."""
         if not self.places.enter(self):
             self.abandon()
             return
-        self._deadline = self.loop.call_later(REQUEST_HEAD_S, self._too_slow)
+        self._expect_head()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.cycle is not None and self._deadline is not None:
+        if self.cycle is not self._asked:
+            self._head_came()
+        elif self._deadline is None and (self._asked is None or self._asked.response_complete):
+            self._expect_head()
+
+    def _expect_head(self) -> None:
+        self._deadline = self.loop.call_later(REQUEST_HEAD_S, self._too_slow)
+
+    def _head_came(self) -> None:
+        self._asked = self.cycle
+        if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-            self.places.owes_nothing(self)
+        self.places.owes_nothing(self)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, and say so in our log: what uvicorn says of it has neither name nor address."""
@@ -105,7 +117,11 @@ class BoundedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self.places.owes_again(self)
+        # A request that was waiting behind this one is under way by now.
+        if self.cycle is self._asked:
+            self.places.owes_again(self)
+        else:
+            self._head_came()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.places.leave(self)

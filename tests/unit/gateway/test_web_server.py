@@ -21,12 +21,18 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 Opener = Callable[[int], ApiServer]
 
 
-release = asyncio.Event()
+gate: dict[str, asyncio.Event] = {}
+
+
+@pytest.fixture(autouse=True)
+async def _a_gate() -> None:
+    """An event belongs to the loop of the test that waits for it."""
+    gate["/slow"] = asyncio.Event()
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["path"] == "/slow":
-        await release.wait()
+        await gate["/slow"].wait()
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 
@@ -117,7 +123,7 @@ async def test_when_all_places_are_busy_a_new_one_is_refused_and_the_old_are_ser
             await asyncio.sleep(0)
     reader, _ = await connect(server)
     assert await answer(reader) == b""
-    release.set()
+    gate["/slow"].set()
     for old_reader, _ in busy:
         assert b"204" in await answer(old_reader)
 
@@ -132,6 +138,52 @@ async def test_who_had_an_answer_and_stays_makes_room_too(opened: Opener, connec
     writer.write(REQUEST)
     assert b"204" in await answer(reader)
     assert idle
+
+
+async def test_who_asks_again_on_its_connection_is_not_the_one_that_makes_room(
+    opened: Opener, connect: Connector
+) -> None:
+    """A handheld keeps its connection; its second scan is on its way to disk when a newcomer needs a place."""
+    server = opened(2)
+    busy, idle = await connect(server), await connect(server)
+    for reader, writer in (busy, idle):
+        writer.write(REQUEST)
+        assert b"204" in await answer(reader)
+        assert await answer(reader) == b"\r\n"
+    busy[1].write(REQUEST.replace(b"GET /", b"GET /slow"))
+    async with asyncio.timeout(BOUND_S):
+        while len(server.places._owing) > 1:
+            await asyncio.sleep(0)
+    reader, writer = await connect(server)
+    writer.write(REQUEST)
+    assert b"204" in await answer(reader)
+    assert await answer(idle[0]) == b"", "the one that asks nothing made room"
+    gate["/slow"].set()
+    assert b"204" in await answer(busy[0])
+
+
+async def test_half_a_head_after_a_whole_request_has_a_deadline_too(
+    opened: Opener, connect: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = await connect(opened(5))
+    writer.write(REQUEST)
+    assert b"204" in await answer(reader)
+    assert await answer(reader) == b"\r\n"
+    monkeypatch.setattr(module, "REQUEST_HEAD_S", 0.05)
+    writer.write(b"GET / HTTP/1.1\r\nHost: loc")
+    assert await answer(reader) == b""
+
+
+async def test_a_request_that_waits_behind_another_is_under_way_after_it(opened: Opener, connect: Connector) -> None:
+    server = opened(1)
+    reader, writer = await connect(server)
+    writer.write(REQUEST + REQUEST.replace(b"GET /", b"GET /slow"))
+    assert b"204" in await answer(reader)
+    newcomer, _ = await connect(server)
+    assert await answer(newcomer) == b"", "no room: the only place is busy"
+    gate["/slow"].set()
+    assert await answer(reader) == b"\r\n"
+    assert b"204" in await answer(reader)
 
 
 async def test_what_is_no_http_is_answered_and_told_under_a_name_with_its_sender(
