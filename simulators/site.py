@@ -75,6 +75,8 @@ class Site:
         self.portal_journal = Journal("portal-1", folder / "portal-1.ndjson")
         self.list_of: Callable[[int], str] = lambda handheld: f"PL-{handheld}"
         """The pick list that a handheld works by, asked at each scan."""
+        self.note_of: Callable[[int], str] = lambda scanner: DOCUMENTS[scanner % len(DOCUMENTS)]
+        """The delivery note at the dock of a scanner, asked at each scan; another one is scanned first."""
 
     @property
     def tokens_expected(self) -> int:
@@ -150,8 +152,11 @@ class Site:
     async def _scan_at_dock(self, scanner: Scanner, share: int) -> None:
         """An operator at a dock: scans the delivery note, then its cartons."""
         number = self.scanners.index(scanner) + 1
-        await scanner.scan(f"]C0{DOCUMENTS[number % len(DOCUMENTS)]}")
+        note = ""
         for index in range(1, share + 1):
+            if (there := self.note_of(number)) != note:
+                note = there
+                await scanner.scan(f"]C0{note}")
             await self._pause(share)
             await scanner.scan(carton(self._rng.choice(GTINS), Token(f"s{number}", index)))
 

@@ -223,7 +223,8 @@ class Soak:
     # -- who else is there
 
     async def _order(self) -> None:
-        """New pick lists every now and then; the handhelds go over to them, and old ones are withdrawn, open or not."""
+        """New lists and delivery notes every now and then; people go over to them, and old ones are withdrawn, open or
+        not."""
         every_s = self.plan.seconds / ORDERS
         lines = [{"line": str(at), "item": {"gtin": gtin}, "quantity": 10**6} for at, gtin in enumerate(GTINS)]
         token = (self.folder / "state" / "cli.token").read_text().strip()
@@ -235,6 +236,7 @@ class Soak:
                     document = {"id": name, "type": "pick_list", "lines": lines}
                     (await client.put(f"/v1/expectations/{name}", json=document)).raise_for_status()
                 self._site.list_of = partial("PL-{1}-{0}".format, number)
+                self._site.note_of = partial("ASN-{1}{0:06}".format, number)
                 if number > ORDERS_KEPT:
                     for handheld in handhelds:
                         await client.delete(f"/v1/expectations/PL-{handheld}-{number - ORDERS_KEPT}")
