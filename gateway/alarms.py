@@ -83,5 +83,5 @@ def checks_alarms(checks: ChecksStatus) -> tuple[AlarmStatus, ...]:
         found.append(AlarmStatus("expectations_not_pulled", subject, checks.pull_problem, hint))
     if checks.overdue:
         text = f"{checks.overdue} of {checks.open} exceptions are overdue"
-        found.append(AlarmStatus("exceptions_overdue", "checks", text, "dockline exceptions list"))
+        found.append(AlarmStatus("exceptions_overdue", "checks", text, "dockline exceptions list --state overdue"))
     return tuple(found)

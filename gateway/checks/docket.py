@@ -8,7 +8,7 @@ centre is told when they have doubled or halved, and at close: an event a scan w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -38,6 +38,8 @@ from gateway.log import event
 log = logging.getLogger(__name__)
 
 GATEWAY_ACTOR: Final = "gateway"
+PAGE_ROWS: Final = 100
+"""Exceptions that are read before others get their turn: some 4 ms."""
 _DUPLICATES: Final = ("duplicate_scan", "duplicate_pick")
 
 
@@ -98,6 +100,7 @@ class Docket:
         self._cases: dict[str, Case] | None = None
         self._by_key: dict[str, str] = {}
         self._holds: dict[str, set[str]] = {}
+        self._by_document: dict[str, set[str]] = {}
 
     # -- looking
 
@@ -107,7 +110,19 @@ class Docket:
 
     def all_cases(self) -> list[Case]:
         """Return every exception that is kept, resolved ones too, oldest first: committed ones."""
-        return [case for row in self._outbox.states(PREFIX) if (case := _decoded(row)) is not None]
+        return [case for page in self.pages() for case in page]
+
+    def pages(self) -> Iterator[list[Case]]:
+        """Yield the same page by page: whoever reads tens of thousands lets scans in between."""
+        after = ""
+        while rows := self._outbox.states(PREFIX, after=after, count_max=PAGE_ROWS):
+            after = rows[-1].key
+            yield [case for row in rows if (case := _decoded(row)) is not None]
+
+    def count_about(self, document: str) -> int:
+        """Return how many open exceptions are about a document."""
+        self._loaded()
+        return len(self._by_document.get(document, ()))
 
     def case(self, case_id: str) -> Case | None:
         """Return one exception; None when there is none of that id."""
@@ -274,7 +289,7 @@ class Docket:
 
     def _loaded(self) -> dict[str, Case]:
         if self._cases is None:
-            self._cases, self._by_key, self._holds = {}, {}, {}
+            self._cases, self._by_key, self._holds, self._by_document = {}, {}, {}, {}
             for case in self.all_cases():
                 if case.is_open:
                     self._index(case)
@@ -301,17 +316,25 @@ class Docket:
         self._by_key[case.key] = case.id
         if case.hold_key:
             self._holds.setdefault(case.hold_key, set()).add(case.id)
+        if case.data.document is not None:
+            self._by_document.setdefault(case.data.document.id, set()).add(case.id)
 
     def _unindex(self, case: Case) -> None:
         assert self._cases is not None
         self._cases.pop(case.id, None)
         if self._by_key.get(case.key) == case.id:
             del self._by_key[case.key]
-        holds = self._holds.get(case.hold_key)
-        if holds is not None:
-            holds.discard(case.id)
-            if not holds:
-                del self._holds[case.hold_key]
+        _discard(self._holds, case.hold_key, case.id)
+        if case.data.document is not None:
+            _discard(self._by_document, case.data.document.id, case.id)
+
+
+def _discard(index: dict[str, set[str]], key: str, case_id: str) -> None:
+    found = index.get(key)
+    if found is not None:
+        found.discard(case_id)
+        if not found:
+            del index[key]
 
 
 def over_line(line: str) -> str:

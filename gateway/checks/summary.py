@@ -75,7 +75,7 @@ def summarise(cases: Sequence[Case], operating_ms: int) -> tuple[CodeSummary, ..
         CodeSummary(
             code,
             len(found),
-            sum(_is_overdue(case, operating_ms) for case in found),
+            sum(is_late(case, operating_ms) for case in found),
             sum(case.data.escalations > 0 for case in found),
             _oldest_s(found, operating_ms),
             _ages(found, operating_ms),
@@ -93,14 +93,15 @@ def summarise_suppliers(cases: Sequence[Case], operating_ms: int) -> tuple[Suppl
     largest = sorted(groups.items(), key=lambda one: (-len(one[1]), one[0]))[:SUPPLIERS_MAX]
     return tuple(
         SupplierSummary(
-            *key, len(found), sum(_is_overdue(case, operating_ms) for case in found), _oldest_s(found, operating_ms)
+            *key, len(found), sum(is_late(case, operating_ms) for case in found), _oldest_s(found, operating_ms)
         )
         for key, found in largest
     )
 
 
-def _is_overdue(case: Case, operating_ms: int) -> bool:
-    return case.data.escalations > 0 or case.is_overdue(operating_ms)
+def is_late(case: Case, operating_ms: int) -> bool:
+    """Return True for an open exception that is overdue, or was and has been escalated."""
+    return case.is_open and (case.data.escalations > 0 or case.is_overdue(operating_ms))
 
 
 def _oldest_s(cases: Sequence[Case], operating_ms: int) -> int:

@@ -11,7 +11,7 @@ from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LimitO
 
 app = typer.Typer()
 
-STATES = ("unresolved", "all", "open", "acknowledged", "escalated", "resolved")
+STATES = ("unresolved", "all", "overdue", "open", "acknowledged", "escalated", "resolved")
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the exception, as listed.")]
 
 
@@ -19,28 +19,34 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the excepti
 def list_exceptions(
     *,
     state: Annotated[
-        str, typer.Option(help="unresolved, all, open, acknowledged, escalated or resolved.")
+        str, typer.Option(help="unresolved, all, overdue, open, acknowledged, escalated or resolved.")
     ] = "unresolved",
     code: Annotated[str | None, typer.Option(help="Only of this code.")] = None,
     owner: Annotated[str | None, typer.Option(help="Only of this owner.")] = None,
     document: Annotated[str | None, typer.Option(help="Only about this document.")] = None,
-    limit: LimitOption = 1000,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="Only those behind this one.")] = None,
+    limit: LimitOption = 100,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
     token_file: TokenOption = None,
 ) -> None:
     """List exceptions, oldest first."""
     from gateway.cli.client import Site
-    from gateway.cli.show import age, print_json, print_table
+    from gateway.cli.show import age, print_json, print_rest, print_table
     from gateway.settings.problem import did_you_mean
 
     if state not in STATES:
         hint = did_you_mean(state, STATES) or f"one of {', '.join(STATES)}"
         raise Failure(f'There is no state "{state}".', hint=hint, code=EXIT_USAGE)
-    asked = {"state": state, "code": code, "owner": owner, "document": document, "limit": limit}
-    found = Site(config, token_file).get("/v1/exceptions", **asked)["exceptions"]
+    asked = {"state": state, "code": code, "owner": owner, "document": document, "after": after, "limit": limit}
+    answer = Site(config, token_file).get("/v1/exceptions", **asked)
+    found, go_on = answer["exceptions"], answer["next_after"]
+    late = f", {answer['overdue']} overdue (--state overdue)" if answer["overdue"] else ""
+    rest = f"{len(found)} of {answer['total']} exceptions{late}; --code, --owner and --document narrow it"
+    more = None if go_on is None else f"{rest}, --after {go_on} goes on"
     if as_json:
         print_json(found)
+        print_rest(more)
         return
     rows = [
         (
@@ -56,6 +62,7 @@ def list_exceptions(
         for one in found
     ]
     print_table("Exceptions", ("id", "code", "state", "severity", "owner", "age", "due in", "what"), rows)
+    print_rest(more)
 
 
 @app.command("show")

@@ -99,6 +99,15 @@ def print_line(text: str, style: str = "") -> None:
     console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
 
 
+def print_rest(text: str | None) -> None:
+    """Say of how many a list shows only some, and how to see the others; beside what a program reads, not in it."""
+    import sys
+
+    if text is not None:
+        sys.stdout.flush()
+        print(text, file=sys.stderr)
+
+
 def print_folded(head: str, text: str, style: str = "", *, mark: str = "") -> None:
     """Print a text beside its head and folded there; on a narrow terminal below its head. `mark` begins the text."""
     from rich.console import Console

@@ -39,7 +39,7 @@ GET   /v1/expectations/{id}            one, with its lines and the work on it he
 PUT   /v1/expectations/{id}            keep one, or a newer version of it; role operator
 DELETE /v1/expectations/{id}           expect it no more; role operator
 POST  /v1/expectations/{id}/switch     {"reason": ".."}: work under way goes on by the newest version; role operator
-GET   /v1/exceptions                   ?state= &code= &owner= &document= &limit=
+GET   /v1/exceptions                   ?state= &code= &owner= &document= &after= &limit=
 GET   /v1/exceptions/{id}              one, with its evidence
 POST  /v1/exceptions/{id}/acknowledge  {"reason": ".."}   role operator
 POST  /v1/exceptions/{id}/resolve      {"resolution": ".."}   role operator

@@ -137,9 +137,7 @@ def tally_json(report: Report, document: str | None, activity: str | None) -> di
     one = checker.documents.peek(document, activity) if checker.is_on else None
     if one is None:
         return told
-    told["exceptions"] = sum(
-        case.data.document is not None and case.data.document.id == document for case in checker.docket.open_cases()
-    )
+    told["exceptions"] = checker.docket.count_about(document)
     if activity == _BLIND:
         return {**told, "is_blind": True}
     header = one.header

@@ -9,6 +9,10 @@ import { showEvent } from "./event_dialog.js";
 
 export const title = "Exceptions";
 const LOOK_MS = 10000;
+/** More are not read in one go, and a browser takes seconds to lay out thousands. */
+const LISTED = 200;
+/** What is kept of weeks is long, and changes only when somebody decides. */
+const SLOW = ["resolved", "all"];
 const STATES = { resolved: "good", acknowledged: "" };
 const SEVERITY = { info: "none", minor: "attention", major: "attention", critical: "error" };
 
@@ -18,6 +22,7 @@ export function open(root) {
     {},
     [
       ["unresolved", "not resolved"],
+      ["overdue", "overdue"],
       ["open", "open"],
       ["acknowledged", "acknowledged"],
       ["escalated", "escalated"],
@@ -46,8 +51,8 @@ export function open(root) {
   let isGone = false;
   const look = async () => {
     try {
-      const { exceptions, total } = await get(
-        query("/v1/exceptions", { state: which.value, owner: owner.value.trim() }),
+      const { exceptions, total, overdue } = await get(
+        query("/v1/exceptions", { state: which.value, owner: owner.value.trim(), limit: LISTED }),
       );
       if (isGone) return;
       // Overdue first, then the oldest.
@@ -64,9 +69,9 @@ export function open(root) {
         owners,
         [...new Set(exceptions.map((one) => one.owner))].map((value) => h("option", { value })),
       );
-      const late = exceptions.filter((one) => one.overdue).length;
-      note.className = `note ${late ? "error-ink" : ""}`;
-      say(note, `${plural(total, "exception", "exceptions")}${late ? `, ${late} overdue` : ""}`);
+      note.className = `note ${overdue ? "error-ink" : ""}`;
+      const cut = total > exceptions.length ? `; the ${exceptions.length} oldest stand here` : "";
+      say(note, `${plural(total, "exception", "exceptions")}${overdue ? `, ${overdue} overdue` : ""}${cut}`);
     } catch (failure) {
       note.className = "note error-ink";
       say(note, `${failure.message} ${failure.hint}`);
@@ -75,7 +80,7 @@ export function open(root) {
   which.addEventListener("change", look);
   owner.addEventListener("change", look);
   look();
-  const timer = setInterval(look, LOOK_MS);
+  const timer = setInterval(() => SLOW.includes(which.value) || look(), LOOK_MS);
   let seen = null;
   const stop = onNews(() => {
     const key = JSON.stringify(state.status?.exceptions);
