@@ -12,7 +12,8 @@ was cut off hands in minutes of reads at once: so that two passes do not melt in
 (`device_s`) ends a pass too. That clock alone never keeps a pass open, and when it is wrong a pass is reported twice.
 
 A pass has a *meaning*: what the station session would make of the tag now (activity, document, location). When the
-meaning changes while the tag stands there, a new pass begins: a correction is never taken for a repeat read.
+meaning changes while the tag stands there, a new pass begins: a correction is never taken for a repeat read. A document
+that is closed or forgotten corrects nothing: `goes_on` says under which other meanings a pass goes on, with its own.
 
 Use, from `Intake.take` (no await between the steps):
 
@@ -38,9 +39,10 @@ else. After a restart passes go on if the gateway was away for less than `depart
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import eq
 from typing import Final, Literal
 
 from buffer.entry import StateRow
@@ -158,12 +160,16 @@ def device_seconds(at: str | None) -> float | None:
 class EventCycle:
     """The passes at one logical reader. Not thread-safe; no I/O, no clock of its own."""
 
-    def __init__(self, reader: str, spec: EventCycleSpec | None = None) -> None:
+    def __init__(
+        self, reader: str, spec: EventCycleSpec | None = None, *, goes_on: Callable[[str, str], bool] = eq
+    ) -> None:
         """`reader` names the logical reader in durable state: the station for fixed readers (several readers of one
         station are one logical reader), the device for readers that carry their own context with them."""
         self.reader = reader
         self.spec = spec or EventCycleSpec()
         self.prefix = f"{STATE_PREFIX}{reader}/"
+        self._goes_on = goes_on
+        """Whether a pass with the first meaning goes on under the second."""
         self.forced_out = 0
         """Present tags forgotten because of `tags_max`, since start: above zero, raise `tags_max` or accept doubles."""
         self._passes: OrderedDict[bytes, _Pass] = OrderedDict()  # least recently seen first
@@ -205,7 +211,7 @@ class EventCycle:
             if gap_s > spec.depart_after_s:
                 self._end(epc)
                 known = None
-            elif known.repeat is not None and known.meaning == meaning:
+            elif known.repeat is not None and self._goes_on(known.meaning, meaning):
                 known.last_seen = now
                 self._passes.move_to_end(epc)
                 return known.repeat

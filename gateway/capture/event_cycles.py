@@ -6,7 +6,7 @@ Several readers of a station are one logical reader (`Route.logical_reader`), so
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from drivers.reading import Reading, Verdict
 from gateway.capture.event_cycle import EventCycle, device_seconds
@@ -14,6 +14,9 @@ from gateway.capture.outbox_port import OutboxPort
 from gateway.capture.site_map import Route, Station
 from gateway.capture.station import Session
 from gateway.capture.step import Step
+
+_SEPARATOR: Final = "\x1f"
+"""Unit separator: it stands in no activity, and a document that holds one is only told apart more often."""
 
 
 class Repeat(NamedTuple):
@@ -77,7 +80,7 @@ class EventCycles:
         reader = route.logical_reader.replace("/", ":")  # "/" ends the reader's name in the keys of state rows
         cycle = self._cycles.get(reader)
         if cycle is None:
-            cycle = EventCycle(reader, route.station.event_cycle)
+            cycle = EventCycle(reader, route.station.event_cycle, goes_on=goes_on)
             cycle.restore(self._outbox.states(cycle.prefix), self._monotonic(), self._wall())
             self._cycles[reader] = cycle
         return cycle
@@ -88,4 +91,17 @@ def meaning(reading: Reading, session: Session, activity: str | None) -> str:
     context = reading.context
     document = (context and context.document) or session.document
     location = (context and context.location) or session.location
-    return f"{activity}|{document}|{location}"
+    return _SEPARATOR.join((activity or "", document or "", location or ""))
+
+
+def goes_on(known: str, now: str) -> bool:
+    """Return whether a pass goes on: the tag means the same, or less. The document was closed while pallets stood in
+    the gate, or the session was forgotten: another event of each would say that they came twice."""
+    if known == now:
+        return True
+    was, is_ = known.split(_SEPARATOR), now.split(_SEPARATOR)
+    return (
+        was[0] == is_[0]
+        and len(was) == len(is_)
+        and all(one in ("", before) for before, one in zip(was[1:], is_[1:], strict=False))
+    )
