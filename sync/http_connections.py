@@ -29,7 +29,7 @@ from urllib.parse import quote, urlsplit
 import h11
 
 from sync.answer import Answer
-from sync.http_exchange import BrokenConnection, NoConnection, Request
+from sync.http_exchange import BrokenConnection, NoConnection, NotHttp, Request
 
 KEEPALIVE_S: Final = 55.0
 """A connection idle for longer is not reused: many load balancers drop theirs after a minute, without a word."""
@@ -268,7 +268,10 @@ class _Connection(asyncio.Protocol):
                 elif type(event) is not h11.InformationalResponse:
                     return
         except h11.RemoteProtocolError as error:
-            self._fail(error)
+            # At the end there may be a line of another protocol, to which h11 had listened on.
+            heard = self._wire.trailing_data[0] if self._head is None else b""
+            is_strange = bool(data) or not b"HTTP/".startswith(heard[:5])
+            self._fail(error, NotHttp if is_strange else BrokenConnection)
 
     def _can_go_on(self) -> bool:
         wire, transport = self._wire, self._transport
@@ -289,9 +292,9 @@ class _Connection(asyncio.Protocol):
         body = bytes(self._body[: self._body_max + 1])
         self._answer.set_result(Answer(self._head.status_code, headers, body, self._body_max))
 
-    def _fail(self, cause: Exception) -> None:
+    def _fail(self, cause: Exception, kind: type[BrokenConnection] = BrokenConnection) -> None:
         if self._answer is not None and not self._answer.done():
-            error = (_HungUp if self._is_used and not self._has_heard else BrokenConnection)(str(cause))
+            error = (_HungUp if self._is_used and not self._has_heard else kind)(str(cause))
             error.__cause__ = cause
             self._answer.set_exception(error)
 

@@ -34,7 +34,7 @@ from sync.answer import Answer, hold_for, names_something, read_answer
 from sync.batch import Batch
 from sync.errors import NotAnAnswer, Unanswered, UpstreamHolds, UpstreamUnavailable
 from sync.http_connections import Connections
-from sync.http_exchange import BrokenConnection, Carrier, NoConnection, Request
+from sync.http_exchange import BrokenConnection, Carrier, NoConnection, NotHttp, Request
 from sync.secret_file import SecretFile
 from sync.settings import HttpEventsSettings
 from sync.signature import parse_secrets, sign
@@ -273,6 +273,11 @@ class HttpEvents:
         if isinstance(error, NoConnection):
             return UpstreamUnavailable(
                 f"no connection to {self._host}", hint="is the line up, the name known and the port open?"
+            )
+        if isinstance(error, NotHttp):
+            return NotAnAnswer(
+                f"what answers at {self._host} speaks no HTTP/1.1",
+                hint="is the port in the address right, and is it an http or an https port?",
             )
         return Unanswered(
             f"the connection to {self._host} broke before the whole answer came",

@@ -17,6 +17,10 @@ class BrokenConnection(Exception):
     """The connection ended, or spoke no HTTP, before the whole answer was here. Nothing is known of the request."""
 
 
+class NotHttp(BrokenConnection):
+    """What came is no HTTP/1.1: another service has this port, or the other kind of http and https."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is asked."""

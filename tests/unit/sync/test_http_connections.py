@@ -9,7 +9,7 @@ import pytest
 
 from sync import http_connections
 from sync.http_connections import Connections
-from sync.http_exchange import BrokenConnection, NoConnection, Request
+from sync.http_exchange import BrokenConnection, NoConnection, NotHttp, Request
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -186,23 +186,24 @@ async def test_headers_are_told_in_lower_case_and_repeated_ones_joined() -> None
 
 
 @pytest.mark.parametrize(
-    "said",
+    ("said", "kind"),
     [
-        b"",
-        b"HTTP/1.1 200 OK\r\nContent-Len",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
-        b"SSH-2.0-OpenSSH_9.2\r\n",
-        b"\x15\x03\x03\x00\x02\x02\x16",
-        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000 + b"\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        (b"", BrokenConnection),
+        (b"HTTP/1.1 200 OK\r\nContent-Len", BrokenConnection),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", BrokenConnection),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", BrokenConnection),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", NotHttp),
+        (b"\x15\x03\x03\x00\x02\x02\x16", NotHttp),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000 + b"\r\n\r\n", NotHttp),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", NotHttp),
     ],
     ids=["nothing", "half a head", "half a body", "half a chunk", "ssh", "tls", "endless head", "two lengths"],
 )
-async def test_half_an_answer_or_none_is_a_broken_connection(said: bytes) -> None:
+async def test_half_an_answer_or_none_is_a_broken_connection(said: bytes, kind: type[BrokenConnection]) -> None:
     async with serving(saying(said, then_closes=True)) as (server, connections):
-        with pytest.raises(BrokenConnection):
+        with pytest.raises(BrokenConnection) as caught:
             await connections.exchange(asked(server))
+        assert type(caught.value) is kind
         await server.left()
 
 

@@ -394,6 +394,20 @@ async def test_the_environment_sends_nothing_through_a_proxy(monkeypatch: pytest
         assert await sender.send(batch()) == [Accepted()] * 3
 
 
+async def test_another_service_at_the_port_is_named_as_that() -> None:
+    """Port 22 for 443: "the connection broke" would send the technician to look for a bad cable."""
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(NotAnAnswer, match="speaks no HTTP"):
+            await upstream(f"http://127.0.0.1:{port}/v1/events").send(batch())
+
+
 async def test_one_connection_serves_many_batches() -> None:
     async with Centre() as centre, Network(centre.host, centre.port) as network:
         sender = upstream(f"http://127.0.0.1:{network.port}/v1/events")
