@@ -195,7 +195,7 @@ def _is_elsewhere(data: Json) -> bool:
     """Whether nobody can say that the objects of an exception are here now: one of them is missing, or it was seen when
     the exception began and this is what became of that. EPCIS takes a bizLocation for where things are from then on."""
     lines = [data.get("variance") or {}, *(data.get("lines") or ())]
-    return data.get("state") != "open" or any(_is_missing(line) for line in lines)
+    return _is_decision("exception", data) or any(_is_missing(line) for line in lines)
 
 
 def _children(item: Json, quantity: Json | None, site: str) -> Json:
@@ -249,7 +249,7 @@ def _why(kind: str, data: Json, site: str) -> Json:
     if disposition in DISPOSITIONS and str(disposition).startswith(PERSISTENT) and kind == "exception":
         # Only an ObjectEvent can carry it, and an exception is never encoded as anything else.
         why["persistentDisposition"] = {"unset" if data.get("state") == "resolved" else "set": [disposition]}
-    elif disposition in DISPOSITIONS or is_uri(str(disposition or "")):
+    elif (disposition in DISPOSITIONS or is_uri(str(disposition or ""))) and not _is_decision(kind, data):
         why["disposition"] = disposition
     document = data.get("document")
     if isinstance(document, dict) and document.get("id"):
@@ -261,6 +261,11 @@ def _why(kind: str, data: Json, site: str) -> Json:
         if data.get(member):
             why[word] = [{"type": "location", end: place_uri("location", site, data[member])}]
     return why
+
+
+def _is_decision(kind: str, data: Json) -> bool:
+    """Whether this tells what became of an exception: nobody saw then that the goods are damaged, or still are."""
+    return kind == "exception" and data.get("state") != "open"
 
 
 def _transaction(document: Json, site: str) -> Json:

@@ -327,6 +327,18 @@ def test_goods_are_where_they_were_seen_and_not_where_somebody_decides_about_the
     assert decode(encoded) == event
 
 
+@pytest.mark.parametrize(("state", "told"), [("open", "damaged"), ("acknowledged", None), ("resolved", None)])
+def test_goods_are_damaged_when_somebody_sees_it_and_not_when_it_is_decided(state: str, told: str | None) -> None:
+    """A disposition holds from its event on; "repacked" resolves the exception and does not damage them again."""
+    event = exception_of(state=state, item={"gtin": "09521234543213"})
+    event["data"] |= {"code": "damaged", "disposition": "damaged"}
+    encoded = encode(event)
+    check_document(encoded)
+    assert encoded.get("disposition") == told
+    assert "persistentDisposition" not in encoded
+    assert decode(encoded) == event
+
+
 @pytest.mark.parametrize("unit", ["EA", "C62", "H87", "NAR", "PCE"])
 def test_pieces_have_no_unit_of_measure(unit: str) -> None:
     """EPCIS 2.0, 7.3.3.3: with `uom` a quantity is a physical measure, without it a count."""
