@@ -16,11 +16,12 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import unquote
 
-from gateway.events.epcis_extension import NAMESPACE, PREFIX
+from gateway.events.epcis_extension import NAMESPACE
+from gateway.events.epcis_number import number_of, text_of
+from gateway.events.epcis_sensor import read_sensor, sensor_element
 from gateway.events.epcis_uri import (
     class_uri,
     escape,
@@ -37,7 +38,6 @@ from gateway.events.epcis_vocabulary import (
     BIZ_STEPS,
     DISPOSITIONS,
     DOCUMENT_TYPES,
-    MEASUREMENT_TYPES,
     PERSISTENT,
     PLAIN_TRANSACTION_TYPES,
     TRANSACTION_TYPES,
@@ -51,8 +51,6 @@ UNKNOWN_TIME: Final = "1970-01-01T00:00:00.000Z"
 """Event time of a gap whose entry is too damaged to have one: the same at every retry."""
 _COUNTED: Final = frozenset({"receipt", "putaway", "pick", "count", "shipment", "return", "transfer"})
 """Events that always state a quantity."""
-_REPORTS: Final = {"device": "DeviceState", "unrecognised": "UnrecognisedReading", "gap": "SequenceGap"}
-_DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 _OFFSET: Final = re.compile(r"[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00)$")
 _UNIT: Final = re.compile(r"[A-Z0-9]{2,3}")
 _DOCUMENT_TYPE: Final = f"{NAMESPACE}document-type/"
@@ -86,7 +84,7 @@ def to_words(event: Json) -> Json:
     if kind == "tally":
         _as_transaction(words, data)
     elif not words.keys() & {"epcList", "quantityList", "parentID"} or "measurement" in data:
-        words["sensorElementList"] = [_sensor(kind, event, data, site)]
+        words["sensorElementList"] = [sensor_element(kind, words["eventTime"], data, site)]
     return words
 
 
@@ -112,7 +110,7 @@ def from_words(words: Json, kind: str) -> Json:
     if kind != "tally":
         _read_what(words, kind, data)
     for element in words.get("sensorElementList", ()):
-        _read_sensor(element, kind, data)
+        read_sensor(element, kind, data)
     event["data"] = data
     return event
 
@@ -188,7 +186,7 @@ def _seen(line: Json) -> Json | None:
 
 
 def _is_missing(line: Json) -> bool:
-    return _number(line.get("observed")) == 0
+    return number_of(line.get("observed")) == 0
 
 
 def _is_elsewhere(data: Json) -> bool:
@@ -208,7 +206,7 @@ def _children(item: Json, quantity: Json | None, site: str) -> Json:
 
 def _quantity(uri: str, quantity: Json | None) -> Json:
     element: Json = {"epcClass": uri}
-    value = _number((quantity or {}).get("value"))
+    value = number_of((quantity or {}).get("value"))
     if value is None:
         return element
     element["quantity"] = value
@@ -233,7 +231,7 @@ def _read_what(words: Json, kind: str, data: Json) -> None:
         elif len(point) == 3:
             data["device"] = {"id": point[1]}
         if kind != "exception" and "quantity" in classes[0]:
-            data["quantity"] = {"value": _text(classes[0]["quantity"]), "unit": classes[0].get("uom", UNIT_EACH)}
+            data["quantity"] = {"value": text_of(classes[0]["quantity"]), "unit": classes[0].get("uom", UNIT_EACH)}
     if "parentID" in words:
         data["item"] = {**read_item(words["parentID"]), **data.get("item", {})}
 
@@ -324,74 +322,3 @@ def _read_where(words: Json, event: Json, data: Json) -> None:
         data["read_point"] = place_text("location", read_point)
     if "bizLocation" in words:
         data["business_location"] = place_text("location", words["bizLocation"]["id"])
-
-
-# -- how
-
-
-def _sensor(kind: str, event: Json, data: Json, site: str) -> Json:
-    metadata: Json = {"time": str(event.get("time") or UNKNOWN_TIME)}
-    device = data.get("device")
-    if isinstance(device, dict) and device.get("id"):
-        metadata["deviceID"] = private("device", site, device["id"])
-    measurement = data.get("measurement")
-    report = _measured(kind, measurement) if isinstance(measurement, dict) else _reported(kind, data)
-    return {"sensorMetadata": metadata, "sensorReport": [report]}
-
-
-def _measured(kind: str, measurement: Json) -> Json:
-    unit, value = measurement.get("unit"), str(measurement.get("value", ""))
-    known = "Count" if kind == "count" else MEASUREMENT_TYPES.get(str(unit))
-    report: Json = {"type": known or f"{NAMESPACE}Measurement"}
-    number = _number(value)
-    if number is not None:
-        report["value"] = number
-    elif value in ("true", "false"):
-        report["booleanValue"] = value == "true"
-    else:
-        report["stringValue"] = value
-    if unit:
-        report["uom"] = unit
-    return {**report, f"{PREFIX}name": measurement.get("name", "")}
-
-
-def _reported(kind: str, data: Json) -> Json:
-    """What is no measurement: a state, or a trouble in words."""
-    told = data.get("state") if kind == "device" else data.get("reason") or data.get("message") or data.get("voids")
-    report: Json = {
-        "type": NAMESPACE + _REPORTS.get(kind, kind.capitalize() or "Event"),
-        "stringValue": str(told or kind),
-    }
-    if kind != "device" or told != "up":
-        report["exception"] = "ERROR_CONDITION"
-    return report
-
-
-def _read_sensor(element: Json, kind: str, data: Json) -> None:
-    device = private_parts(element.get("sensorMetadata", {}).get("deviceID", ""), "device")
-    if device is not None and len(device) == 2:
-        data["device"] = {"id": device[1]}
-    report = element["sensorReport"][0]
-    if f"{PREFIX}name" in report:
-        measurement = {"name": report[f"{PREFIX}name"], "value": _measured_text(report)}
-        data["measurement"] = {**measurement, **({"unit": report["uom"]} if "uom" in report else {})}
-    elif kind in _REPORTS:
-        data["state" if kind == "device" else "reason"] = report["stringValue"]
-
-
-def _measured_text(report: Json) -> str:
-    if "value" in report:
-        return _text(report["value"])
-    return str(report["booleanValue"]).lower() if "booleanValue" in report else str(report["stringValue"])
-
-
-def _number(text: Any) -> int | float | None:
-    """Return a decimal string as the JSON number EPCIS wants; None when it is none."""
-    if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
-        return None
-    return float(text) if "." in text else int(text)
-
-
-def _text(number: float) -> str:
-    """Return a number as a decimal string without an exponent; `_number` of it is the number again."""
-    return str(number) if isinstance(number, int) else f"{Decimal(repr(number)):f}"

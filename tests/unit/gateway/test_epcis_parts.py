@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.events.epcis_extension import difference, merged, prefixed, unprefixed
+from gateway.events.epcis_number import number_of, text_of
 from gateway.events.epcis_uri import is_uri, place_text, place_uri, private, private_parts, read_item
 from gateway.events.epcis_vocabulary import DOCUMENT_TYPES, TRANSACTION_TYPES
 from gateway.events.epcis_words import from_words, kind_of, site_of, to_words
@@ -53,6 +54,25 @@ def test_a_tag_tells_its_keys() -> None:
         "epc": "urn:epc:id:sscc:9521321.0000000001",
         "sscc": "095213210000000018",
     }
+
+
+def test_a_reading_has_the_time_of_its_event_also_when_that_is_told_in_utc() -> None:
+    """xsd:dateTime ends at 14:00, in a sensor element too."""
+    data = {"measurement": {"name": "room", "value": "-1.5", "unit": "CEL"}, "device": {"id": "plc"}}
+    words = to_words({"type": "dockline.condition.v1", "time": "2026-11-21T09:00:00+14:30", "data": data})
+    assert words["sensorElementList"][0]["sensorMetadata"]["time"] == words["eventTime"] == "2026-11-20T18:30:00Z"
+
+
+def test_a_decimal_string_is_a_number_and_back() -> None:
+    assert [number_of(text) for text in ("12", "12.50", "-0.000001", "007", "1e3", "")] == [
+        12,
+        12.5,
+        -0.000001,
+        None,
+        None,
+        None,
+    ]
+    assert [text_of(number) for number in (12, 12.5, -0.000001)] == ["12", "12.5", "-0.000001"]
 
 
 def test_document_types_are_told_apart() -> None:
