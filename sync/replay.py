@@ -25,7 +25,7 @@ from buffer.errors import OutboxFull
 from buffer.reader import EntryFilter
 from sync.backoff import Backoff
 from sync.batch import cut_entries, join_batch
-from sync.errors import BatchRefused, BatchTooLarge, NotAnAnswer, SyncError, UpstreamHolds
+from sync.errors import BatchRefused, BatchTooLarge, NotAnAnswer, SyncError, Unanswered, UpstreamHolds
 from sync.outbox_port import OutboxPort
 from sync.position import known_instance
 from sync.upstream import Upstream
@@ -33,6 +33,8 @@ from sync.upstream import Upstream
 _log = logging.getLogger(__name__)
 
 BATCH_EVENTS_MAX = 200
+UNANSWERED_EVENTS_MIN = 10
+"""A request that gets no answer is halved down to this: what carries no ten events carries no one."""
 READ_EVENTS = 500
 READ_BYTES = 4 * 1024 * 1024
 TRIES = 3
@@ -201,6 +203,8 @@ class Replay:
             self._count_max = BATCH_EVENTS_MAX
             return [Rejected(str(error))]
         except SyncError as error:
+            if isinstance(error, Unanswered):
+                self._count_max = min(self._count_max, max(UNANSWERED_EVENTS_MIN, len(entries) // 2))
             self._tries += isinstance(error, NotAnAnswer)
             if self._tries >= TRIES:
                 self._tries = 0

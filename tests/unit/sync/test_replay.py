@@ -11,10 +11,10 @@ from upstream_scripted import ScriptedUpstream, refuses
 
 from buffer import EntryFilter, Outbox
 from buffer.entry import Accepted, Rejected
-from sync import Replay, ReplayOrder, ReplayState, UpstreamHolds, UpstreamUnavailable
+from sync import Replay, ReplayOrder, ReplayState, Unanswered, UpstreamHolds, UpstreamUnavailable
 from sync.backoff import Backoff
 from sync.errors import NotAnAnswer
-from sync.replay import TRIES, YIELDS_MAX
+from sync.replay import TRIES, UNANSWERED_EVENTS_MIN, YIELDS_MAX
 
 IDS = [one.id for one in drafts(1, 40)]
 
@@ -64,6 +64,18 @@ async def test_everything_is_sent_again_as_it_was_and_no_cursor_moves(tmp_path: 
     assert (replay.state.status, replay.state.accepted, replay.state.left_out) == ("finished", 38, 2)
     assert await made.outbox.cursor("centre") == 30
     assert await made.outbox.census("centre") == before
+    await made.outbox.close(5)
+
+
+async def test_a_line_too_slow_for_a_full_request_is_sent_smaller_ones(tmp_path: Path) -> None:
+    slow = ScriptedUpstream(judge=lambda batch: Unanswered("no whole answer") if len(batch) > 15 else None)
+    made = await bench(tmp_path, slow)
+    replay = made.replay()
+    async with asyncio.timeout(60):
+        await replay.run()
+    assert replay.state.accepted == 38
+    assert [len(batch) for batch in slow.sent][:3] == [4, 34, 17]
+    assert max(len(batch) for batch in slow.sent[3:]) == UNANSWERED_EVENTS_MIN
     await made.outbox.close(5)
 
 
