@@ -39,9 +39,8 @@ def alarms_of(
     storage: StorageStatus,
     upstreams: tuple[UpstreamStatus, ...],
     pumps: list[tuple[UpstreamSettings, PumpState]],
-    links: tuple[LinkStatus, ...],
 ) -> tuple[AlarmStatus, ...]:
-    """Return every trouble that lasts, the gravest first."""
+    """Return the troubles of the outbox and of deliveries, the gravest first."""
     found: list[AlarmStatus] = []
     for upstream in upstreams:
         if upstream.imbalance:
@@ -68,11 +67,21 @@ def alarms_of(
             message = f"is not in the configuration any more, and {count} events are kept for it"
             hint = f"configure it again, or: dockline upstream rename {upstream.name} NEW, or remove {upstream.name}"
             found.append(AlarmStatus("upstream_unconfigured", upstream.name, message, hint))
-    for link in links:
-        if link.state in {"down", "faulty", "degraded", "silent", "no-storage"}:
-            message = link.last_error or f"the link is {link.state}"
-            found.append(AlarmStatus(f"device_{link.state.replace('-', '_')}", link.device, message, link.hint))
     return tuple(found)
+
+
+def link_alarms(links: tuple[LinkStatus, ...]) -> tuple[AlarmStatus, ...]:
+    """Return the alarms of links, in the order of the file."""
+    return tuple(
+        AlarmStatus(
+            f"device_{link.state.replace('-', '_')}",
+            link.device,
+            link.last_error or f"the link is {link.state}",
+            link.hint,
+        )
+        for link in links
+        if link.state in {"down", "faulty", "degraded", "silent", "no-storage"}
+    )
 
 
 def checks_alarms(checks: ChecksStatus) -> tuple[AlarmStatus, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from buffer import Outbox
 from drivers import Complains, Reading, StorageUnavailable, Verdict
 from drivers.scan_message import ParsedBody
-from gateway.alarms import alarms_of, checks_alarms, incident_alarms
+from gateway.alarms import alarms_of, checks_alarms, incident_alarms, link_alarms
 from gateway.andon_service import AndonService
 from gateway.capture.site_map import Route
 from gateway.capture.station import Session
@@ -203,15 +203,18 @@ class Report:
             incidents=tuple(incident_status(one) for one in incidents),
             checks=checks,
             alarms=(
-                *checks_alarms(checks),
                 *incident_alarms(incidents),
-                *alarms_of(storage, tuple(upstreams), pumps, links),
-                *daemon.measures.alarms(),
-                *self._complaint_alarms(links),
+                *alarms_of(storage, tuple(upstreams), pumps),
                 *self._own_alarms(),
+                *checks_alarms(checks),
+                *self._device_alarms(links),
             ),
             notices=notices_of(settings.notices, devices, clock),
         )
+
+    def _device_alarms(self, links: tuple[LinkStatus, ...]) -> tuple[AlarmStatus, ...]:
+        """Return what is about single devices: last, for there may be many at once."""
+        return (*link_alarms(links), *self._complaint_alarms(links), *self._daemon.measures.alarms())
 
     def _complaint_alarms(self, links: Sequence[LinkStatus]) -> list[AlarmStatus]:
         """Return what drivers complain of while their link is up; one that is not has an alarm already."""

@@ -121,10 +121,10 @@ def _stations(status: Json, rows_max: int | None) -> Table:
     rows = []
     for name, devices in by_station.items():
         ages = [one["last_reading_age_s"] for one in devices if one["last_reading_age_s"] is not None]
-        worst = min((one["state"] for one in devices), key=_rank)
+        worst = min((one["state"] for one in devices), key=rank)
         hour = hours.get(name, {})
         count = sum(one["state"] != "admits" for one in devices)
-        rows.append((_rank(worst), (
+        rows.append((rank(worst), (
             plain(name), _state(worst), str(count), age(min(ages, default=None)),
             str(hour.get("last_hour", 0)), str(hour.get("this_hour", 0)),
         )))  # fmt: skip
@@ -140,7 +140,7 @@ def _devices(status: Json, rows_max: int | None) -> Table:
     for one in status["devices"]:
         link = links.get(one["id"], {})
         why = link.get("last_error") if one["state"] not in {"up", "heard"} else None
-        rows.append((_rank(one["state"]), (
+        rows.append((rank(one["state"]), (
             plain(one["id"]), _state(one["state"]), age(link.get("last_byte_age_s")), age(one["last_reading_age_s"]),
             str(one["readings"]), Text(plain(why or ""), no_wrap=True, overflow="ellipsis"),
         )))  # fmt: skip
@@ -175,11 +175,11 @@ def _table(*heads: str) -> Table:
 
 
 def _state(state: str) -> Text:
-    return Text(plain(state), ("red", "yellow", "green", "")[_rank(state)])
+    return Text(plain(state), ("red", "yellow", "green", "")[rank(state)])
 
 
-def _rank(state: str) -> int:
-    """0: ill, 1: odd, 2: well, 3: nothing to say."""
+def rank(state: str) -> int:
+    """Return how a state is: 0 ill, 1 odd, 2 well, 3 nothing to say."""
     if state in BAD:
         return 0
     if state in ODD:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.log import escape
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+T = TypeVar("T")
 SHORT_CELL_CHARACTERS = 15
 TURNED_ROWS_MAX = 4
 """More rows than this are not read side by side."""
@@ -21,11 +22,23 @@ FOLDED_CHARACTERS_MIN = 36
 INDENT = 10
 KNOCKING_SHOWN = 3
 """Devices that knock and are shown with their lines, the latest first: more would push all else off the screen."""
+ALIKE_SHOWN = 3
+"""Of troubles that are alike so many are shown, the others are named or counted."""
+NAMED_MAX = 12
+"""Names in one line."""
 
 
 def print_json(value: Any) -> None:
     """Print JSON; ASCII only, so no terminal is told anything."""
     print(json.dumps(value, indent=2))
+
+
+def most_first(rows: Sequence[T], rows_max: int, rank: Callable[[T], int]) -> tuple[list[T], list[T]]:
+    """Return what to show and what to count: all in their order while they are few, else the first of the worst."""
+    if len(rows) <= rows_max:
+        return list(rows), []
+    ordered = sorted(rows, key=rank)
+    return ordered[:rows_max], ordered[rows_max:]
 
 
 def print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -124,6 +137,12 @@ def print_folded(head: str, text: str, style: str = "", *, mark: str = "") -> No
     for number, line in enumerate(lines):
         begins = head if is_beside and number == 0 else " " * indent
         print_line(begins + (mark if number == 0 else " " * len(mark)) + line, style)
+
+
+def named(names: Sequence[str]) -> str:
+    """Return names for a sentence: the first of them, and how many follow."""
+    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+    return ", ".join(map(plain, names[:NAMED_MAX])) + more
 
 
 def counted(number: int, thing: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -74,11 +75,13 @@ def _lag_s(reader: OutboxReader, settled_through: int) -> float:
     return round(max(0, wall_ms() - oldest[0].captured_at) / 1000, 1) if oldest else 0.0
 
 
+ROWS_SHOWN = 25
+"""Of a table; at a small site that is all of it."""
 _BOOKS = ("name", "accepted", "delivered", "pending", "quarantined", "discarded", "skipped", "lost", "imbalance")
 
 
 def _print_status(found: dict[str, Any]) -> None:
-    from gateway.cli.show import age, counted, print_line, print_table, size
+    from gateway.cli.show import ALIKE_SHOWN, age, counted, print_line, print_table, size
 
     storage = found["storage"]
     state = "taking scans" if found["ready"] else f"NOT taking scans: {found['not_ready_because']}"
@@ -88,17 +91,8 @@ def _print_status(found: dict[str, Any]) -> None:
     room = f"{size(storage['bytes_used'])} of {size(storage['bytes_max'])}, {size(storage['disk_free'])} free{lasts}"
     print_line(f"up {age(found['uptime_s'])}, version {found['version']}, clock {found['clock']}")
     print_line(f"outbox: {counted(storage['entries'], 'event')}, {room}")
-    for alarm in found["alarms"]:
-        hint = f" ({alarm['hint']})" if alarm["hint"] else ""
-        print_line(f"ALARM {alarm['code']} {alarm['subject']}: {alarm['message']}{hint}", "bold red")
-    print_table(
-        "Devices",
-        ("device", "station", "driver", "state", "last reading", "readings"),
-        [
-            (one["id"], one["station"], one["driver"], one["state"], age(one["last_reading_age_s"]), one["readings"])
-            for one in found["devices"]
-        ],
-    )
+    _print_alarms(found["alarms"])
+    _print_devices(found["devices"])
     print_table(
         "Deliveries",
         ("upstream", "health", "lag", *_BOOKS[1:]),
@@ -112,6 +106,46 @@ def _print_status(found: dict[str, Any]) -> None:
     _print_knocking(found)
     for notice in found["notices"]:
         print_line(f"note: {notice}", "yellow")
+    if len(found["alarms"]) > ALIKE_SHOWN:
+        # The first lines have left the screen by now.
+        worst = found["alarms"][0]
+        text = f"{len(found['alarms'])} alarms, listed above; the first: {worst['code']} {worst['subject']}"
+        print_line(text, "bold red")
+
+
+def _print_alarms(alarms: list[dict[str, Any]]) -> None:
+    """The gravest first; of many that are alike (a switch lost its power) the first, and the names of the others."""
+    from gateway.cli.show import ALIKE_SHOWN, named, print_line
+
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for alarm in alarms:
+        alike.setdefault(alarm["code"], []).append(alarm)
+    for code, found in alike.items():
+        for alarm in found[:ALIKE_SHOWN]:
+            hint = f" ({alarm['hint']})" if alarm["hint"] else ""
+            print_line(f"ALARM {code} {alarm['subject']}: {alarm['message']}{hint}", "bold red")
+        if others := found[ALIKE_SHOWN:]:
+            where = named(list(dict.fromkeys(one["subject"] for one in others)))
+            print_line(f"ALARM {code}: {len(others)} more, of {where}", "bold red")
+
+
+def _print_devices(devices: list[dict[str, Any]]) -> None:
+    """All of them at a small site; at a large one those in trouble first, and the others by number."""
+    from collections import Counter
+
+    from gateway.cli.screen import rank
+    from gateway.cli.show import age, most_first, print_line, print_table
+
+    shown, others = most_first(devices, ROWS_SHOWN, lambda one: rank(one["state"]))
+    rows = [
+        (one["id"], one["station"], one["driver"], one["state"], age(one["last_reading_age_s"]), one["readings"])
+        for one in shown
+    ]
+    print_table("Devices", ("device", "station", "driver", "state", "last reading", "readings"), rows)
+    if others:
+        states = Counter(one["state"] for one in others)
+        said = ", ".join(f"{count} {state}" for state, count in sorted(states.items(), key=lambda one: rank(one[0])))
+        print_line(f"and {len(others)} more ({said}): dockline devices list")
 
 
 def _print_exceptions(found: dict[str, Any]) -> None:
@@ -126,12 +160,13 @@ def _print_exceptions(found: dict[str, Any]) -> None:
             for one in checks["suppliers"]
         ]
         if theirs:
-            print_table("Exceptions by supplier", ("supplier", "code", "open", "overdue", "oldest"), theirs)
+            heads = ("supplier", "code", "open", "overdue", "oldest")
+            _print_first("Exceptions by supplier", heads, theirs, "supplier and code")
 
 
 def _print_measures(measures: dict[str, Any]) -> None:
     """How the work goes; nothing before there was any."""
-    from gateway.cli.show import age, clock, print_line, print_table
+    from gateway.cli.show import age, clock, print_line
 
     said = []
     for name, key in (("dock to stock", "dock_to_stock"), ("pick cycle", "pick_cycle")):
@@ -141,20 +176,34 @@ def _print_measures(measures: dict[str, Any]) -> None:
         print_line(f"Since {clock(measures['since_ms'])}: {'; '.join(said)}")
     scans = [(one["station"], one["last_hour"], one["this_hour"]) for one in measures["scans"]]
     if scans:
-        print_table("Scans", ("station", "last hour", "this hour"), scans)
+        scans.sort(key=lambda one: -one[2] - one[1])
+        _print_first("Scans", ("station", "last hour", "this hour"), scans, "station")
     suppliers = [
         (one["supplier"], sum(one["opened"].values()), one["documents_closed"], one["per_document"] or "")
         for one in measures["suppliers"]
     ]
     if suppliers:
-        print_table("Suppliers", ("supplier", "exceptions", "documents closed", "a document"), suppliers)
+        suppliers.sort(key=lambda one: -one[1])
+        _print_first("Suppliers", ("supplier", "exceptions", "documents closed", "a document"), suppliers, "supplier")
     columns = ("device", "readings", "unreadable", "last_group", "limit")
     read = [
         (*(one[name] for name in columns), "degraded" if one["is_degraded"] else "well")
         for one in measures["readability"]
     ]
     if read:
-        print_table("Readability", ("device", "readings", "unreadable", "of the last 50", "limit", "it is"), read)
+        read.sort(key=lambda one: one[-1] != "degraded")
+        heads = ("device", "readings", "unreadable", "of the last 50", "limit", "it is")
+        _print_first("Readability", heads, read, "device")
+
+
+def _print_first(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]], thing: str) -> None:
+    """Print the first rows of a table, and how many there are beside them."""
+    from gateway.cli.show import most_first, print_line, print_table
+
+    shown, others = most_first(rows, ROWS_SHOWN, lambda _: 0)
+    print_table(title, heads, shown)
+    if others:
+        print_line(f"and {len(others)} more rows, by {thing}: dockline status --json")
 
 
 def _span(hours: float) -> str:

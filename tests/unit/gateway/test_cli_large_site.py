@@ -53,3 +53,74 @@ def test_a_cut_list_of_exceptions_says_how_many_there_are_and_how_to_go_on(
     assert capsys.readouterr().err == "", "all of them are there"
     assert daemon.asked[1][1]["state"] == "overdue"
     assert daemon.asked[1][1]["after"] == "e-0"
+
+
+def device(name: str, state: str) -> dict[str, Any]:
+    return {"id": name, "station": "floor", "driver": "handheld", "state": state, "last_reading_age_s": 3.0,
+            "readings": 7, "last_byte_age_s": None, "last_error": None, "hint": None}  # fmt: skip
+
+
+def alarm(code: str, subject: str) -> dict[str, Any]:
+    return {"code": code, "subject": subject, "message": "does not answer", "hint": "look"}
+
+
+def upstream(name: str) -> dict[str, Any]:
+    books = ("accepted", "delivered", "pending", "quarantined", "discarded", "skipped", "lost", "imbalance")
+    return {"name": name, "health": "idle", "lag_s": 0.0, "last_answer_age_s": 1.0, **dict.fromkeys(books, 0)}
+
+
+def status(devices: list[dict[str, Any]], alarms: list[dict[str, Any]], suppliers: int) -> dict[str, Any]:
+    exceptions = [
+        {"supplier": f"s-{number}", "code": "damaged", "open": 9, "overdue": 0, "oldest_age_s": 5}
+        for number in range(suppliers)
+    ]
+    return {
+        "gateway": "dock-pc-1", "site": "dc07", "ready": True, "not_ready_because": None, "uptime_s": 5.0,
+        "version": "0.1.0", "clock": "synchronised", "alarms": alarms, "devices": devices, "knocking": [],
+        "notices": ["something to know"], "upstreams": [upstream("centre")],
+        "storage": {"bytes_used": 1, "bytes_max": 9, "disk_free": 9, "autonomy_hours": None, "entries": 1},
+        "checks": {"is_on": True, "exceptions": [], "suppliers": exceptions},
+        "measures": {"scans": [], "suppliers": [], "readability": [], "since_ms": 0,
+                     "dock_to_stock": {"count": 0}, "pick_cycle": {"count": 0}},
+    }  # fmt: skip
+
+
+def test_the_status_of_a_large_site_shows_what_is_ill_and_counts_the_rest(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fifteen hundred handhelds that are well were fifteen hundred lines between the alarms and the deliveries."""
+    handhelds = [device(f"hh-{number:04}", "heard") for number in range(1500)]
+    down = [f"dock-{number}" for number in range(12)]
+    found = status(
+        [device("hh-*", "admits"), *handhelds, *(device(name, "down") for name in down)],
+        [alarm("storage_full", "storage"), *(alarm("device_down", name) for name in down)],
+        suppliers=60,
+    )
+    daemon.answers["/v1/status"] = found
+    assert run_command(["status"]) == 1
+    said = capsys.readouterr().out
+    lines = [line.rstrip() for line in said.splitlines()]
+    assert len(lines) < 80
+    assert [line.partition(":")[0] for line in lines if line.startswith("ALARM")] == [
+        "ALARM storage_full storage", "ALARM device_down dock-0", "ALARM device_down dock-1",
+        "ALARM device_down dock-2", "ALARM device_down"]  # fmt: skip
+    assert "ALARM device_down: 9 more, of dock-3, dock-4" in said
+    table = lines.index("Devices") + 2
+    assert [line.split()[0] for line in lines[table : table + 12]] == down
+    assert "and 1488 more (1487 heard, 1 admits): dockline devices list" in lines
+    assert "and 35 more rows, by supplier and code: dockline status --json" in lines
+    assert lines[-1] == "13 alarms, listed above; the first: storage_full storage"
+
+
+def test_the_status_of_a_small_site_shows_all_in_the_order_of_the_file(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["well-1", "ill-1", "well-2"]
+    devices = [device(name, "up" if name.startswith("well") else "down") for name in names]
+    daemon.answers["/v1/status"] = status(devices, [alarm("device_down", "ill-1")], suppliers=2)
+    assert run_command(["status"]) == 1
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    table = lines.index("Devices") + 2
+    assert [line.split()[0] for line in lines[table : table + 3]] == names
+    assert lines[-1] == "note: something to know"
+    assert not any(" more" in line for line in lines)

@@ -17,11 +17,13 @@ from buffer import StateRow
 from buffer.errors import CommitUnknown, OutboxFull
 from drivers import Emit, Reading, StorageUnavailable
 from gateway import daemon as module
+from gateway import report
 from gateway.daemon import EXIT_IO, EXIT_OK, Daemon
 from gateway.health import Hysteresis
 from gateway.notify import Notifier
 from gateway.report import Report
 from gateway.settings import Settings, load_settings
+from gateway.status import AlarmStatus
 from gateway.supervisor import Link
 from gateway.wiring import World
 from sync import HttpEventsSettings, Upstream
@@ -208,6 +210,22 @@ async def test_a_full_disk_ends_neither_a_reload_nor_the_status(house: House) ->
     assert [upstream.name for upstream in status.upstreams] == ["centre"]
     assert {alarm.code: alarm.subject for alarm in status.alarms}["upstream_waits"] == "second"
     disk.fail_on = lambda _: None
+    house.daemon.request_stop()
+    assert await house.end() == EXIT_OK
+
+
+async def test_alarms_of_many_devices_stand_behind_those_about_everything(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A screen and the page show the first of them: forty links without power hid that nobody may ask the gateway."""
+    many = tuple(AlarmStatus("device_down", f"s-{number}", "no power") for number in range(40))
+    monkeypatch.setattr(report, "link_alarms", lambda _: many)
+    monkeypatch.setattr(report, "checks_alarms", lambda _: (AlarmStatus("exceptions_overdue", "checks", "late"),))
+    await house.start()
+    house.daemon.refused_reload = "a broken file"
+    status = await Report(house.daemon).status()
+    codes = [alarm.code for alarm in status.alarms]
+    assert codes[-42:-39] == ["configuration_refused", "exceptions_overdue", "device_down"]
     house.daemon.request_stop()
     assert await house.end() == EXIT_OK
 
