@@ -18,6 +18,8 @@ from drivers.mqtt_delivery import Delivery, understand
 from drivers.mqtt_routes import Routes
 from drivers.mqtt_session import Arrival, ClientSession, Ticket, disconnect
 from drivers.mqtt_settings import BrokerSettings
+from drivers.mqtt_unread import Unread
+from drivers.mqtt_valve import Valve
 from drivers.reading import Verdict
 
 CLOSE_S: Final = 1.0
@@ -82,7 +84,8 @@ class BrokerLink(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._outbound: list[bytes] = []
         self._bytes_held = 0
-        self._is_paused = False
+        self._valve = Valve(None)
+        self._unread = Unread(self._stuck)
         self._heard_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -91,18 +94,27 @@ class BrokerLink(asyncio.Protocol):
         if not self.ended.done():
             self.ended.set_exception(error)
 
-    async def hear(self, answer: asyncio.Future[_Answer]) -> _Answer:
-        """Wait for an answer of the broker; raise what ended the connection before it came."""
+    async def hear(self, answer: asyncio.Future[_Answer], silence_s: float) -> _Answer:
+        """Wait for an answer of the broker; raise what ended the connection before it came.
+
+        Raises TimeoutError when nothing comes for `silence_s`. Not when the answer alone does not come: before the
+        SUBACK stands what the broker kept for us, and a slow line needs its time for that, every time.
+        """
         either: set[asyncio.Future[Any]] = {answer, self.ended}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        return answer.result() if answer.done() else self.ended.result()
+        while (left_s := self._heard_at + silence_s - self._loop.time()) > 0 or self._valve.is_shut:
+            done, _ = await asyncio.wait(
+                either, timeout=left_s if left_s > 0 else silence_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if done:
+                return answer.result() if answer.done() else self.ended.result()
+        raise TimeoutError
 
     async def close(self, drain_s: float) -> None:
         """Let what is on its way to disk arrive and be acknowledged, say good-bye, close."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._transport is not None:
-            self._pause()
+        self._unread.end()
+        self._valve.shut("close")
         tasks = set(self._tasks)
         if tasks:
             await asyncio.wait(tasks, timeout=drain_s)
@@ -125,6 +137,8 @@ class BrokerLink(asyncio.Protocol):
         """The broker accepted the socket."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=self._settings.outbound_bytes_max)
+        self._valve.attach(self._transport)
+        self._heard_at = self._loop.time()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -138,7 +152,17 @@ class BrokerLink(asyncio.Protocol):
         self.fail(LinkLost(f"the broker {self._settings.url} closed the connection{why}", hint=hint))
 
     def pause_writing(self) -> None:
-        """The broker does not read."""
+        """The broker is slower to read our answers than to cause them."""
+        self._valve.shut("answers")
+        if self._transport is not None:
+            self._unread.begin(self._transport)
+
+    def resume_writing(self) -> None:
+        """It has read most of them."""
+        self._unread.end()
+        self._read_on("answers")
+
+    def _stuck(self) -> None:
         self.fail(LinkLost(f"the broker {self._settings.url} does not read what we send"))
 
     def data_received(self, data: bytes) -> None:
@@ -180,7 +204,7 @@ class BrokerLink(asyncio.Protocol):
         """Prove that we live, and notice when the broker does not (MQTT 5, 3.1.2.10)."""
         keep_alive_s = self._settings.keep_alive_s
         now = self._loop.time()
-        if self._is_paused:
+        if self._valve.is_shut:
             self._heard_at = now
         if now - self._heard_at >= 1.5 * keep_alive_s:
             self.fail(LinkLost(f"the broker {self._settings.url} has been silent for {now - self._heard_at:.0f} s"))
@@ -204,7 +228,7 @@ class BrokerLink(asyncio.Protocol):
             return
         self._bytes_held += size
         if self._bytes_held > IN_FLIGHT_BYTES_MAX:
-            self._pause()
+            self._valve.shut("disk")
         task = self._loop.create_task(self._take(delivery, ticket, size))
         self._tasks.add(task)
         task.add_done_callback(self._taken)
@@ -220,8 +244,8 @@ class BrokerLink(asyncio.Protocol):
             return
         finally:
             self._bytes_held -= size
-        if self._is_paused and not self.ended.done() and self._bytes_held <= IN_FLIGHT_BYTES_MAX:
-            self._resume()
+        if self._bytes_held <= IN_FLIGHT_BYTES_MAX:
+            self._read_on("disk")
         self._settle(delivery, ticket, verdicts)
 
     def _taken(self, task: asyncio.Task[None]) -> None:
@@ -238,15 +262,11 @@ class BrokerLink(asyncio.Protocol):
         self.send(self._session.window.settle(ticket, codes))
         self.send(delivery.acknowledgements(verdicts, is_heard=_always))
 
-    def _pause(self) -> None:
-        if not self._is_paused and self._transport is not None:
-            self._is_paused = True
-            self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        self._is_paused = False
-        if self._transport is not None:
-            self._transport.resume_reading()
+    def _read_on(self, reason: str) -> None:
+        """This reason not to read is gone."""
+        if self._valve.is_shut:
+            self._heard_at = self._loop.time()  # silence while we did not listen means nothing
+            self._valve.open(reason)
 
 
 def _always(_: str) -> bool:

@@ -28,10 +28,13 @@ from drivers.mqtt_hall import Hall
 from drivers.mqtt_routes import is_below
 from drivers.mqtt_session import Arrival, ServerSession, Ticket, check_connect, connack_refusal, disconnect
 from drivers.mqtt_tls import common_name
+from drivers.mqtt_unread import Unread
 from drivers.mqtt_valve import Valve
 from drivers.mqtt_wire import OldProtocol, WireFault
 from drivers.reading import Verdict
 
+HANDSHAKE_S: Final = 600.0  # never comes: our own deadline is before it, and knows whom the time belonged to
+LATE_S: Final = 0.5
 LINGER_S: Final = 1.0
 """How long an ended connection may take to read why."""
 
@@ -60,6 +63,7 @@ class Connection(asyncio.Protocol):
         self._session_expiry_s = 0
         self._heard_at = self._loop.time()
         self._valve = Valve(settings.messages_per_s_max)
+        self._unread = Unread(self._stuck)
         self._is_ended = False
         self._outbound: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -83,16 +87,11 @@ class Connection(asyncio.Protocol):
 
     async def _start_tls(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
         """Shake hands here and not in the server, so that a half-open handshake has a place and a deadline too."""
-        timeout_s = self._hall.settings.connect_timeout_s
         try:
             secured = await self._loop.start_tls(
-                transport,
-                self,
-                context,
-                server_side=True,
-                ssl_handshake_timeout=timeout_s,
+                transport, self, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_S,
                 ssl_shutdown_timeout=LINGER_S,
-            )
+            )  # fmt: skip
         except (OSError, ssl.SSLError) as error:
             self._hall.stats.connections_refused += 1
             self._hall.tell("tls_refused", "peer=%s reason=%r", self._peer, str(error))
@@ -122,6 +121,7 @@ class Connection(asyncio.Protocol):
     def _gone(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._unread.end()
         self._vacate()
         self._hall.leave(self)
         self._is_ended = True
@@ -136,7 +136,16 @@ class Connection(asyncio.Protocol):
             self._hall.keep_session(key, self._session.subscriptions, self._session_expiry_s, self._loop.time())
 
     def pause_writing(self) -> None:
-        """More answers are unsent than a device may leave unread."""
+        """More answers are unsent than a device may leave unread: until it took some, what wants others is not read."""
+        self._valve.shut("answers")
+        self._unread.begin(cast(asyncio.Transport, self._transport))
+
+    def resume_writing(self) -> None:
+        """It took most of them."""
+        self._unread.end()
+        self._valve.open("answers")
+
+    def _stuck(self) -> None:
         self._hall.stats.slow_readers += 1
         self._hall.tell("slow_reader_dropped", "device_id=%s peer=%s", self.identity, self._peer)
         self.abort()
@@ -175,8 +184,6 @@ class Connection(asyncio.Protocol):
         """Close with a DISCONNECT that says why."""
         self.end(disconnect(reason))
 
-    # Reading.
-
     def data_received(self, data: bytes) -> None:
         """One socket read."""
         if self._context is not None:
@@ -199,6 +206,8 @@ class Connection(asyncio.Protocol):
         if arrival.publishes:
             self._deliver(arrival, size)
         if arrival.connect is not None:
+            if self._timer is not None:
+                self._timer.cancel()  # it said who it is; how long we take to believe it is not its fault
             self._valve.shut("introduction")
             self._introduction = self._loop.create_task(self._introduce(arrival.connect))
         if arrival.fault is not None:
@@ -209,16 +218,13 @@ class Connection(asyncio.Protocol):
             self.end(b"")
 
     def _punish(self, fault: WireFault) -> None:
-        stats = self._hall.stats
-        stats.faults += 1
-        stats.oversize += fault.reason is Reason.PACKET_TOO_LARGE
-        self._hall.tell("protocol_broken", "device_id=%r peer=%s reason=%r", self.identity, self._peer, str(fault))
+        self._hall.note_fault(fault, self.identity, self._peer)
         if isinstance(fault, OldProtocol):
-            stats.connections_refused += 1
+            self._hall.stats.connections_refused += 1
             self.end(fault.answer)
         elif not self.identity:
             # Before its CONNECT is answered a client understands nothing but a CONNACK, and a stranger earns none.
-            stats.connections_refused += 1
+            self._hall.stats.connections_refused += 1
             self.end(b"")
         else:
             self.end_with(fault.reason)
@@ -241,14 +247,8 @@ class Connection(asyncio.Protocol):
             admission = Admission(refusal=ConnAck.QUOTA_EXCEEDED, why="too many connections of one device")
         if admission.refusal is not None:
             self._hall.stats.connections_refused += 1
-            self._hall.tell(
-                "connection_refused",
-                "peer=%s user=%r client_id=%r reason=%r",
-                self._peer,
-                connect.username,
-                connect.client_id[:80],
-                admission.why,
-            )
+            self._hall.tell("connection_refused", "peer=%s user=%r client_id=%r reason=%r", self._peer,
+                            connect.username, connect.client_id[:80], admission.why)  # fmt: skip
             self.end(connack_refusal(admission.refusal))
             return
         self._admit(connect, admission)
@@ -284,8 +284,6 @@ class Connection(asyncio.Protocol):
             )
         )
         hall.stats.connections_accepted += 1
-        if self._timer is not None:
-            self._timer.cancel()
         self._heard_at = self._loop.time()
         self._watch()
         self._valve.open("introduction")
@@ -295,6 +293,10 @@ class Connection(asyncio.Protocol):
         return min(wanted_s, self._hall.settings.session_expiry_max_s)
 
     def _too_slow(self) -> None:
+        if self._timer is not None and self._loop.time() - self._timer.when() > LATE_S:
+            # We are late ourselves: a thousand handshakes at once, each of which may be over in the next turn.
+            self._timer = self._loop.call_later(self._hall.settings.connect_timeout_s, self._too_slow)
+            return
         self._hall.stats.connections_refused += 1
         self._hall.tell("connection_refused", "peer=%s reason=%r", self._peer, "did not say who it is in time")
         self.abort()
@@ -321,8 +323,7 @@ class Connection(asyncio.Protocol):
         ticket = self._session.window.open(arrival.packet_ids)
         hall.stats.received += len(arrival.publishes)
         if delivery.foreign:
-            hall.stats.foreign += len(delivery.foreign)
-            hall.tell("foreign_topic_refused", "device_id=%s topic=%r", self.identity, delivery.foreign[0][:120])
+            hall.note_foreign(delivery.foreign, self.identity)
         if not delivery.readings:
             self._settle(delivery, ticket, [])
             return

@@ -21,11 +21,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
+from mqtt5 import DisconnectReasonCode as Reason
+
 from drivers.contract import Emit
 from drivers.mqtt_doorkeeper import Doorkeeper
 from drivers.mqtt_gathering import Gathering
 from drivers.mqtt_routes import Routes
 from drivers.mqtt_settings import ListenerSettings
+from drivers.mqtt_wire import WireFault
 from drivers.reading import Reading, Verdict
 from drivers.slow_lane import LaneSelector, running_lanes
 
@@ -236,6 +239,17 @@ class Hall:
         self._told[event] = (minute, count)
         if count <= TOLD_PER_MINUTE_MAX:
             _log.warning(f"%s {form}", event, *values)
+
+    def note_fault(self, fault: WireFault, identity: str, peer: object) -> None:
+        """A peer broke the protocol."""
+        self.stats.faults += 1
+        self.stats.oversize += fault.reason is Reason.PACKET_TOO_LARGE
+        self.tell("protocol_broken", "device_id=%r peer=%s reason=%r", identity, peer, str(fault))
+
+    def note_foreign(self, topics: Sequence[str], identity: str) -> None:
+        """A device published on topics that are not its own."""
+        self.stats.foreign += len(topics)
+        self.tell("foreign_topic_refused", "device_id=%s topic=%r", identity, topics[0][:120])
 
     async def wait_for_emits(self, within_s: float) -> None:
         """Wait until what is on its way to disk has arrived, but not longer than this; then give up on the rest."""

@@ -39,7 +39,7 @@ class ListenerSettings(BaseModel):
     connections_max: int = Field(512, ge=1, le=60_000, description="Connections at once, of all devices.")
     connections_per_device_max: int = Field(8, ge=1, description="Connections at once of one device.")
     connect_timeout_s: float = Field(
-        5.0, gt=0, le=60, description="How long a new connection may take to say who it is, TLS included."
+        30.0, gt=0, le=300, description="How long a new connection may take to say who it is, TLS included."
     )
     keep_alive_max_s: int = Field(
         120, ge=1, le=65_535, description="Longest keep-alive a device may ask for; also for those that ask for none."
@@ -55,7 +55,10 @@ class ListenerSettings(BaseModel):
         33_554_432, ge=65_536, description="Bytes on their way to disk, of all devices; beyond it nothing is read."
     )
     outbound_bytes_max: int = Field(
-        1_048_576, ge=4096, description="Unsent answers of one device; one that does not read them is disconnected."
+        1_048_576,
+        ge=4096,
+        description="Unsent answers of one device; beyond it nothing more is read from it. One that takes none of them "
+        "for a minute is disconnected.",
     )
     messages_per_s_max: float | None = Field(
         None, gt=0, description="Messages a second of one connection; a faster one is read more slowly. None: no limit."
@@ -110,13 +113,17 @@ class BrokerSettings(BaseModel):
     certificate: Path | None = Field(None, description="Certificate we show to the broker (PEM); mqtts only.")
     key: Path | None = Field(None, description="Private key of that certificate (PEM).")
     keep_alive_s: int = Field(30, ge=5, le=3600, description="How often the connection proves that it lives.")
-    connect_timeout_s: float = Field(10.0, gt=0, le=120, description="How long connecting and subscribing may take.")
+    connect_timeout_s: float = Field(
+        10.0, gt=0, le=120, description="How long connecting may take, and how long the broker may then be silent."
+    )
     session_expiry_s: int = Field(
         604_800, ge=3600, le=4_294_967_294, description="How long the broker keeps messages for us while we are away."
     )
     receive_max: int = Field(1000, ge=1, le=65_535, description="Messages the broker may have open with us.")
     packet_bytes_max: int = Field(PACKET_BYTES_MAX * 4, ge=1024, le=16_777_216, description="Largest packet we take.")
-    outbound_bytes_max: int = Field(4_194_304, ge=4096, description="Unsent answers before the broker counts as stuck.")
+    outbound_bytes_max: int = Field(
+        4_194_304, ge=4096, description="Unsent answers; beyond it nothing is read until some have left."
+    )
     drain_s: float = Field(
         1.0, ge=0, le=30, description="At a stop, how long to wait for messages on their way to disk."
     )

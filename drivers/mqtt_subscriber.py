@@ -24,7 +24,7 @@ import secrets
 import ssl
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import mqtt5
 from mqtt5 import ConnAckReasonCode as ConnAck
@@ -40,6 +40,8 @@ from drivers.reading import Reading, Verdict
 __all__ = ["BrokerSettings", "MqttSubscriber"]
 
 _log = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer")
 
 FAILURE: Final = 0x80
 """Reason codes from here on are errors (MQTT 5, 2.4)."""
@@ -83,13 +85,7 @@ class MqttSubscriber:
             self.session, self.routes, self._settings, client_id=self.client_id, stats=self.stats, emit=emit
         )
         try:
-            try:
-                async with asyncio.timeout(self._settings.connect_timeout_s):
-                    await self._connect(link)
-            except TimeoutError as error:
-                raise LinkLost(
-                    f"the broker {self._settings.url} does not answer", hint="is it running, and is the port right?"
-                ) from error
+            await self._connect(link)
             await link.ended
         finally:
             self.subscribed.clear()
@@ -102,12 +98,7 @@ class MqttSubscriber:
         """
         link = BrokerLink(self.session, self.routes, self._settings, client_id="probe", stats=self.stats, emit=_refuse)
         try:
-            async with asyncio.timeout(self._settings.connect_timeout_s):
-                await self._greet(link, f"dockline-probe-{secrets.token_hex(4)}", clean_start=True)
-        except TimeoutError as error:
-            raise LinkLost(
-                f"the broker {self._settings.url} does not answer", hint="is it running, and is the port right?"
-            ) from error
+            await self._greet(link, f"dockline-probe-{secrets.token_hex(4)}", clean_start=True)
         finally:
             await link.close(0)
         return f"the broker {self._settings.url} lets us in"
@@ -124,7 +115,7 @@ class MqttSubscriber:
         )
         self._note_session(connack)
         link.send(self.session.subscribe(self.routes.filters))
-        self._check_suback(await link.hear(link.suback))
+        self._check_suback(await self._hear(link, link.suback))
         self.subscribed.set()
         _log.info("broker_subscribed url=%s client_id=%s", self._settings.url, self.client_id)
 
@@ -134,20 +125,34 @@ class MqttSubscriber:
         loop = asyncio.get_running_loop()
         password, context = await loop.run_in_executor(self._executor, self._read_files, scheme)
         try:
-            await loop.create_connection(lambda: link, host, port, ssl=context)
+            async with asyncio.timeout(self._settings.connect_timeout_s) as patience:
+                await loop.create_connection(lambda: link, host, port, ssl=context)
         except ssl.SSLError as error:
             raise fault_of(error) from error
         except OSError as error:
+            if patience.expired():
+                raise self._no_answer() from error
             raise LinkLost(
                 f"cannot reach the broker {self._settings.url}: {os_words(error)}",
                 hint="is it running, and is the address right?",
             ) from error
         who = mqtt5.ConnectPacket(client_id, username=self._settings.username, password=password, **session)
         link.send(self.session.connect(who))
-        connack = await link.hear(link.connack)
+        connack = await self._hear(link, link.connack)
         if connack.reason_code is not ConnAck.SUCCESS:
             raise _refusal(connack.reason_code)
         return connack
+
+    async def _hear(self, link: BrokerLink, answer: asyncio.Future[_Answer]) -> _Answer:
+        try:
+            return await link.hear(answer, self._settings.connect_timeout_s)
+        except TimeoutError as error:
+            raise self._no_answer() from error
+
+    def _no_answer(self) -> LinkLost:
+        return LinkLost(
+            f"the broker {self._settings.url} does not answer", hint="is it running, and is the port right?"
+        )
 
     def _read_files(self, scheme: str) -> tuple[bytes | None, ssl.SSLContext | None]:
         settings = self._settings

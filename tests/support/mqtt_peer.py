@@ -174,10 +174,9 @@ async def listening(shelf: Shelf, **settings: Any) -> AsyncIterator[MqttListener
     """A listener on a free port, in lab mode unless the settings say otherwise; fails when its run ended early."""
     if "users_file" not in settings and "client_ca" not in settings:
         settings.setdefault("unauthenticated", "accept-in-lab")
-    readers = settings.pop("readers", None)
-    listener = MqttListener(
-        "mqtt-listener", ListenerSettings(bind="127.0.0.1:0", **settings), site=SITE, readers=readers
-    )
+    readers, executor = settings.pop("readers", None), settings.pop("executor", None)
+    made = ListenerSettings(bind="127.0.0.1:0", **settings)
+    listener = MqttListener("mqtt-listener", made, site=SITE, readers=readers, executor=executor)
     task = asyncio.ensure_future(listener.run(shelf.emit))
     try:
         waiting = asyncio.ensure_future(listener.listening.wait())

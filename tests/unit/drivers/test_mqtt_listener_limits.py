@@ -3,6 +3,8 @@
 import asyncio
 import socket
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from mqtt5 import DisconnectReasonCode as Reason
 from mqtt_certificates import Authority
 from mqtt_peer import BOUND_S, Peer, Shelf, ack_topic, listening, publish, scan_body
 
-from drivers import Verdict
+from drivers import Verdict, mqtt_connection, mqtt_unread
 from drivers.mqtt_listener import MqttListener
 
 
@@ -122,6 +124,53 @@ async def test_whoever_does_not_introduce_itself_is_gone_soon() -> None:
         await peer.close()
 
 
+class SlowHands(ThreadPoolExecutor):
+    """Begins nothing before it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.may_begin = threading.Event()
+        self.is_held = False
+
+    def submit(self, task: Any, /, *args: Any, **more: Any) -> Any:
+        return super().submit(self._held, task, *args, **more)
+
+    def _held(self, task: Any, *args: Any, **more: Any) -> Any:
+        if self.is_held:
+            assert self.may_begin.wait(BOUND_S)
+        return task(*args, **more)
+
+
+async def test_how_long_we_take_to_believe_a_device_is_not_its_fault(tmp_path: Path) -> None:
+    """A thousand handhelds come back at once, and each password costs milliseconds. Whoever said in time who it is and
+    is hung up on for our queue comes again, and makes the queue as long as it was."""
+    file = tmp_path / "devices.passwd"
+    file.write_text("hh-7:$6$c2FsdA==$" + _sha512("seven") + "\n")
+    hands = SlowHands()
+    async with listening(Shelf(), users_file=file, connect_timeout_s=0.1, executor=hands) as listener:
+        hands.is_held = True
+        peer = await Peer.connect(listener.address[1])
+        peer.send(mqtt5.ConnectPacket("hh-7", username="hh-7", password=b"seven").write())
+        assert await peer.is_quiet(), "longer than it may take to say who it is"
+        hands.is_held = False
+        hands.may_begin.set()
+        connack = await peer.receive()
+        assert connack is not None
+        assert int(connack.reason_code) == 0
+        await peer.close()
+    hands.shutdown()
+
+
+async def test_a_deadline_that_comes_late_is_not_held_against_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop was busy with other handshakes; this one may be whole in the socket."""
+    monkeypatch.setattr(mqtt_connection, "LATE_S", -1.0)
+    async with listening(Shelf(), connect_timeout_s=0.05) as listener:
+        peer = await Peer.connect(listener.address[1])
+        assert await peer.is_quiet()
+        assert int((await peer.introduce()).reason_code) == 0
+        await peer.close()
+
+
 async def test_a_flood_of_silent_sockets_keeps_no_handheld_out_and_throws_none_out() -> None:
     """Two thousand connections that say nothing, while one handheld works and another arrives."""
     shelf = Shelf()
@@ -171,7 +220,10 @@ def _sha512(password: str) -> str:
     return base64.b64encode(hashlib.sha512(password.encode() + b"salt").digest()).decode()
 
 
-async def test_a_device_that_reads_no_answers_loses_its_connection_and_costs_no_more_memory() -> None:
+async def test_a_device_that_reads_no_answers_loses_its_connection_and_costs_no_more_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mqtt_unread, "UNREAD_S", 0.3)
     shelf = Shelf()
     shelf.answer = Verdict("stored", events=("e" * 20_000,))
     async with listening(shelf, outbound_bytes_max=65_536) as listener:
@@ -188,6 +240,41 @@ async def test_a_device_that_reads_no_answers_loses_its_connection_and_costs_no_
         shelf.answer = Verdict("stored")
         await still_serves(listener, shelf)
         await peer.close()
+
+
+async def test_a_device_that_reads_its_answers_slowly_keeps_its_connection_and_gets_them_all() -> None:
+    """A backlog over a radio that carries the answers worse than the scans. Whoever is dropped for that sends the
+    whole backlog again, is as slow as before, and never gets through."""
+    total, listed = 3_000, "e" * 2_000
+    shelf = Shelf()
+    shelf.answer = Verdict("stored", events=(listed,))
+    async with listening(shelf, outbound_bytes_max=65_536) as listener:
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", listener.address[1]))
+        peer = Peer(*await asyncio.open_connection(sock=connection, limit=1024))
+        await peer.introduce()
+        await peer.subscribe(ack_topic("hh-7"))
+        peer.send(*(publish(None, scan_body(number, "x" * 900)) for number in range(total)))
+        await shelf.arrived(100)
+        await until(lambda: listener_holds(listener), "it stopped to read")
+        assert len(shelf.readings) < total
+        for _ in range(total):
+            packet = await peer.receive()
+            assert isinstance(packet, mqtt5.PublishPacket), packet
+        assert (len(shelf.readings), listener.stats.slow_readers) == (total, 0)
+        await peer.close()
+
+
+def listener_holds(listener: MqttListener) -> bool:
+    """Nothing has been read for a hundred turns of the loop."""
+    known = seen.setdefault(listener, [0, 0])
+    known[1] = known[1] + 1 if known[0] == listener.stats.received else 0
+    known[0] = listener.stats.received
+    return known[1] > 100
+
+
+seen: dict[MqttListener, list[int]] = {}
 
 
 async def test_what_is_on_its_way_to_disk_is_bounded() -> None:

@@ -12,9 +12,12 @@ import pytest
 from mqtt5 import ConnAckReasonCode as ConnAck
 from mqtt5 import DisconnectReasonCode as Reason
 from mqtt_peer import BOUND_S, SITE, Peer, Shelf, ack_topic, publish, scan_body, scan_topic
+from voyage_loop import VirtualLoop
 
-from drivers import DeviceFault, LinkLost, StorageUnavailable, Verdict
-from drivers.mqtt_broker_link import SubscriberStats
+from drivers import DeviceFault, LinkLost, StorageUnavailable, Verdict, mqtt_unread
+from drivers.mqtt_broker_link import BrokerLink, SubscriberStats
+from drivers.mqtt_routes import Routes
+from drivers.mqtt_session import ClientSession
 from drivers.mqtt_subscriber import BrokerSettings, MqttSubscriber
 
 ACCEPTED = mqtt5.ConnAckPacket().write()
@@ -362,3 +365,95 @@ async def test_a_probe_that_is_refused_says_why(broker: ScriptedBroker) -> None:
     await peer.receive()
     peer.send(mqtt5.ConnAckPacket(reason_code=ConnAck.BAD_USER_NAME_OR_PASSWORD).write())
     assert "username and password_file" in str((await ended(task, DeviceFault)).hint)
+
+
+async def driver_is_held(driver: MqttSubscriber, total: int) -> None:
+    """Return once the subscriber stopped to read: its count of messages stands still below `total`."""
+    async with asyncio.timeout(BOUND_S):
+        while not driver.stats.received:
+            await asyncio.sleep(0)
+        before = -1
+        while driver.stats.received != before:
+            before = driver.stats.received
+            for _ in range(200):
+                await asyncio.sleep(0)
+    assert driver.stats.received < total, "it took everything in, so nothing was held back"
+
+
+class Wire(asyncio.Transport):
+    """Takes everything and carries nothing."""
+
+    def write(self, data: Any) -> None:
+        pass
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("pause_s", [9.0, 11.0])
+def test_what_was_kept_for_us_may_come_slowly_before_the_suback(pause_s: float, request: pytest.FixtureRequest) -> None:
+    """The broker begins with what it kept, and the line needs longer for one message than connecting may take.
+
+    Given up, it would begin with the same message on the next connection, and never end it.
+    """
+    shelf = Shelf()
+    kept = publish(1, scan_body(1, "x" * 6000)) + mqtt5.SubAckPacket(1, GRANTED).write()
+
+    async def play() -> mqtt5.SubAckPacket:
+        session = ClientSession(packet_bytes_max=65_536)
+        settings = BrokerSettings(url="mqtt://127.0.0.1:1883")
+        link = BrokerLink(session, Routes(SITE), settings, client_id="x", stats=SubscriberStats(), emit=shelf.emit)
+        link.connection_made(Wire())
+        link.send(session.connect(mqtt5.ConnectPacket("x")))
+        loop = asyncio.get_running_loop()
+        for number, at in enumerate(range(0, len(kept), 1000), 1):
+            loop.call_later(number * pause_s, link.data_received, kept[at : at + 1000])
+        return await link.hear(link.suback, settings.connect_timeout_s)
+
+    loop = VirtualLoop()
+    request.addfinalizer(loop.close)
+    if pause_s < BrokerSettings(url="mqtt://127.0.0.1:1883").connect_timeout_s:
+        assert loop.run_until_complete(play()).packet_id == 1
+        assert len(shelf.readings) == 1
+    else:
+        with pytest.raises(TimeoutError):
+            loop.run_until_complete(play())
+
+
+async def test_a_broker_that_reads_slowly_is_not_asked_for_more_and_loses_nothing(broker: ScriptedBroker) -> None:
+    """Ten thousand messages after an outage, and a line that carries the answers worse than the messages."""
+    shelf = Shelf()
+    shelf.answer = Verdict("stored", events=("e" * 5_000,))
+    driver = subscriber(broker, outbound_bytes_max=65_536)
+    async with running(driver, shelf) as task:
+        peer, *_ = await broker.subscribed()
+        peer.writer.transport.pause_reading()
+        total = 4_000
+        for number in range(1, total + 1):
+            peer.send(publish(number))
+        await driver_is_held(driver, total)
+        assert not task.done()
+        peer.writer.transport.resume_reading()
+        answered = 0
+        while answered < total:
+            packet = await peer.receive()
+            assert packet is not None, task
+            answered += isinstance(packet, mqtt5.PubAckPacket)
+        assert len(shelf.readings) == total
+
+
+async def test_a_broker_that_reads_nothing_any_more_is_lost(
+    broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt_unread, "UNREAD_S", 0.3)
+    shelf = Shelf()
+    shelf.answer = Verdict("stored", events=("e" * 20_000,))
+    async with running(subscriber(broker, outbound_bytes_max=65_536), shelf) as task:
+        peer, *_ = await broker.subscribed()
+        peer.writer.transport.pause_reading()
+        for number in range(1, 2_000):
+            peer.send(publish(number))
+        assert "does not read" in str(await ended(task, LinkLost))
