@@ -5,6 +5,7 @@ Theory of operation. The question behind every row is who is at fault:
     2xx                       read what it names (`acknowledge = "named"`) or take it as it is ("status")
     207, 409                  as 2xx, but only ever for the ids it names
     400, 422                  an event: the named ones, else the batch is to be halved
+    400 of a web server       about TLS, in its own words: credential or address, as below
     413                       the size: to be halved
     412                       us: we mean another instance of the centre; ask again where it is
     408, 425, 429, 5xx        the moment: come back later, `Retry-After` obeyed; after 408 and 504 with less at once
@@ -45,6 +46,19 @@ _HOLD_HINTS = {
     415: ("upstream_settings", "the centre does not take application/cloudevents-batch+json"),
     431: ("upstream_settings", "the centre finds our headers too large; is the token a whole file?"),
 }
+
+
+_CERTIFICATE = "the web server in front of the centre does not accept our certificate (400)"
+_PLAIN = "the port speaks https, and is spoken to in http (400)"
+_ABOUT_TLS = (
+    (b"no required ssl certificate was sent", "upstream_credential", _CERTIFICATE, "set `certificate` and `key`"),
+    (b"the ssl certificate error", "upstream_credential", _CERTIFICATE, "has `certificate` ended? Renew it"),
+    (b"plain http request was sent to https port", "upstream_address", _PLAIN, "begin `url` with https"),
+    (b"you're speaking plain http to an ssl-enabled", "upstream_address", _PLAIN, "begin `url` with https"),
+    (b"client sent an http request to an https server", "upstream_address", _PLAIN, "begin `url` with https"),
+)
+"""What nginx, Apache and Go answer before any centre has seen the request. They have no better status for it, and a
+certificate that ended over night must not set the events of the morning aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +182,11 @@ def _read_refusal(answer: Answer, batch: Batch) -> list[Outcome]:
         outcomes = _outcomes(naming, batch)
         if any(isinstance(outcome, Rejected) for outcome in outcomes):
             return outcomes
+    if answer.status == 400:
+        said = answer.body[:2_000].lower()
+        for words, code, message, hint in _ABOUT_TLS:
+            if words in said:
+                raise UpstreamHolds(message, hint=hint, code=code)
     text = "" if answer.is_cut else _printable(answer.body.decode("utf-8", "replace"), REASON_CHARS_MAX)
     raise BatchRefused(f"the upstream answered {answer.status}" + (f": {text}" if text else ""))
 

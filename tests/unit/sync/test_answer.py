@@ -163,6 +163,26 @@ def test_an_acknowledgement_that_was_not_read_is_not_blamed_on_a_stranger(
         read_answer(Answer(200, headers, body, 10), BATCH, acknowledge="named", wall_ms=0)
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("<html><title>400 No required SSL certificate was sent</title>", "upstream_credential"),
+        ("<html><title>400 The SSL certificate error</title>", "upstream_credential"),
+        ("<html><title>400 The plain HTTP request was sent to HTTPS port</title>", "upstream_address"),
+        ("Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />", "upstream_address"),
+        ("Client sent an HTTP request to an HTTPS server.\n", "upstream_address"),
+    ],
+)
+def test_a_web_server_that_refuses_how_we_come_blames_no_event(words: str, code: str) -> None:
+    """Our certificate ended over night: the events of the morning wait, and are not set aside one by one."""
+    with pytest.raises(UpstreamHolds) as caught:
+        named(words.encode(), status=400)
+    assert caught.value.code == code
+    assert caught.value.hint
+    with pytest.raises(BatchRefused):
+        named(words.encode(), status=422)
+
+
 @pytest.mark.parametrize("status", [400, 422])
 def test_a_refusal_that_names_events_convicts_only_those(status: int) -> None:
     body = {"accepted": ["id-11"], "rejected": [{"id": "id-13", "reason": "GTIN"}]}
