@@ -25,7 +25,7 @@ from buffer.incident import Incident, Told
 from buffer.ledger import ChainHead, Epoch
 from buffer.limits import Limits
 from buffer.outbox import Outbox
-from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
+from buffer.quarantine import QuarantineCase, Quarantined, QuarantineReason, QuarantineState
 from buffer.reader import EntryFilter, OutboxReader, Tally
 from buffer.restore import Present, Restored, present, restore
 from buffer.settlement import Settlement
@@ -66,6 +66,7 @@ __all__ = [
     "Present",
     "Proof",
     "QuarantineCase",
+    "QuarantineReason",
     "QuarantineRefused",
     "QuarantineState",
     "Quarantined",

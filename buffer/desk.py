@@ -13,7 +13,7 @@ from buffer.census import Census
 from buffer.entry import Entry
 from buffer.incident import Incident
 from buffer.opening import Opened
-from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
+from buffer.quarantine import QuarantineCase, Quarantined, QuarantineReason, QuarantineState
 from buffer.reader import EntryFilter, Tally
 from buffer.settlement import Settlement
 from buffer.snapshot import snapshot
@@ -56,6 +56,19 @@ class Desk(ABC):
         """Return quarantined entries by upstream and seq: behind `after`, and with `reason` in their reason."""
         return await self._read(
             self._opened.reader.quarantine_list, upstream, state=state, reason=reason, after=after, limit=limit
+        )
+
+    async def quarantine_reasons(
+        self,
+        upstream: str | None = None,
+        *,
+        state: QuarantineState | None = None,
+        reason: str | None = None,
+        limit: int = 20,
+    ) -> tuple[int, list[QuarantineReason]]:
+        """Return how many entries are quarantined, and the reasons that most of them have, the most first."""
+        return await self._read(
+            self._opened.reader.quarantine_reasons, upstream, state=state, reason=reason, limit=limit
         )
 
     async def quarantine_show(self, upstream: str, seq: int) -> QuarantineCase | None:

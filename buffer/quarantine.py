@@ -51,6 +51,15 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantineReason:
+    """How many entries one upstream rejected for the same reason."""
+
+    upstream: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantineCase:
     """Everything about one quarantined entry."""
 
@@ -200,6 +209,27 @@ def cases(
     """Return quarantined entries by upstream and seq: behind `after`, and with `reason` somewhere in their reason."""
     values = (upstream, state, seq, reason, after, limit)
     return [Quarantined(*row) for row in connection.execute(_CASES, values)]
+
+
+_REASONS = """
+SELECT upstream, reason, count(*)
+FROM quarantine
+WHERE (?1 IS NULL OR upstream = ?1) AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR instr(reason, ?3) > 0)
+GROUP BY upstream, reason ORDER BY count(*) DESC, upstream, reason
+"""
+
+
+def reasons(
+    connection: sqlite3.Connection,
+    *,
+    upstream: str | None = None,
+    state: QuarantineState | None = None,
+    reason: str | None = None,
+    limit: int,
+) -> tuple[int, list[QuarantineReason]]:
+    """Return how many entries there are in all, and the `limit` reasons that most of them have, the most first."""
+    found = [QuarantineReason(*row) for row in connection.execute(_REASONS, (upstream, state, reason))]
+    return sum(one.count for one in found), found[:limit]
 
 
 def retries(connection: sqlite3.Connection, upstream: str, count_max: int) -> list[Entry]:

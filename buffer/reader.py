@@ -24,7 +24,7 @@ from buffer.head import HeadRead, read_head
 from buffer.incident import Incident, incidents
 from buffer.ledger import ChainHead, Epoch, Ledger, read_epochs, read_ledger, source_at
 from buffer.migrate import migrations, require_known, version_of
-from buffer.quarantine import QuarantineCase, Quarantined, QuarantineState
+from buffer.quarantine import QuarantineCase, Quarantined, QuarantineReason, QuarantineState
 from buffer.row_check import position_row
 from buffer.settlement import Settlement, settlements
 from buffer.verify import Verification, verify
@@ -234,6 +234,18 @@ class OutboxReader:
         """Return quarantined entries by upstream and seq; see `quarantine.cases`."""
         with self._snapshot() as connection:
             return quarantine.cases(connection, upstream=upstream, state=state, reason=reason, after=after, limit=limit)
+
+    def quarantine_reasons(
+        self,
+        upstream: str | None = None,
+        *,
+        state: QuarantineState | None = None,
+        reason: str | None = None,
+        limit: int = 20,
+    ) -> tuple[int, list[QuarantineReason]]:
+        """Return how many are quarantined and for what; see `quarantine.reasons`."""
+        with self._snapshot() as connection:
+            return quarantine.reasons(connection, upstream=upstream, state=state, reason=reason, limit=limit)
 
     def quarantine_show(self, upstream: str, seq: int) -> QuarantineCase | None:
         """Return everything about one quarantined entry; None when it is not in quarantine."""

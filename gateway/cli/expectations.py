@@ -19,24 +19,33 @@ DocumentArgument = Annotated[str, typer.Argument(help="Id of the document.")]
 @app.command("list")
 def list_expectations(
     *,
-    limit: LimitOption = 1000,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="Only documents behind this id.")] = None,
+    limit: LimitOption = 100,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
     token_file: TokenOption = None,
 ) -> None:
     """List the documents that are expected, and the work on them here."""
     from gateway.cli.client import Site
-    from gateway.cli.show import print_json, print_table
+    from gateway.cli.show import counted, print_json, print_rest, print_table
 
-    found = Site(config, token_file).get("/v1/expectations", limit=limit)["expectations"]
+    answer = Site(config, token_file).get("/v1/expectations", after=after, limit=limit)
+    found, go_on = answer["expectations"], answer["next_after"]
+    more = (
+        None
+        if go_on is None
+        else f"{counted(len(found), 'document')} shown, and there are more: --after {go_on} goes on"
+    )
     if as_json:
         print_json(found)
+        print_rest(more)
         return
     rows = [
         (one["id"], one["type"], one["version"], one["scope"], one["lines_total"], one.get("supplier"), _work(one))
         for one in found
     ]
     print_table("Expected", ("document", "type", "version", "scope", "lines", "supplier", "work here"), rows)
+    print_rest(more)
 
 
 @app.command("show")

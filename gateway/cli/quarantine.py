@@ -40,22 +40,27 @@ def list_quarantine(
 
     from buffer import QuarantineState
     from gateway.cli.client import NoDaemon, Site
-    from gateway.cli.show import clock, print_json, print_table
+    from gateway.cli.show import clock, print_json, print_rest, print_table
 
     if state is not None and state not in get_args(QuarantineState):
         raise Failure(f'"{state}" is no state', hint=f"one of {', '.join(get_args(QuarantineState))}", code=EXIT_USAGE)
     site = Site(config, token_file)
     try:
-        found = site.get("/v1/quarantine", upstream=upstream, state=state, limit=limit)["quarantine"]
+        answer = site.get("/v1/quarantine", upstream=upstream, state=state, limit=limit)
+        found, total, reasons = answer["quarantine"], answer["total"], answer["reasons"]
     except NoDaemon:
         reader = site.read()
         try:
             wanted = cast("QuarantineState | None", state)
             found = [asdict(one) for one in reader.quarantine_list(upstream, state=wanted, limit=limit)]
+            total, whys = reader.quarantine_reasons(upstream, state=wanted)
+            reasons = [asdict(one) for one in whys]
         finally:
             reader.close()
+    rest = f"{len(found)} of {total} events; --rejected-for REASON has all of one reason retried or discarded"
     if as_json:
         print_json(found)
+        print_rest(rest if total > len(found) else None)
         return
     rows = [
         (
@@ -73,6 +78,10 @@ def list_quarantine(
     if not found:
         say_unknown(config, upstream=upstream)
     print_table("Quarantine", ("upstream", "seq", "state", "since", "type", "device", "owner", "reason"), rows)
+    if total > len(found):
+        whys_shown = [(one["upstream"], one["count"], one["reason"]) for one in reasons]
+        print_table("Why, all of them", ("upstream", "events", "reason"), whys_shown)
+        print_rest(rest)
 
 
 @app.command("show")

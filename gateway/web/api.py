@@ -105,20 +105,22 @@ class Queries:
     # -- quarantine
 
     async def quarantine(self, request: Request) -> Response:
-        """What upstreams would not take."""
+        """What upstreams would not take; `total` counts all that fit, `reasons` the twenty that most of them have."""
         require(request, "viewer")
         asked = request.query_params
         state = asked.get("state")
         if state is not None and state not in get_args(QuarantineState):
             raise ApiError(422, "wrong_value", f"state is one of {', '.join(get_args(QuarantineState))}")
+        chosen: dict[str, Any] = {"state": cast("QuarantineState | None", state), "reason": asked.get("reason")}
         found = await self._report.outbox.quarantine_list(
             asked.get("upstream"),
-            state=cast("QuarantineState | None", state),
-            reason=asked.get("reason"),
+            **chosen,
             after=number("after", asked.get("after"), 0),
             limit=number("limit", asked.get("limit"), 100, EVENTS_MAX),
         )
-        return JSONResponse({"quarantine": [asdict(one) for one in found]})
+        total, reasons = await self._report.outbox.quarantine_reasons(asked.get("upstream"), **chosen)
+        told = {"total": total, "reasons": [asdict(one) for one in reasons]}
+        return JSONResponse({"quarantine": [asdict(one) for one in found], **told})
 
     async def one_quarantined(self, request: Request) -> Response:
         """One of them, with its event and what was done about it."""

@@ -21,6 +21,8 @@ from gateway.web.api import actor_of, number
 from gateway.web.guard import ApiError, read_action, read_body, require, require_json
 
 DOCUMENTS_MAX = 10_000
+TURN_DOCUMENTS = 10
+"""Documents that are told of before scans get their turn."""
 LINES_MAX = 10_000
 """In one answer."""
 
@@ -36,12 +38,18 @@ class ExpectationsApi:
         return self._report.checks.desk
 
     async def list(self, request: Request) -> Response:
-        """The documents that are expected, by id; `?after=` a document, `?limit=`."""
+        """The documents that are expected, by id; `?after=` a document, `?limit=`. `next_after` is null at the end."""
         require(request, "viewer")
         asked = request.query_params
         limit = number("limit", asked.get("limit"), 1000, DOCUMENTS_MAX)
-        found = self._report.checks.checker.shelf.headers(after=asked.get("after") or "", count_max=limit)
-        return JSONResponse({"expectations": [self._summary(header) for header in found]})
+        found = self._report.checks.checker.shelf.headers(after=asked.get("after") or "", count_max=limit + 1)
+        shown = []
+        for place, header in enumerate(found[:limit], 1):
+            shown.append(self._summary(header))
+            if place % TURN_DOCUMENTS == 0:
+                await self._report.pause(0)  # what is counted of each may have to be read
+        go_on = found[limit - 1].id if len(found) > limit and limit else None
+        return JSONResponse({"expectations": shown, "next_after": go_on})
 
     async def one(self, request: Request) -> Response:
         """One document with its lines, at most `?limit=`, and the work on it here."""

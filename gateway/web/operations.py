@@ -112,7 +112,8 @@ EVENTS: Final = (
 )  # fmt: skip
 QUARANTINE: Final = (
     Operation("GET", "/v1/quarantine", "Quarantine", "Events that an upstream would not take.",
-              members("quarantine", "Quarantined"),
+              members("quarantine", "Quarantined", total=SEQUENCE,
+                      reasons={"type": "array", "items": plain(upstream=TEXT, reason=TEXT, count=SEQUENCE)}),
               query=(("upstream", TEXT, "Only of this upstream."),
                      ("state", {"enum": list(get_args(QuarantineState))}, "Only in this state."),
                      ("reason", TEXT, "Only with this reason."), ("after", SEQUENCE, "Only sequences above this one."),
@@ -151,7 +152,7 @@ UPSTREAMS: Final = (
 )  # fmt: skip
 CHECKS: Final = (
     Operation("GET", "/v1/expectations", "Expected documents", "The documents that are expected, by id.",
-              members("expectations", "ExpectationSummary"),
+              members("expectations", "ExpectationSummary", next_after={"type": ["string", "null"]}),
               query=(("after", TEXT, "Only documents behind this id."), limit(10_000, 1000))),
     Operation("GET", "/v1/expectations/{id}", "Expected documents", "One, with its lines and the work on it here.",
               "ExpectationShown", query=(limit(10_000, 1000),), also=(UNKNOWN,)),

@@ -2,7 +2,7 @@
 
 import { get, post, query, segment } from "./api.js";
 import { empty, field, h, keyed, put, say, scanned, set } from "./dom.js";
-import { plural, since, words } from "./format.js";
+import { count, plural, since, words } from "./format.js";
 import { showEvent } from "./event_dialog.js";
 import { reasoned } from "./session.js";
 import { onNews, state } from "./stream.js";
@@ -24,6 +24,7 @@ export function open(root) {
   );
   const note = h("p.note", { role: "status" });
   const groups = h("div");
+  const whys = h("ul.list.panel", { "aria-label": "Reasons, the most first", hidden: true });
   put(
     root,
     h("div.head", {}, h("h1", {}, "Quarantine"), note),
@@ -32,12 +33,13 @@ export function open(root) {
       { "aria-label": "Which events", onsubmit: (event) => event.preventDefault() },
       field("State", which),
     ),
+    whys,
     groups,
   );
   let isGone = false;
   const look = async () => {
     try {
-      const { quarantine } = await get(query("/v1/quarantine", { state: which.value, limit: LISTED }));
+      const { quarantine, total, reasons } = await get(query("/v1/quarantine", { state: which.value, limit: LISTED }));
       if (isGone) return;
       const names = [...new Set(quarantine.map((one) => one.upstream))];
       const found = names.map((name) => ({ name, items: quarantine.filter((one) => one.upstream === name) }));
@@ -52,10 +54,13 @@ export function open(root) {
             : { node: h("div.panel", {}, empty("Nothing is in quarantine here.")), update: () => {} },
       );
       note.className = "note";
-      say(
-        note,
-        quarantine.length >= LISTED ? `The first ${LISTED} of them` : plural(quarantine.length, "event", "events"),
+      const isCut = total > quarantine.length;
+      say(note, isCut ? `The first ${quarantine.length} of ${plural(total, "event", "events")}` : plural(total, "event", "events"));
+      set(
+        whys,
+        isCut && reasons.map((one) => h("li", {}, `${count(one.count)} for ${one.upstream}: `, scanned(one.reason, { max: 200, tag: "bdi" }))),
       );
+      whys.hidden = !isCut;
     } catch (failure) {
       note.className = "note error-ink";
       say(note, `${failure.message} ${failure.hint}`);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from outbox_rig import Rig, drafts
 
-from buffer import Outbox, QuarantineRefused
+from buffer import Outbox, QuarantineReason, QuarantineRefused
 
 
 async def opened(rig: Rig, entries: int = 5) -> Outbox:
@@ -175,6 +175,30 @@ async def test_those_of_one_reason_are_found_page_by_page(rig: Rig) -> None:
     rest = await outbox.quarantine_list("centre", reason="check", after=first[-1].seq, limit=3)
     assert [one.seq for one in (*first, *rest)] == [1, 3, 5, 7, 9]
     assert await outbox.quarantine_list("centre", reason="%") == []
+    await outbox.close(5)
+
+
+async def test_reasons_are_counted_over_all_that_is_held_and_the_most_come_first(rig: Rig) -> None:
+    """Fifty thousand events in quarantine have four reasons: those are what a person decides about."""
+    outbox = await rig.open()
+    for name in ("centre", "second"):
+        await outbox.register(name, required=True, start="now")
+    await outbox.append(drafts(1, 9))
+    whys = {1: "no site", **dict.fromkeys((2, 4, 6), "check digit"), **dict.fromkeys((8, 9), "closed")}
+    await outbox.settle("centre", through=9, rejected=sorted(whys.items()))
+    await outbox.settle("second", through=9, rejected=[(3, "check digit")])
+    await outbox.quarantine_discard("centre", [9], actor="jane", note="known")
+
+    def told(found: tuple[int, list[QuarantineReason]]) -> tuple[int, list[tuple[str, str, int]]]:
+        return found[0], [(one.upstream, one.reason, one.count) for one in found[1]]
+
+    assert told(await outbox.quarantine_reasons("centre", state="open")) == (
+        5, [("centre", "check digit", 3), ("centre", "closed", 1), ("centre", "no site", 1)])  # fmt: skip
+    assert told(await outbox.quarantine_reasons(limit=2)) == (
+        7, [("centre", "check digit", 3), ("centre", "closed", 2)])  # fmt: skip
+    assert told(await outbox.quarantine_reasons(reason="digit", state="open", limit=9)) == (
+        4, [("centre", "check digit", 3), ("second", "check digit", 1)])  # fmt: skip
+    assert told(await outbox.quarantine_reasons("nobody")) == (0, [])
     await outbox.close(5)
 
 

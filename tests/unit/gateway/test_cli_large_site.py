@@ -124,3 +124,37 @@ def test_the_status_of_a_small_site_shows_all_in_the_order_of_the_file(
     assert [line.split()[0] for line in lines[table : table + 3]] == names
     assert lines[-1] == "note: something to know"
     assert not any(" more" in line for line in lines)
+
+
+@pytest.mark.parametrize("form", ["people", "json"])
+def test_a_cut_list_of_quarantined_events_ends_with_the_reasons_of_all_of_them(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    held = {"upstream": "centre", "seq": 7, "state": "open", "since": 0, "type": "dockline.pick.v1", "device": "hh-1",
+            "owner": "", "reason": "closed"}  # fmt: skip
+    reasons = [{"upstream": "centre", "reason": "closed", "count": 50_000}]
+    daemon.answers["/v1/quarantine"] = {"quarantine": [held], "total": 50_000, "reasons": reasons}
+    words = ["quarantine", "list", *(["--json"] if form == "json" else [])]
+    assert run_command(words) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith("1 of 50000 events; --rejected-for REASON")
+    if form == "json":
+        assert json.loads(said.out) == [held]
+    else:
+        assert said.out.splitlines()[-1].split() == ["centre", "50000", "closed"]
+    daemon.answers["/v1/quarantine"] = {"quarantine": [held], "total": 1, "reasons": reasons}
+    assert run_command(words) == 0
+    said = capsys.readouterr()
+    assert "Why" not in said.out
+    assert said.err == ""
+
+
+def test_a_cut_list_of_documents_says_how_to_go_on(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    one = {"id": "ASN-1", "type": "asn", "version": "1", "scope": "gateway", "lines_total": 3, "progress": []}
+    daemon.answers["/v1/expectations"] = {"expectations": [one], "next_after": "ASN-1"}
+    assert run_command(["expectations", "list"]) == 0
+    assert capsys.readouterr().err == "1 document shown, and there are more: --after ASN-1 goes on\n"
+    daemon.answers["/v1/expectations"] = {"expectations": [one], "next_after": None}
+    assert run_command(["expectations", "list", "--after", "ASN-0"]) == 0
+    assert capsys.readouterr().err == ""
+    assert daemon.asked[-1][1]["after"] == "ASN-0"
