@@ -212,6 +212,8 @@ class ScannerDialogue:
             return self._unreadable(piece.evidence, f"{piece.reason} ({piece.count} bytes)")
         may_repeat = self._may_repeat(piece)
         settings = self._settings
+        if self._link.marks_damage and 0 in piece:
+            return self._unreadable(piece, "a character was damaged on the line (parity)")
         try:
             data = split_symbology(piece, encoding=settings.encoding, group_separator=settings.group_separator)
         except UnicodeDecodeError:

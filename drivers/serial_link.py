@@ -40,7 +40,10 @@ WRITE_TIMEOUT_S = 2.0
 """An answer is a few bytes; one that does not leave in this time is not heard in time either."""
 CONNECT_TIMEOUT_S = 5.0
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
-"""A peer that lost power is noticed within 25 s."""
+"""A peer that lost power is noticed within 25 s, while it owes us nothing."""
+UNCONFIRMED_MS = 30_000
+"""And within this while an answer is on its way to it: then the kernel does not ask, it repeats the answer, and would
+for a quarter of an hour, ever more rarely. Long enough for three repetitions over a bad radio."""
 
 _SERIAL_KEYS = ("baudrate", "bytesize", "parity", "stopbits", "flow")
 _BY_ID = Path("/dev/serial/by-id")
@@ -143,6 +146,8 @@ class Link(asyncio.Protocol):
         self._time = asyncio.get_running_loop().time
         self.last_byte: float | None = None
         """When something last arrived, on the loop's clock."""
+        self.marks_damage = False
+        """A character that the line damaged arrives as NUL."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -256,6 +261,7 @@ def keep_alive(transport: asyncio.BaseTransport) -> None:
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in KEEPALIVE:
         wire.setsockopt(socket.IPPROTO_TCP, option, value)
+    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNCONFIRMED_MS)
 
 
 async def _open_serial(port: SerialPort) -> Link:
@@ -278,7 +284,21 @@ async def _open_serial(port: SerialPort) -> Link:
     except (serialx.SerialException, termios.error, ValueError) as error:
         raise DeviceFault(f"{port.path} cannot do {port}: {error}", hint="check baudrate, parity and flow") from error
     _refuse_others(port.path, transport.serial.fileno())
+    if port.parity != "N":
+        link.marks_damage = _check_parity(transport.serial.fileno())
     return link
+
+
+def _check_parity(fileno: int) -> bool:
+    """Have the kernel look at the parity of what arrives: told only to send it, it hands on damaged characters as good.
+
+    Return True when a damaged one arrives as NUL from now on (termios(3): INPCK without IGNPAR and PARMRK).
+    """
+    with contextlib.suppress(termios.error):  # unplugged in this moment: the next read says so
+        modes = termios.tcgetattr(fileno)
+        modes[0] |= termios.INPCK
+        termios.tcsetattr(fileno, termios.TCSANOW, modes)
+    return True
 
 
 def _refuse_others(path: str, fileno: int) -> None:

@@ -221,3 +221,14 @@ async def test_storage_that_fails_for_the_last_fragment_hides_nothing(bench: Sca
         await bench.port.unplug()
         with pytest.raises(LinkLost):
             await task
+
+
+@pytest.mark.parametrize(("parity", "kind", "answer"), [("even", "unreadable", NAK), ("none", "scan", ACK)])
+async def test_a_character_that_the_line_damaged_makes_no_label(
+    bench: ScannerBench, parity: str, kind: str, answer: bytes
+) -> None:
+    """The kernel hands it on as NUL. Without parity nobody knows, and Code 128 may hold a NUL."""
+    driver = SerialScanner("s1", SerialScannerSettings(url=f"{bench.port.url}&parity={parity}", acknowledge="ack-nak"))
+    async with bench.running(driver):
+        await say(bench, b"]C012\x003", answer)
+    assert [reading.kind for reading in bench.readings] == [kind]

@@ -1,17 +1,22 @@
 """Links: URLs, serial ports that vanish or are taken, TCP peers."""
 
 import asyncio
+import ctypes
 import fcntl
 import os
 import pty
+import socket
+import struct
 import subprocess
 import sys
+import termios
 import tty
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from drivers import serial_link
 from drivers.contract import DeviceFault, LinkLost
 from drivers.serial_link import BUFFER_BYTES_MAX, SerialPort, TcpPeer, open_link, parse_link_url, port_holders
 
@@ -237,3 +242,39 @@ async def test_a_tcp_peer_that_closes_is_link_lost_after_its_last_bytes() -> Non
         await link.aclose()
     with pytest.raises(LinkLost):
         await open_link(f"socket://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(("url", "is_checked"), [("?parity=even", True), ("?parity=O&bytesize=7", True), ("", False)])
+async def test_parity_that_is_configured_is_looked_at(terminal: Terminal, url: str, is_checked: bool) -> None:
+    """Told only to send it, the kernel hands on a digit with a flipped bit as another digit."""
+    link = await open_link(terminal.url + url)
+    modes = termios.tcgetattr(terminal.slave)[0]
+    assert bool(modes & termios.INPCK) is is_checked
+    assert not modes & (termios.IGNPAR | termios.PARMRK)
+    assert link.marks_damage is is_checked
+    await link.aclose()
+
+
+def go_deaf(peer: socket.socket) -> None:
+    """From now on the peer's kernel sees nothing of what is sent to it, as if it had lost its power."""
+    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+    program = struct.pack("HxxxxxxP", 1, ctypes.addressof(drop_all))
+    so_attach_filter = 26
+    peer.setsockopt(socket.SOL_SOCKET, so_attach_filter, program)
+
+
+async def test_a_peer_that_lost_power_before_it_had_its_answer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an answer on its way keep-alive is silent, and the kernel repeats the answer for a quarter of an hour; a
+    scanner that is on again meanwhile and waits to be connected to would wait as long."""
+    monkeypatch.setattr(serial_link, "UNCONFIRMED_MS", 200)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        link = await open_link(f"socket://127.0.0.1:{server.getsockname()[1]}")
+        peer, _ = server.accept()
+        peer.send(b"]E01\r")
+        assert await asyncio.wait_for(link.read(), BOUND_S) == b"]E01\r"
+        go_deaf(peer)
+        await link.write(b"\x06")
+        with pytest.raises(LinkLost):
+            await asyncio.wait_for(link.read(), BOUND_S)
+        await link.aclose()
+        peer.close()
