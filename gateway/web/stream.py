@@ -78,6 +78,7 @@ class Stream:
         self._pages: set[_Page] = set()
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._looking: asyncio.Task[dict[str, Any] | None] | None = None
         self.dropped = 0
         """Pages that were cut off because they did not take their messages."""
 
@@ -170,13 +171,24 @@ class Stream:
         return told
 
     async def _whole(self) -> dict[str, Any]:
-        told = self._news(0, is_all=True)
+        status = await self._status()
+        told = self._news(0, is_all=True)  # behind it: nothing is awaited between this and the news that follow
         recent = list(self._report.andon.board.recent)[-SCANS_FIRST:]
         told["scans"] = [shown.as_json() for shown in reversed(recent)]
-        told.update(missed=0, whole=True, status=await self._status())
+        told.update(missed=0, whole=True, status=status)
         return told
 
     async def _status(self) -> dict[str, Any] | None:
+        """Return the status, looked at once for all that ask meanwhile: after a restart all pages come together."""
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look(), name="status for pages")
+            self._looking.add_done_callback(self._looked)
+        return await asyncio.shield(self._looking)
+
+    def _looked(self, _: object) -> None:
+        self._looking = None
+
+    async def _look(self) -> dict[str, Any] | None:
         try:
             return summary(await self._report.status())
         except OutboxError:

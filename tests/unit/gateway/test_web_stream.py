@@ -182,3 +182,30 @@ async def test_the_pages_are_bounded(report: Report) -> None:
     with pytest.raises(ApiError) as refused:
         await stream.open(request)
     assert (refused.value.status_code, refused.value.code) == (503, "too_many_streams")
+
+
+async def test_pages_that_come_together_look_at_the_status_once(report: Report) -> None:
+    """The gateway was restarted, and twenty pages come back within a second: the last one waited for twenty looks."""
+    may_answer, is_asked = asyncio.Event(), asyncio.Event()
+
+    async def status() -> None:
+        report.looked += 1
+        is_asked.set()
+        await may_answer.wait()
+
+    report.status = status  # type: ignore[method-assign]
+    stream: Any = Stream(report)  # type: ignore[arg-type]
+    readers = [Reader(stream) for _ in range(20)]
+    coming = [asyncio.create_task(reader.enter()) for reader in readers]
+    async with asyncio.timeout(60):
+        await is_asked.wait()
+        report.scan("while they wait")
+        may_answer.set()
+        first = await asyncio.gather(*coming)
+    assert report.looked == 1
+    assert all(one["status"] == {"ready": True} for one in first)
+    assert {one["scans"][0]["code"] for one in first} == {"while they wait"}, "what came meanwhile is in it"
+    assert await stream._status() == {"ready": True}
+    assert report.looked >= 2, "the next one looks again"
+    for reader in readers:
+        stream.leave(reader.page)
