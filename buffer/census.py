@@ -56,11 +56,12 @@ class Segments:
             return self._rows(connection, after + 1, max(head, after))
         if fresh:
             self._counts.clear()
-        for segment in list(self._counts):
-            if not first <= segment <= last:
-                del self._counts[segment]
+        # What is before this position stays: it is counted for upstreams that are further behind, of the same rows.
+        for segment in [one for one in self._counts if one > last]:
+            del self._counts[segment]
         # Dictionaries keep insertion order: the first keys are the oldest observations.
-        for segment in list(self._counts)[:RECOUNT_SEGMENTS]:
+        oldest = [one for one in self._counts if one >= first]
+        for segment in oldest[:RECOUNT_SEGMENTS]:
             del self._counts[segment]
         total = self._rows(connection, after + 1, first * SEGMENT_ROWS - 1)
         for segment in range(first, last + 1):
@@ -70,9 +71,10 @@ class Segments:
             total += self._counts[segment]
         return total + self._rows(connection, (last + 1) * SEGMENT_ROWS, head)
 
-    def forget(self) -> None:
-        """Drop what is remembered (entries behind a cursor's back were removed in order, by skipping)."""
-        self._counts.clear()
+    def forget(self, through: int | None = None) -> None:
+        """Drop what is remembered of sequences up to `through`, whose rows were removed in order; else of all."""
+        for segment in [one for one in self._counts if through is None or one * SEGMENT_ROWS <= through]:
+            del self._counts[segment]
 
     def _rows(self, connection: sqlite3.Connection, first: int, last: int) -> int:
         (rows,) = connection.execute("SELECT count(*) FROM entry WHERE seq BETWEEN ? AND ?", (first, last)).fetchone()
@@ -99,8 +101,7 @@ def take_census(connection: sqlite3.Connection, upstream: str, segments: Segment
     if row is None:
         raise UpstreamUnknown(f"no upstream {upstream!r} is registered")
     cursor, accepted_before, delivered, skipped, lost, accepted, head, purged_through = row
-    if purged_through > cursor:
-        segments.forget()
+    segments.forget(None if purged_through > cursor else purged_through)
     held, discarded, ahead = connection.execute(_QUARANTINE, (upstream, cursor)).fetchone()
     # A row past the head that the ledger knows was put there by nobody we know: counting it shows the surplus.
     (beyond,) = connection.execute("SELECT count(*) FROM entry WHERE seq > ?", (head,)).fetchone()

@@ -94,6 +94,31 @@ async def test_a_large_backlog_is_counted_in_pieces_and_a_loss_still_shows(
     await outbox.close(5)
 
 
+async def test_upstreams_at_other_positions_do_not_make_each_other_forget(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve upstreams, six far behind and one not so far: each look at the books read 300,000 rows six times."""
+    monkeypatch.setattr("buffer.census.SEGMENT_ROWS", 10)
+    outbox = await rig.open()
+    await outbox.register("far", required=True, start="now")
+    await outbox.append(drafts(1, 1000))
+    connection, segments = outbox._opened.quick, Segments()
+    counted: list[str] = []
+    assert segments.count(connection, 5, 1000) == 995
+    connection.set_trace_callback(counted.append)
+    for _ in range(3):
+        for position in (905, 5, 1000):
+            counted.clear()
+            assert segments.count(connection, position, 1000) == 1000 - position
+            assert len(counted) <= RECOUNT_SEGMENTS + 2, position
+    connection.set_trace_callback(None)
+    rig.tamper("DELETE FROM entry WHERE seq <= 205")
+    segments.forget(205)
+    assert segments.count(connection, 205, 1000) == 795, "what retention removed is not remembered"
+    assert segments.count(connection, 5, 1000) == 795
+    await outbox.close(5)
+
+
 @pytest.mark.parametrize("after", range(64))
 def test_any_cursor_is_counted_right(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Borders of segments are where such code goes wrong."""
