@@ -265,7 +265,7 @@ class Connection(asyncio.Protocol):
         hall.take_slow_lane(self, self._transport)
         earlier = hall.seat(key, self)
         if isinstance(earlier, Connection):
-            hall.stats.taken_over += 1
+            hall.note_taken_over(key, earlier._peer, self._peer)
             subscriptions: set[str] | None = earlier._session.subscriptions if earlier._session_expiry_s else None
             earlier.end_with(Reason.SESSION_TAKEN_OVER)
         else:

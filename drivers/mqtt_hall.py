@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,6 +37,8 @@ _log = logging.getLogger(__name__)
 
 SESSIONS_PER_CONNECTION_MAX: Final = 4
 TOLD_PER_MINUTE_MAX: Final = 10
+FIGHT: Final = 4
+"""Take-overs of one session in a minute: nobody roams that often."""
 
 SessionKey = tuple[str, str]
 """Device id and client id. Not the client id alone: a device could end another's session by using its client id."""
@@ -117,6 +120,9 @@ class Hall:
     """Nobody gets in any more."""
     kept: dict[SessionKey, _KeptSession] = field(default_factory=dict)
     _told: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _taken: Counter[SessionKey] = field(default_factory=Counter)
+    _taken_minute: int = 0
+    """Take-overs in this minute."""
     _lane_fds: dict[Guest, int] = field(default_factory=dict)
     """Sockets in the slow lane, by number: when they leave it, TLS may have closed them already."""
     _joined: list[tuple[list[Reading], OnAnswer]] = field(default_factory=list)
@@ -239,6 +245,18 @@ class Hall:
         self._told[event] = (minute, count)
         if count <= TOLD_PER_MINUTE_MAX:
             _log.warning(f"%s {form}", event, *values)
+
+    def note_taken_over(self, key: SessionKey, earlier: object, peer: object) -> None:
+        """A connection took over the session of an earlier one: a device that roams does, now and then."""
+        self.stats.taken_over += 1
+        minute = int(asyncio.get_running_loop().time() // 60)
+        if minute != self._taken_minute:
+            self._taken_minute = minute
+            self._taken.clear()
+        self._taken[key] += 1
+        if self._taken[key] == FIGHT:
+            form = "device_id=%s client_id=%r peer=%s other=%s hint=%r"
+            self.tell("session_contested", form, key[0], key[1][:80], peer, earlier, "two devices with one client id?")
 
     def note_fault(self, fault: WireFault, identity: str, peer: object) -> None:
         """A peer broke the protocol."""

@@ -340,6 +340,20 @@ async def test_a_device_taken_out_of_the_users_file_is_disconnected(
             await peer.close()
 
 
+async def test_two_devices_with_one_client_id_are_told_of_and_one_that_roams_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each throws the other out and comes back: nobody would see why scans of both take so long."""
+    async with listening(Shelf()) as listener:
+        peers = [await Peer.hello(listener.address[1], "hh-7") for _ in range(2)]
+        assert "session_contested" not in caplog.text
+        peers += [await Peer.hello(listener.address[1], "hh-7") for _ in range(8)]
+        assert caplog.text.count("session_contested device_id=hh-7 client_id='hh-7'") in (1, 2), "once a minute"
+        assert listener.stats.taken_over == 9
+        for peer in peers:
+            await peer.close()
+
+
 async def test_strangers_cannot_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     async with listening(Shelf()) as listener:
         for _ in range(40):
