@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from gateway.status import DeviceStatus, LinkStatus, Status
+from gateway.status import AlarmStatus, DeviceStatus, LinkStatus, Status
 
 DEVICES_MAX: Final = 120
 ALARMS_MAX: Final = 30
+ALIKE_MAX: Final = 3
+"""Alarms of one code that are told in full."""
+NAMED_MAX: Final = 12
 _WELL: Final = frozenset({"up", "heard"})
 _STORAGE: Final = ("head_seq", "entries", "bytes_used", "bytes_max", "disk_free", "level", "full_reason",
                    "autonomy_hours", "failed_commits")  # fmt: skip
@@ -32,7 +36,7 @@ def summary(status: Status) -> dict[str, Any]:
         "upstreams": [{name: getattr(one, name) for name in _UPSTREAM} for one in status.upstreams],
         "devices": devices[:DEVICES_MAX],
         "devices_total": len(devices),
-        "alarms": [asdict(one) for one in status.alarms[:ALARMS_MAX]],
+        **_alarms(status.alarms),
         "alarms_total": len(status.alarms),
         "notices": list(status.notices[:ALARMS_MAX]),
         "knocking": len(status.knocking),
@@ -41,6 +45,20 @@ def summary(status: Status) -> dict[str, Any]:
         "refused": sum(status.intake.refused.values()),
         "expectations_pull": status.checks.pull_problem,
     }
+
+
+def _alarms(alarms: Sequence[AlarmStatus]) -> dict[str, Any]:
+    """Return the first alarms of each code, in their order, and by name those that are like them."""
+    alike: dict[str, list[AlarmStatus]] = {}
+    for one in alarms:
+        alike.setdefault(one.code, []).append(one)
+    shown = [one for found in alike.values() for one in found[:ALIKE_MAX]][:ALARMS_MAX]
+    more = [
+        {"code": code, "count": len(others), "subjects": [one.subject for one in others[:NAMED_MAX]]}
+        for code, found in alike.items()
+        if (others := found[ALIKE_MAX:])
+    ]
+    return {"alarms": [asdict(one) for one in shown], "alarms_more": more}
 
 
 def _devices(status: Status) -> list[dict[str, Any]]:

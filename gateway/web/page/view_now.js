@@ -51,7 +51,12 @@ export function open(root) {
             : "All is well: scans are taken and nothing waits for anybody.",
     );
     headline.className = `note ${!status.ready ? "error-ink" : trouble || waiting ? "attention-ink" : "good-ink"}`;
-    keyed(notices, status.alarms, (one) => `${one.code} ${one.subject}`, alarm);
+    keyed(
+      notices,
+      [...status.alarms, ...status.alarms_more.map(likewise)],
+      (one) => `${one.code} ${one.subject}`,
+      alarm,
+    );
     showFigures(figures, status);
     keyed(upstreams, status.upstreams, (one) => one.name, upstreamRow);
     keyed(devices, status.devices, (one) => one.id, deviceRow);
@@ -216,6 +221,13 @@ function showFigures(node, status) {
       };
     },
   );
+}
+
+/** Many that are alike (a switch lost its power) are one notice, not a screen of them before the stations. */
+function likewise({ code, count: number, subjects }) {
+  const rest = number - subjects.length;
+  const message = subjects.join(", ") + (rest > 0 ? ` and ${count(rest)} more` : "");
+  return { code, subject: `${count(number)} more`, message, hint: null };
 }
 
 function alarm() {
