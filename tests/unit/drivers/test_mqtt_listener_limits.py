@@ -245,7 +245,7 @@ async def test_a_device_that_reads_no_answers_loses_its_connection_and_costs_no_
 async def test_a_device_that_reads_its_answers_slowly_keeps_its_connection_and_gets_them_all() -> None:
     """A backlog over a radio that carries the answers worse than the scans. Whoever is dropped for that sends the
     whole backlog again, is as slow as before, and never gets through."""
-    total, listed = 3_000, "e" * 2_000
+    total, listed = 3_000, "e" * 4_000
     shelf = Shelf()
     shelf.answer = Verdict("stored", events=(listed,))
     async with listening(shelf, outbound_bytes_max=65_536) as listener:

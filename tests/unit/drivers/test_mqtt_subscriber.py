@@ -431,9 +431,9 @@ async def test_a_broker_that_reads_slowly_is_not_asked_for_more_and_loses_nothin
     async with running(driver, shelf) as task:
         peer, *_ = await broker.subscribed()
         peer.writer.transport.pause_reading()
-        total = 4_000
+        total = 3_000
         for number in range(1, total + 1):
-            peer.send(publish(number))
+            peer.send(publish(number, scan_body(number, "x" * 900)))
         await driver_is_held(driver, total)
         assert not task.done()
         peer.writer.transport.resume_reading()
