@@ -8,7 +8,7 @@ import pytest
 from daemon_process import command
 from page_browser import BOUND_MS, Window, browser
 from page_site import POISON, TOKENS, PageSite, page_site
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 GTINS = ("09521234543213", "09521234543220", "09521234543237")
 ASN = {
@@ -252,6 +252,31 @@ def test_a_knocking_device_shows_the_lines_that_would_admit_it(window: Window, s
     readings = page.get_by_role("list", name="Last readings, the newest first").get_by_role("listitem")
     expect(readings.first).to_contain_text("WATCHED")
     window.shoot("device")
+
+
+def test_a_thousand_handhelds_stand_behind_what_is_in_trouble_and_are_found_by_name(window: Window) -> None:
+    """Fifteen hundred handhelds that are well were seventy-six thousand pixels, drawn again every four seconds."""
+    page = window.page
+
+    def enlarge(route: Route) -> None:
+        told = route.fetch().json()
+        pattern = {**told["devices"][0], "readings": 1, "last_reading_age_s": 5.0, "state": "heard"}
+        told["devices"] = [{**pattern, "id": f"hh-{number:04}"} for number in range(1500)]
+        told["devices"].append({**pattern, "id": "dock-9-scanner", "station": "dock-9", "state": "down"})
+        route.fulfill(json=told)
+
+    page.route("**/v1/devices", enlarge)
+    window.open("devices")
+    devices = page.get_by_role("list", name="Devices").get_by_role("listitem")
+    expect(devices).to_have_count(100)
+    expect(devices.first).to_contain_text("dock-9-scanner")
+    expect(page.get_by_text("and 1,401 more, 0 of them in trouble")).to_be_visible()
+    page.get_by_label("Find").fill("hh-149")
+    expect(devices).to_have_count(10)
+    expect(devices.first).to_contain_text("hh-1490")
+    page.get_by_label("Find").fill("DOCK-9")
+    expect(devices).to_have_count(1)
+    page.unroute_all()
 
 
 def test_everything_is_reached_by_keyboard(window: Window) -> None:

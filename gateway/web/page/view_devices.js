@@ -13,6 +13,10 @@ const WATCHED_MAX = 30;
 /** Of those that knock, the latest are shown at once: a hundred strangers must not push the devices off the page. */
 const KNOCKS_SHOWN = 3;
 
+/** Of the devices: at a large site those in trouble come first, the others are counted until somebody looks for one. */
+const DEVICES_SHOWN = 100;
+const TROUBLE = ["error", "attention"];
+
 export function open(root, [id]) {
   return id ? openOne(root, id) : openAll(root);
 }
@@ -45,11 +49,25 @@ function openAll(root) {
     all,
   );
   const list = h("ul.list.grid.devices.panel", { "aria-label": "Devices" });
+  const wanted = h("input", { type: "search", autocomplete: "off", placeholder: "id or station" });
+  const others = h("p.small.muted");
+  let found = [];
+  const showList = () => {
+    const text = wanted.value.trim().toLowerCase();
+    const fitting = found.filter((one) => !text || `${one.id} ${one.station}`.toLowerCase().includes(text));
+    const isLong = fitting.length > DEVICES_SHOWN;
+    if (isLong) fitting.sort((one, other) => place(one) - place(other)); // stable: else as in the file
+    keyed(list, fitting.slice(0, DEVICES_SHOWN), (one) => one.id, deviceRow);
+    const hidden = fitting.slice(DEVICES_SHOWN);
+    const ill = hidden.filter((one) => place(one) < TROUBLE.length).length;
+    say(others, isLong ? `and ${count(hidden.length)} more, ${count(ill)} of them in trouble: look for an id or a station` : "");
+  };
+  wanted.addEventListener("input", showList);
   put(
     root,
     h("div.head", {}, h("h1", {}, "Devices"), note),
     knocking,
-    h("section", {}, h("h2", {}, "Configured and heard"), list),
+    h("section", {}, h("h2", {}, "Configured and heard"), field("Find", wanted), h("br"), list, others),
   );
   let isGone = false;
   const look = async () => {
@@ -66,8 +84,8 @@ function openAll(root) {
       all.hidden = areAllShown || told.knocking.length <= KNOCKS_SHOWN;
       say(all, `Show all ${told.knocking.length} that knock`);
       const links = new Map(told.links.map((link) => [link.device, link]));
-      const found = told.devices.map((one) => ({ ...one, link: links.get(one.id) }));
-      keyed(list, found, (one) => one.id, deviceRow);
+      found = told.devices.map((one) => ({ ...one, link: links.get(one.id) }));
+      showList();
       note.className = "note";
       say(
         note,
@@ -90,6 +108,12 @@ function openAll(root) {
     isGone = true;
     clearInterval(timer);
   };
+}
+
+/** How ill a device is, the worst first. */
+function place(one) {
+  const at = one.id.endsWith("*") ? -1 : TROUBLE.indexOf(deviceTone(one.state));
+  return at < 0 ? TROUBLE.length : at;
 }
 
 function deviceRow(first) {
