@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 WATCH_S: Final = 5.0
 """How often is looked for what time brought."""
+CLEAN_PAUSE_S: Final = 0.1
+"""Between two steps of letting old rows go."""
 RULE_SPACE: Final = "rule"
 OpenGet = Callable[[ExpectationsSettings], Get]
 """Makes what asks the address of expectations; it connects to nothing yet."""
@@ -174,7 +176,7 @@ class ChecksService:
         while True:
             if self._watch_is_due():
                 await _survived(partial(intake.record, self.checker.own(self._watch.step)), "watch_failed")
-            await self._world.sleep(WATCH_S)
+            await self._world.sleep(CLEAN_PAUSE_S if self._watch.is_cleaning else WATCH_S)
 
     def _watch_is_due(self) -> bool:
         try:

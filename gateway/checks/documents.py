@@ -252,14 +252,24 @@ class Documents:
         one.book = book
         found.changed(lambda: setattr(one, "book", before))
 
+    def each(self) -> Iterator[tuple[str, str, Progress]]:
+        """Yield (document, activity, progress) of every document that is known here, committed ones, page by page."""
+        after = ""
+        while rows := self._outbox.states(PREFIX, after=after, count_max=PIECES_A_PAGE):
+            after = rows[-1].key
+            for row in rows:
+                document, _, activity = row.key.removeprefix(PREFIX).rpartition(US)
+                if row.value is not None:
+                    yield document, activity, Progress.decode(row.value)
+
+    def committed(self, document: str, activity: str) -> Progress | None:
+        """Return how far a document is on disk; None when there is no row of it."""
+        value = self._outbox.state(document_key(document, activity))
+        return None if value is None else Progress.decode(value)
+
     def rows(self) -> list[tuple[str, str, Progress]]:
-        """Return (document, activity, progress) of every document that is known here, committed ones."""
-        found = []
-        for row in self._outbox.states(PREFIX):
-            document, _, activity = row.key.removeprefix(PREFIX).rpartition(US)
-            if row.value is not None:
-                found.append((document, activity, Progress.decode(row.value)))
-        return found
+        """Return the same as `each` at once."""
+        return list(self.each())
 
     def closing(self) -> list[OpenDocument]:
         """Return the documents that wait for their tally, committed ones."""
@@ -315,8 +325,7 @@ class Documents:
         found.changed(landed, landed)
 
     def _read(self, document: str, activity: str) -> OpenDocument:
-        value = self._outbox.state(document_key(document, activity))
-        progress = Progress() if value is None else Progress.decode(value)
+        progress = self.committed(document, activity) or Progress()
         header = None if progress.copy is None else self._shelf.copy(document, progress.copy)
         book = Book(activity, header, self._shelf)
         book.fill(self._committed(document, activity))

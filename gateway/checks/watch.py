@@ -10,18 +10,15 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from gateway.checks.checker import Checker
+from gateway.checks.clearance import Clearance
 from gateway.checks.docket import GATEWAY_ACTOR, Trouble
-from gateway.checks.documents import document_key
-from gateway.checks.exception import Case, case_key
+from gateway.checks.exception import Case
 from gateway.checks.found import Found
-from gateway.checks.picks import PREFIX as PICKED
-from gateway.checks.picks import decode_picks
-from gateway.checks.piece import piece_key
 from gateway.events.finding import ExceptionCode
 from gateway.events.model import ClockQuality
 
 STEPS_MAX: Final = 200
-"""Exceptions that escalate, or rows that go, in one commit."""
+"""Exceptions that escalate in one commit."""
 CLEAN_EVERY_MS: Final = 3_600_000
 _DAY_MS: Final = 86_400_000
 
@@ -57,6 +54,12 @@ class Watch:
         self._began = monotonic()
         self._unsynchronised_since: float | None = None
         self._cleaned_ms: int | None = None
+        self._clearance: Clearance | None = None
+
+    @property
+    def is_cleaning(self) -> bool:
+        """True between two steps of one clearance: the next need not wait long."""
+        return self._clearance is not None
 
     def due(self) -> bool:
         """Return True when `step` has something to do: else nothing need be appended."""
@@ -73,7 +76,6 @@ class Watch:
         for case, said in list(self._over_with()):
             self._checker.docket.resolve(case, GATEWAY_ACTOR, said, found)
         if self._is_cleaning_due():
-            self._settle_arrivals(found)
             self._clean(found)
 
     # -- within
@@ -122,21 +124,14 @@ class Watch:
                 self._checker.arrival.arrived(document, found)
 
     def _clean(self, found: Found) -> None:
-        """Let go of what was closed or resolved long ago; what does not fit into one commit goes with the next."""
-        before_ms = self._operating_ms() - int(self._checker.policy.keep_days * _DAY_MS)
-        rows = self._checker.documents
-        for document, activity, progress in rows.rows():
-            if not progress.is_closed or progress.touched_ms > before_ms or not rows.let_go(document, activity):
-                continue
-            pieces = self._checker.outbox.states(piece_key(document, activity))
-            found.state |= {row.key: None for row in pieces[: STEPS_MAX - len(found.state)]}
-            if len(found.state) >= STEPS_MAX:
-                return
-            found.state[document_key(document, activity)] = None
-        for case in self._checker.docket.all_cases():
-            if case.done_ms is not None and case.done_ms <= before_ms:
-                found.state[case_key(case.id)] = None
-        for row in self._checker.outbox.states(PICKED):
-            if row.value is not None and decode_picks(row.value)[-1].ms <= before_ms:
-                found.state[row.key] = None
-        self._cleaned_ms = self._operating_ms()
+        """Let go of what was closed or resolved long ago, as far as one step goes."""
+        if self._clearance is None:
+            self._settle_arrivals(found)
+            keep_ms = int(self._checker.policy.keep_days * _DAY_MS)
+            self._clearance = Clearance(self._checker, self._operating_ms() - keep_ms)
+        clearance, self._clearance = self._clearance, None  # begun anew when this step fails
+        clearance.step(found)
+        if not clearance.is_done:
+            self._clearance = clearance
+        elif not clearance.has_more:
+            self._cleaned_ms = self._operating_ms()

@@ -1,6 +1,7 @@
 """Checks inside the step of intake: refused appends, failed commits, and what the gateway does by itself."""
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from checks_rig import Site, codes, document, label, line
 
 from buffer.errors import CommitUnknown, OutboxFull
 from drivers.contract import StorageUnavailable
-from gateway.checks import documents
+from gateway.checks import clearance, documents
 from gateway.checks.found import Found
 from gateway.checks.policy import Policy
 from gateway.checks.watch import Delivery, Watch
@@ -187,6 +188,13 @@ class Time:
         await self.site.intake.record(self.site.checker.own(self.watch.step))
         return True
 
+    async def looks(self) -> int:
+        """Look until nothing is due; return how often something was."""
+        for number in range(50):
+            if not await self.look():
+                return number
+        raise AssertionError("there is no end of it")
+
 
 async def test_an_exception_escalates_on_the_operating_clock_and_not_on_the_wall(site: Site) -> None:
     """Somebody sets the clock a month on; nothing is overdue. Two hours of work later it is."""
@@ -288,9 +296,68 @@ async def test_old_rows_go_when_nobody_needs_them(site: Site) -> None:
     await time.look()
     assert {key.partition("/")[0] + "/" for key in site.outbox.rows if key.startswith(kept)} == set(kept)
     site.passes(2 * 86_400)
-    await time.look()
+    assert await time.looks() <= 3
     assert [key for key in site.outbox.rows if key.startswith(kept)] == []
     assert codes(await site.scan("hh-1", label(1, serial="S1"), document="PL-1")) == []
+
+
+async def test_many_old_rows_go_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A month of serial numbers is a million rows: read at once, that is as many values, and seconds without a scan."""
+    monkeypatch.setattr(clearance, "LOOKED_AT_MAX", 7)
+    monkeypatch.setattr(clearance, "GONE_MAX", 5)
+    monkeypatch.setattr(clearance, "PAGE_ROWS", 3)
+    site = Site()
+    await worked(site, 30)
+    await site.scan("hh-1", label(1, serial="KEPT"), document="PL-2")
+    time = Time(site)
+    site.passes(31 * 86_400)
+    seen = [len(site.outbox.rows)]
+    while await time.look():
+        seen.append(len(site.outbox.rows))
+    went = [before - after for before, after in pairwise(seen)]
+    assert sum(went) == 62, "thirty pieces, the document, and all picks"
+    assert max(went) <= 5
+    assert not time.watch.is_cleaning
+    assert [key for key in site.outbox.rows if "PL-1" in key] == []
+    assert len([key for key in site.outbox.rows if "PL-2" in key]) == 2
+
+
+async def test_a_document_that_is_scanned_for_again_while_its_rows_go_keeps_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clearance, "GONE_MAX", 2)
+    site = Site()
+    await worked(site, 10)
+    time = Time(site)
+    site.passes(31 * 86_400)
+    await time.look()
+    left = [key for key in site.outbox.rows if key.startswith("piece/")]
+    assert len(left) == 8
+    await site.scan("hh-1", label(1, serial="AGAIN"), document="PL-1")
+    await time.looks()
+    assert set(left) <= set(site.outbox.rows)
+    assert site.checker.documents.open("PL-1", "pick").book.events == 9
+
+
+async def test_what_could_not_go_because_the_disk_was_full_goes_later(site: Site) -> None:
+    await worked(site, 3)
+    time = Time(site)
+    site.passes(31 * 86_400)
+    site.outbox.refuse = OutboxFull("the disk is full")
+    with pytest.raises(StorageUnavailable):
+        await time.look()
+    site.outbox.refuse = None
+    assert not time.watch.is_cleaning, "it begins anew"
+    await time.looks()
+    assert [key for key in site.outbox.rows if key.startswith(("piece/", "picked/", "document/"))] == []
+
+
+async def worked(site: Site, scans: int) -> None:
+    """A closed document with so many serial numbers."""
+    site.expect(document("PL-1", "pick_list", line(1, scans)))
+    for number in range(scans):
+        await site.scan("hh-1", label(1, serial=f"S{number}"), document="PL-1")
+    await site.scan("hh-1", "DL:close", document="PL-1")
 
 
 async def test_open_work_and_open_exceptions_stay_however_old(site: Site) -> None:
