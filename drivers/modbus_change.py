@@ -6,6 +6,10 @@ last report is on disk with its event, so a restart neither repeats it nor misse
 
 A change in a direction nobody asked for is no report, but it has to be remembered all the same: else the next
 rising edge would look like no change at all. It is committed without an event.
+
+A value of several registers that was read halfway through a write of the PLC is told as it was read, unlike a
+counter's (see `modbus_counter`): nothing adds conditions up, the next poll puts it right, and to wait would make every
+true alarm late. A float read so is near its old or its new value; an integer may be off by a multiple of 65,536.
 """
 
 from __future__ import annotations

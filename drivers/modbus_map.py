@@ -234,6 +234,14 @@ def decode(point: Point, registers: Sequence[int]) -> Value:
     return value
 
 
+def encode(point: Point, value: int) -> list[int]:
+    """The registers that hold an integer, as they came: the other way round of `decode`."""
+    byte_order: Order = point.byte_order
+    data = struct.pack(FORMATS[point.type], value)
+    words = [int.from_bytes(data[i : i + 2], byte_order) for i in range(0, len(data), 2)]
+    return words if point.word_order == "big" else words[::-1]
+
+
 def wire_bytes(registers: Sequence[int]) -> bytes:
     """The registers as they came over the wire: evidence."""
     return struct.pack(f">{len(registers)}H", *registers)

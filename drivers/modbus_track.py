@@ -12,7 +12,7 @@ from functools import partial
 
 from drivers.modbus_change import Change, Condition, Notice
 from drivers.modbus_counter import Baseline, Counter, Increment, Observed, Reset
-from drivers.modbus_map import Block, Point, Value, decode, raw_text, scaled, wire_bytes
+from drivers.modbus_map import Block, Point, Value, decode, encode, raw_text, scaled, wire_bytes
 from drivers.modbus_state import Remembered, definition_of, remembered
 from drivers.reading import Measurement, Reading, ReadingKind
 
@@ -74,8 +74,8 @@ class Track:
         self, watched: Counter | Condition, value: Value, raw: str, own: Sequence[int], now_s: float
     ) -> Said | None:
         if isinstance(watched, Counter):
-            observed = watched.see(int(value))
-            return None if observed is None else self._said_of_counter(watched, observed, own)
+            observed = watched.see(int(value), now_s)
+            return None if observed is None else self._said_of_counter(watched, observed)
         change = watched.see(raw, now_s)
         return None if change is None else self._said_of_condition(watched, change, own, now_s)
 
@@ -87,8 +87,9 @@ class Track:
         measurement = Measurement(self.point.name, text, self.point.unit, change.previous, change.raw)
         return Said(self._reading("condition", change.raw, own, measurement), settle)
 
-    def _said_of_counter(self, counter: Counter, observed: Observed, own: Sequence[int]) -> Said:
+    def _said_of_counter(self, counter: Counter, observed: Observed) -> Said:
         settle = partial(counter.settle, observed.now)
+        own = encode(self.point, observed.now)  # of the value that is told: what stood may have risen since
         raw = str(observed.now)
         kind: ReadingKind
         match observed:

@@ -11,12 +11,14 @@ import pytest
 from modbus_disk import Disk
 
 from drivers import DeviceFault, LinkLost, StorageUnavailable, Verdict
+from drivers.modbus_counter import STANDS_S
 from drivers.modbus_poller import ModbusPoller, ModbusPollerSettings
 from drivers.registry import load_driver
 from simulators.plc import Plc
 from simulators.plc_signal import Signal
 
 GOOD = {"name": "good", "address": 0, "type": "uint32", "means": "count"}
+WORDS = {"name": "words", "address": 10, "type": "uint32", "means": "count"}
 SCRAP = {"name": "scrap", "address": 2, "type": "uint16", "means": "count"}
 DOOR = {"name": "door", "address": 5, "type": "bool", "table": "coil"}
 TEMPERATURE = {
@@ -38,7 +40,9 @@ class Site:
         self.door = Signal("door", 5, "bool", table="coil")
         self.temperature = Signal("temperature", 20, "float32", table="input", shows=21.3)
         self.other = Signal("other", 0, "uint16", unit_id=2)
-        self.plc = Plc([self.good, self.scrap, self.door, self.temperature, self.other])
+        self.high = Signal("high", 10, "uint16")
+        self.low = Signal("low", 11, "uint16")
+        self.plc = Plc([self.good, self.scrap, self.door, self.temperature, self.other, self.high, self.low])
         self.disk = Disk()
         self.wall_ms = 1_800_000_000_000
 
@@ -230,6 +234,39 @@ async def test_a_reset_is_reported_and_claims_no_part(site: Site) -> None:
         site.scrap.count(2)
         await site.disk.until(lambda: site.disk.parts("scrap") == 5002)
     assert site.disk.kinds() == ["baseline", "count", "counter_reset", "count"]
+
+
+@pytest.mark.parametrize("first", ["low", "high"])
+async def test_a_carry_that_the_plc_writes_over_many_polls_is_no_reset_and_no_part_too_many(
+    site: Site, first: str
+) -> None:
+    """The two words are registers of their own, written far further apart than `poll_interval_s`."""
+    site.low.set(0xFFFF)
+    words = [(site.low, 2), (site.high, 1)]
+    async with site.polling(WORDS):
+        await site.disk.until(lambda: bool(site.disk.stored))
+        for word, value in words if first == "low" else words[::-1]:
+            word.set(value)
+            await site.polled(20)
+        await site.disk.until(lambda: site.disk.parts("words") > 0)
+        await site.polled()
+    assert site.disk.kinds() == ["baseline", "count"]
+    assert site.disk.parts("words") == 3
+
+
+async def test_a_reset_of_two_words_is_told_once_it_has_stood_and_parts_since_are_counted(site: Site) -> None:
+    skew_s = 0.0
+    site.good.set(0x15000)
+    async with site.polling(GOOD, monotonic=lambda: time.monotonic() + skew_s):
+        await site.disk.until(lambda: bool(site.disk.stored))
+        site.good.reset()
+        await site.polled()
+        site.good.count(2)
+        await site.polled()
+        assert site.disk.kinds() == ["baseline"]
+        skew_s = STANDS_S
+        await site.disk.until(lambda: site.disk.parts("good") == 2)
+    assert site.disk.kinds() == ["baseline", "counter_reset", "count"]
 
 
 async def test_a_rollover_loses_no_part(site: Site) -> None:

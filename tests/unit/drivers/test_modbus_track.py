@@ -3,7 +3,10 @@
 import struct
 from typing import Any
 
-from drivers.modbus_map import Point, plan_blocks
+import pytest
+
+from drivers.modbus_counter import STANDS_S
+from drivers.modbus_map import Point, plan_blocks, wire_bytes
 from drivers.modbus_track import Said, Track, Unknown
 
 
@@ -14,13 +17,13 @@ def tracked(row: bytes | None = None, **more: Any) -> Track:
     return track
 
 
-def look(track: Track, *registers: int) -> Said | Unknown | None:
+def look(track: Track, *registers: int, now_s: float = 0.0) -> Said | Unknown | None:
     (block,) = plan_blocks([track.point], unit_id=1)
-    return track.look(block, registers, 0.0)
+    return track.look(block, registers, now_s)
 
 
-def said(track: Track, *registers: int) -> Said:
-    one = look(track, *registers)
+def said(track: Track, *registers: int, now_s: float = 0.0) -> Said:
+    one = look(track, *registers, now_s=now_s)
     assert isinstance(one, Said)
     return one
 
@@ -82,12 +85,43 @@ def test_a_sensor_that_shows_no_number_is_not_a_value() -> None:
     assert "p shows no number" in found.reason
 
 
-def test_a_jump_that_stays_exactly_where_it_is_is_believed_at_the_second_poll() -> None:
-    """What had nothing to say is not looked at twice, but a jump that waits to be confirmed has something to say."""
+def test_a_leap_that_stays_exactly_where_it_is_is_believed_when_it_has_stood() -> None:
+    """What had nothing to say is not looked at twice, but a leap that waits to be believed has something to say."""
     row = said(tracked(means="count", type="uint32"), 0, 10).reading.state
     track = tracked(row, means="count", type="uint32", delta_max=100)
     assert look(track, 0, 5000) is None
-    assert said(track, 0, 5000).reading.measurement is not None
+    assert look(track, 0, 5000, now_s=STANDS_S - 0.1) is None
+    assert said(track, 0, 5000, now_s=STANDS_S).reading.measurement is not None
+
+
+@pytest.mark.parametrize("word_order", ["big", "little"])
+def test_what_has_stood_is_told_with_its_own_registers_and_the_rest_follows(word_order: str) -> None:
+    """Evidence, row and measurement agree; the part that came meanwhile is the next event."""
+    shape: dict[str, Any] = {"means": "count", "type": "uint32", "word_order": word_order}
+
+    def words(high: int, low: int) -> tuple[int, int]:
+        return (high, low) if word_order == "big" else (low, high)
+
+    track = tracked(said(tracked(**shape), *words(1, 0x5000)).reading.state, **shape)
+    assert look(track, *words(0, 2)) is None
+    told = said(track, *words(0, 3), now_s=STANDS_S)
+    measured = told.reading.measurement
+    assert (told.reading.kind, measured and measured.raw) == ("counter_reset", "2")
+    assert told.reading.raw == wire_bytes(words(0, 2))
+    told.settle()
+    more = said(track, *words(0, 3), now_s=STANDS_S).reading
+    assert (more.kind, more.measurement and more.measurement.value) == ("count", "1")
+    assert look(tracked(more.state, **shape), *words(0, 3)) is None
+
+
+def test_a_condition_read_halfway_is_put_right_at_the_next_poll() -> None:
+    """It is told as it was read: nothing adds up conditions, and a state must not wait."""
+    row = said(tracked(type="uint32"), 0, 0xFFFF).reading.state
+    track = tracked(row, type="uint32")
+    said(track, 0, 0).settle()
+    measured = said(track, 1, 0).reading.measurement
+    assert measured is not None
+    assert measured.value == "65536"
 
 
 def test_a_counter_that_came_back_after_a_failed_commit_is_compared_with_what_is_on_disk() -> None:
