@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway.checks.checker import Checker
-from gateway.checks.docket import StatePort
+from gateway.checks.docket import state_pages
 from gateway.checks.documents import document_key
 from gateway.checks.exception import case_key
 from gateway.checks.found import Found
@@ -86,10 +86,7 @@ class Clearance:
         return is_over and self._checker.documents.let_go(document, activity)
 
     def _rows(self, prefix: str) -> Iterator[tuple[str, bytes]]:
-        outbox: StatePort = self._checker.outbox
-        after = ""
-        while rows := outbox.states(prefix, after=after, count_max=PAGE_ROWS):
-            after = rows[-1].key
+        for rows in state_pages(self._checker.outbox, prefix, PAGE_ROWS):
             for row in rows:
                 if row.value is not None:
                     yield row.key, row.value

@@ -114,9 +114,7 @@ class Docket:
 
     def pages(self) -> Iterator[list[Case]]:
         """Yield the same page by page: whoever reads tens of thousands lets scans in between."""
-        after = ""
-        while rows := self._outbox.states(PREFIX, after=after, count_max=PAGE_ROWS):
-            after = rows[-1].key
+        for rows in state_pages(self._outbox, PREFIX, PAGE_ROWS):
             yield [case for row in rows if (case := _decoded(row)) is not None]
 
     def count_about(self, document: str) -> int:
@@ -335,6 +333,15 @@ def _discard(index: dict[str, set[str]], key: str, case_id: str) -> None:
         found.discard(case_id)
         if not found:
             del index[key]
+
+
+def state_pages(outbox: StatePort, prefix: str, rows_max: int) -> Iterator[list[StateRow]]:
+    """Yield the committed rows whose key begins with `prefix`, by key, so many at a time. Between two pages others may
+    write: what is then behind the last key is still seen. Raises OutboxError."""
+    after = ""
+    while rows := outbox.states(prefix, after=after, count_max=rows_max):
+        after = rows[-1].key
+        yield rows
 
 
 def over_line(line: str) -> str:

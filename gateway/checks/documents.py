@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from gateway.checks.book import Book
-from gateway.checks.docket import StatePort
+from gateway.checks.docket import StatePort, state_pages
 from gateway.checks.found import Found
 from gateway.checks.piece import US, Piece, decode_piece, encode_piece, piece_key
 from gateway.checks.shelf import Header, Shelf
@@ -239,9 +239,7 @@ class Documents:
     def pages(self, one: OpenDocument) -> Iterator[list[Piece]]:
         """Yield the pieces of a document that are on disk, part by part; it may change between two of them."""
         prefix = piece_key(one.id, one.activity)
-        after = ""
-        while rows := self._outbox.states(prefix, after=after, count_max=PIECES_A_PAGE):
-            after = rows[-1].key
+        for rows in state_pages(self._outbox, prefix, PIECES_A_PAGE):
             yield [decode_piece(row.key.removeprefix(prefix), row.value) for row in rows if row.value is not None]
 
     def rebuild(self, one: OpenDocument, header: Header | None, found: Found) -> None:
@@ -254,9 +252,7 @@ class Documents:
 
     def each(self) -> Iterator[tuple[str, str, Progress]]:
         """Yield (document, activity, progress) of every document that is known here, committed ones, page by page."""
-        after = ""
-        while rows := self._outbox.states(PREFIX, after=after, count_max=PIECES_A_PAGE):
-            after = rows[-1].key
+        for rows in state_pages(self._outbox, PREFIX, PIECES_A_PAGE):
             for row in rows:
                 document, _, activity = row.key.removeprefix(PREFIX).rpartition(US)
                 if row.value is not None:
