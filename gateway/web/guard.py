@@ -33,7 +33,7 @@ BODY_S = 30.0
 """A body of which nothing has come by then is given up; and so is one that then comes slower than this:"""
 BODY_BYTES_PER_S_MIN = 64
 """Half a kilobit a second. A fixed time for the whole would cut the backlog of a handheld on a bad radio off at the
-same place every time it is sent. Only who has a token gets as far as its body."""
+same place every time it is sent. Only who has a token gets as far as its body; who shows one in it has no such time."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
     (b"x-content-type-options", b"nosniff"),
@@ -197,16 +197,18 @@ def require(request: Request, role: Role) -> Caller:
     return caller
 
 
-async def read_body(request: Request, bytes_max: int) -> bytes:
-    """Return the whole body. Raises ApiError when it is too large, too slow or cut short."""
+async def read_body(request: Request, bytes_max: int, *, whole_s: float | None = None) -> bytes:
+    """Return the whole body, which may take `whole_s`, or any time while it comes fast enough. Raises ApiError when it
+    is too large, too slow or cut short."""
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(BODY_S) as patience:
+        async with asyncio.timeout(BODY_S if whole_s is None else whole_s) as patience:
             began = asyncio.get_running_loop().time()
             async for chunk in request.stream():
                 size += len(chunk)
-                patience.reschedule(began + BODY_S + size / BODY_BYTES_PER_S_MIN)
+                if whole_s is None:
+                    patience.reschedule(began + BODY_S + size / BODY_BYTES_PER_S_MIN)
                 if size > bytes_max:
                     raise ApiError(413, "body_too_large", f"a body may have {bytes_max} bytes")
                 chunks.append(chunk)
@@ -227,10 +229,13 @@ def require_json(request: Request) -> None:
 Kind = Literal["text", "number", "numbers", "flag"]
 
 
-async def read_action(request: Request, keys: dict[str, Kind]) -> dict[str, Any]:
-    """Return the checked JSON object of an action: every key of `keys` present, of its type, and no other."""
+async def read_action(request: Request, keys: dict[str, Kind], *, whole_s: float | None = None) -> dict[str, Any]:
+    """Return the checked JSON object of an action: every key of `keys` present, of its type, and no other.
+
+    `whole_s` as in `read_body`.
+    """
     require_json(request)
-    body = await read_body(request, 64 * 1024)
+    body = await read_body(request, 64 * 1024, whole_s=whole_s)
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):

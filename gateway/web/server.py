@@ -32,6 +32,8 @@ PEER = "peer_uid"
 """Key in a request's state: the user at the other end of the local socket. Only the server puts it there."""
 ABANDON = "abandon"
 """Key in a request's state: closes the connection without a word, for whoever does not take what it asked for."""
+GIVE_WAY = "give_way"
+"""Key in a request's state: lets the connection make room for others at the limit although its request is under way."""
 HEAD_BYTES_MAX = 16 * 1024
 KEEP_ALIVE_S = 15
 BACKLOG = 512
@@ -84,7 +86,7 @@ class BoundedProtocol(H11Protocol):
         uid = peer_uid(transport.get_extra_info("socket"))
         if uid is not None:
             self.app_state = {**self.app_state, PEER: uid}
-        self.app_state = {**self.app_state, ABANDON: self.abandon}
+        self.app_state = {**self.app_state, ABANDON: self.abandon, GIVE_WAY: self._give_way}
         self._deadline: asyncio.TimerHandle | None = None
         self._asked: RequestResponseCycle | None = None
         """The last request whose head was seen."""
@@ -129,6 +131,9 @@ class BoundedProtocol(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
         super().connection_lost(exc)
+
+    def _give_way(self) -> None:
+        self.places.owes_again(self)
 
     def abandon(self) -> None:
         """Close without a word."""

@@ -3,6 +3,9 @@
 POST   /v1/session   {"token": ".."}   begins a session; answers who it is and the word that actions have to repeat
 GET    /v1/session                     who asks, and that word again (null without a session)
 DELETE /v1/session                     ends it
+
+To sign in is the one request whose body anybody may send. So its connection gives way, at the limit, to whoever comes
+next, and its body has seconds, not the patience that a handheld with a token and a bad radio has.
 """
 
 from __future__ import annotations
@@ -12,7 +15,10 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.web.auth import Caller
 from gateway.web.guard import ApiError, read_action
+from gateway.web.server import GIVE_WAY
 from gateway.web.session import COOKIE, Session, Sessions, cookie_of
+
+BODY_WHOLE_S = 10.0
 
 
 class SignIn:
@@ -23,7 +29,10 @@ class SignIn:
 
     async def begin(self, request: Request) -> Response:
         """Begin a session for whoever shows a token."""
-        asked = await read_action(request, {"token": "text"})
+        give_way = getattr(request.state, GIVE_WAY, None)
+        if give_way is not None:
+            give_way()
+        asked = await read_action(request, {"token": "text"}, whole_s=BODY_WHOLE_S)
         begun = self._sessions.begin(str(asked["token"]).strip())
         if begun is None:
             raise ApiError(

@@ -306,6 +306,23 @@ def test_slow_heads_do_not_lock_a_handheld_out(locked: GatewayProcess) -> None:
             one.close()
 
 
+def test_slow_sign_ins_do_not_lock_a_handheld_out(locked: GatewayProcess) -> None:
+    """Whoever signs in shows a token in the body: until it is whole, the request is one of a stranger."""
+    host, _, port = locked.addresses()["api"].rpartition(":")
+    more = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n{"
+    crowd = [socket.create_connection((host, int(port))) for _ in range(80)]
+    try:
+        for one in crowd:
+            with contextlib.suppress(OSError):
+                one.sendall(f"POST /v1/session HTTP/1.1\r\n{more}".encode())
+        for _ in range(5):
+            assert locked.ask("POST", "/v1/scans", scan(), token="token-of-hh-7").status == 200
+        assert locked.ask("POST", "/v1/session", {"token": "token-of-otto"}).status == 200
+    finally:
+        for one in crowd:
+            one.close()
+
+
 @pytest.mark.parametrize("path", ["/v1/../etc/passwd", "/%2e%2e/x", "/v1/events/..%2f..", "//evil", "/v1/scans/", "/x"])
 def test_paths_lead_nowhere_else(path: str, lab: GatewayProcess) -> None:
     answer = lab.ask("GET", path)

@@ -66,3 +66,16 @@ def test_a_byte_now_and_then_holds_no_place_for_long() -> None:
         return loop.time() - began
 
     assert played(play()) < BODY_S + 1
+
+
+def test_a_body_that_a_stranger_may_send_has_a_time_and_no_patience() -> None:
+    """However steadily it comes."""
+
+    async def play() -> float:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with pytest.raises(ApiError, match="too slowly"):
+            await read_body(request([b"x" * 1000] * 60, every_s=1.0), 64 * 1024, whole_s=10.0)
+        return loop.time() - began
+
+    assert played(play()) == pytest.approx(10.0)
