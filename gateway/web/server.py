@@ -15,13 +15,14 @@ import socket
 import ssl
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from gateway.log import event
+from gateway.web.handshake import Handshake
 from gateway.web.peer import peer_uid
 
 log = logging.getLogger(__name__)
@@ -39,17 +40,24 @@ KEEP_ALIVE_S = 15
 BACKLOG = 512
 
 
+class Placed(Protocol):
+    """What has a place."""
+
+    def abandon(self) -> None:
+        """Close without a word."""
+
+
 class Connections:
     """The open connections of one server, and those that still owe their request."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._owing: OrderedDict[BoundedProtocol, None] = OrderedDict()
-        self._open: set[BoundedProtocol] = set()
+        self._owing: OrderedDict[Placed, None] = OrderedDict()
+        self._open: set[Placed] = set()
         self.refused = 0
         """Connections closed to make room or for being silent."""
 
-    def enter(self, connection: BoundedProtocol) -> bool:
+    def enter(self, connection: Placed) -> bool:
         """Count a new connection; return False when there is no room even after closing a silent one."""
         if len(self._open) >= self._limit:
             self.refused += 1
@@ -61,16 +69,16 @@ class Connections:
         self._owing[connection] = None
         return True
 
-    def owes_nothing(self, connection: BoundedProtocol) -> None:
+    def owes_nothing(self, connection: Placed) -> None:
         """A whole request head came."""
         self._owing.pop(connection, None)
 
-    def owes_again(self, connection: BoundedProtocol) -> None:
+    def owes_again(self, connection: Placed) -> None:
         """It had its answer and may stay for another request, as long as nobody needs its place."""
         if connection in self._open:
             self._owing[connection] = None
 
-    def leave(self, connection: BoundedProtocol) -> None:
+    def leave(self, connection: Placed) -> None:
         self._open.discard(connection)
         self._owing.pop(connection, None)
 
@@ -155,9 +163,13 @@ class ApiServer:
         """Take over a bound socket; nothing is answered before `start`. Raises OSError, ssl.SSLError."""
         self.places = Connections(connections_max)
         protocol: Any = type("_Protocol", (BoundedProtocol,), {"places": self.places})
+        self._shaking: set[Handshake] = set()
+        self._files = (certificate, key) if certificate is not None and key is not None else None
+        self._version = self._look()
+        self._context = server_tls(*self._files) if self._files is not None else None
         config = uvicorn.Config(
             app,
-            http=protocol,
+            http=protocol if self._context is None else self._with_tls(protocol, self._context),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -171,16 +183,17 @@ class ApiServer:
             h11_max_incomplete_event_size=HEAD_BYTES_MAX,
         )
         config.load()
-        self._files = (certificate, key) if certificate is not None and key is not None else None
-        self._version = self._look()
-        self._context = server_tls(*self._files) if self._files is not None else None
-        if self._context is not None:
-            config.ssl = self._context
         self._listener = listener
         self._server = uvicorn.Server(config)
         # uvicorn would take SIGTERM for itself; the daemon stops things in its own order.
         self._server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
         self._task: asyncio.Task[None] | None = None
+
+    def _with_tls(self, protocol: Any, context: ssl.SSLContext) -> Any:
+        def shake_hands(**given: Any) -> Handshake:
+            return Handshake(protocol(**given), context, self._shaking)
+
+        return shake_hands
 
     @property
     def address(self) -> str:
@@ -218,6 +231,8 @@ class ApiServer:
             self._listener.close()
             return
         self._server.should_exit = True
+        for one in list(self._shaking):
+            one.abandon()
         await self._task
         self._task = None
 
