@@ -5,8 +5,9 @@ Theory of operation. Everything is bounded, and whoever reaches a bound pays for
 - Connections. When all places are taken, the oldest that has not yet said who it is makes room for the next one, so
   that a flood of silent sockets cannot keep a handheld out. When all are known devices, the newcomer is turned away.
 - Bytes on their way to disk. A connection that brings more than its share is not read until the disk caught up.
-- Sessions of devices that went away. Kept in memory, a limited number for a limited time. Kept at all because a client
-  that reconnects and is told "no session" has to forget the messages it was never answered (MQTT 5, 3.2.2.1.1).
+- Sessions of devices that went away. Kept in memory, a limited number for a limited time, and for one device no more
+  than it may have connections. Kept at all because a client that reconnects and is told "no session" has to forget the
+  messages it was never answered (MQTT 5, 3.2.2.1.1).
 
 What the connections bring while several have their turn (`Gathering`) is handed on as one list: a step, a commit and a
 future for each of them would cost more than their scans.
@@ -184,6 +185,10 @@ class Hall:
         self.kept.pop(key, None)
         if not expiry_s:
             return
+        # One that makes up client ids pushes out sessions of its own, not those of others.
+        mine = [one for one in self.kept if one[0] == key[0]]
+        if len(mine) >= self.settings.connections_per_device_max:
+            del self.kept[mine[0]]
         if len(self.kept) >= self.settings.connections_max * SESSIONS_PER_CONNECTION_MAX:
             del self.kept[next(iter(self.kept))]
         self.kept[key] = _KeptSession(subscriptions, now + expiry_s)

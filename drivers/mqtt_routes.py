@@ -22,6 +22,8 @@ from drivers.scan_message import ParsedBody, parse_scans
 DEVICE_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 RESPONSE_TOPIC_CHARACTERS_MAX: Final = 256
 ROUTES_CACHED_MAX: Final = 4096
+TOPIC_CACHED_CHARACTERS_MAX: Final = 256
+"""A longer topic is looked up each time: thousands of 65,535 characters each would be hundreds of megabytes."""
 
 Parse = Callable[[str, bytes], ParsedBody]
 """Device id and body to readings. Never raises."""
@@ -81,6 +83,8 @@ class Routes:
         except KeyError:
             pass
         found = self._find(topic)
+        if len(topic) > TOPIC_CACHED_CHARACTERS_MAX:
+            return found
         # Devices choose topics, so the cache is bounded; dropping it all is rare and cheap.
         if len(self._cache) >= ROUTES_CACHED_MAX:
             self._cache.clear()

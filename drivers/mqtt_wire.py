@@ -23,6 +23,8 @@ from mqtt5 import DisconnectReasonCode as Reason
 CONNECT: Final = 0x10
 PUBLISH: Final = 0x30
 KNOWN_TOPICS_MAX: Final = 64
+KNOWN_TOPIC_BYTES_MAX: Final = 256
+"""Each connection keeps its own; a longer topic is checked each time."""
 
 _BYTE: Final = frozenset({0x01, 0x17, 0x19, 0x24, 0x25, 0x28, 0x29, 0x2A})
 _TWO_BYTES: Final = frozenset({0x13, 0x21, 0x22, 0x23})
@@ -121,7 +123,7 @@ class PacketReader:
             _check_text(topic)
             if b"+" in topic or b"#" in topic:
                 raise WireFault(Reason.TOPIC_NAME_INVALID, "a wildcard in a topic name")
-            if len(self._known_topics) < KNOWN_TOPICS_MAX:
+            if len(self._known_topics) < KNOWN_TOPICS_MAX and len(topic) <= KNOWN_TOPIC_BYTES_MAX:
                 self._known_topics.add(topic)
         if data[at]:
             _check_properties(data, at, stop)

@@ -213,6 +213,28 @@ async def test_connections_of_one_device_are_bounded(tmp_path: Path) -> None:
             await peer.close()
 
 
+async def test_a_device_that_makes_up_client_ids_pushes_out_no_session_of_another(tmp_path: Path) -> None:
+    """Told "no session", the other would have to forget the scans it was never answered for."""
+    file = tmp_path / "devices.passwd"
+    file.write_text("".join(f"{user}:$6$c2FsdA==${_sha512('seven')}\n" for user in ("hh-7", "hh-8")))
+    async with listening(Shelf(), users_file=file, connections_max=2, connections_per_device_max=2) as listener:
+
+        async def come_and_go(user: str, client_id: str) -> bool:
+            peer = await Peer.connect(listener.address[1])
+            more: dict[str, Any] = {"username": user, "password": b"seven", "session_expiry_interval": 60}
+            connack = await peer.introduce(client_id, clean_start=False, **more)
+            peer.send(mqtt5.DisconnectPacket().write())
+            assert await peer.receive_all() == []
+            await peer.close()
+            return connack.session_present
+
+        assert not await come_and_go("hh-7", "tablet")
+        for number in range(20):
+            assert not await come_and_go("hh-8", f"made-up-{number}")
+        assert await come_and_go("hh-7", "tablet"), "the session of somebody else is still kept"
+        assert await come_and_go("hh-8", "made-up-19"), "and so are the last of its own"
+
+
 def _sha512(password: str) -> str:
     import base64
     import hashlib

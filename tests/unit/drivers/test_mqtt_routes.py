@@ -112,3 +112,7 @@ def test_the_memory_for_topics_is_bounded() -> None:
     for number in range(ROUTES_CACHED_MAX + 10):
         routes.route(f"made/up/{number}")
     assert len(routes._cache) <= ROUTES_CACHED_MAX
+    for number in range(10):
+        assert routes.route(f"{number}" + "x" * 65_000) is None
+    assert all(len(topic) < 1000 for topic in routes._cache)
+    assert routes.route(f"dockline/v1/dc07/{'h' * 63}/scan") is not None

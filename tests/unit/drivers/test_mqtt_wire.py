@@ -115,6 +115,14 @@ def test_nothing_beyond_one_packet_is_buffered() -> None:
         reader.read(packet[1:])
 
 
+def test_a_topic_of_the_largest_size_is_not_kept() -> None:
+    reader = PacketReader(70_000)
+    for number in range(10):
+        packets, fault = reader.read(mqtt5.PublishPacket(f"{number}" + "x" * 65_000, b"").write())
+        assert len(packets) == 1 and fault is None
+    assert sum(map(len, reader._known_topics)) < 70_000
+
+
 TEXTS = [b"\xff\xfe", b"a\x00", b"\xed\xa0\x80", b"\xc0\x80"]
 """Not UTF-8, U+0000, a surrogate, an overlong zero (MQTT 5, 1.5.4)."""
 
