@@ -6,7 +6,8 @@
 A user name is a device id. Nothing here is async: one verification costs milliseconds of CPU by design, so callers run
 `verify` in a thread. The file is read again when it changes; a password that was proven once is remembered as a keyed
 digest under its own stored hash, so that a thousand handhelds which reconnect after a power cut do not have to wait for
-a thousand derivations. An unknown user costs as much time as a known one.
+a thousand derivations. An unknown user costs as much time as some known one, the same at each try: else the time would
+tell a stranger which devices there are.
 """
 
 from __future__ import annotations
@@ -58,8 +59,10 @@ class StoredPassword:
         return hmac.compare_digest(derived, self.hash)
 
 
-_NOBODY: Final = StoredPassword(b"\0" * 12, b"\0" * 64, 101)
-"""What the password of an unknown user is compared with; `verify` ignores the answer."""
+_NOBODY: Final = StoredPassword(b"\0" * 12, b"\0" * 64, ITERATIONS)
+"""What the password of an unknown user is compared with where there is none to take after."""
+_LIKENESS_KEY: Final = os.urandom(16)
+"""Nobody outside can know whom an unknown user takes after."""
 
 
 def parse_password_file(text: str) -> dict[str, StoredPassword]:
@@ -90,6 +93,15 @@ def _parse_hash(stored: str, number: int) -> StoredPassword:
         f"line {number}: a kind of hash this gateway does not know",
         hint="write it with `mosquitto_passwd -H sha512-pbkdf2`; hash plain passwords with `mosquitto_passwd -U`",
     )
+
+
+def _like_one_of(users: dict[str, StoredPassword], user: str) -> StoredPassword:
+    """Return what costs an unknown user as much as one of these costs."""
+    if not users:
+        return _NOBODY
+    digest = hashlib.blake2b(user.encode("utf-8", "surrogatepass"), key=_LIKENESS_KEY, digest_size=8).digest()
+    found = list(users.values())
+    return found[int.from_bytes(digest, "big") % len(found)]
 
 
 def _decode(text: str, number: int) -> bytes:
@@ -143,11 +155,12 @@ class PasswordFile:
 
     def verify(self, user: str, password: bytes) -> bool:
         """Return whether this user exists and this is the password. Raises PasswordFileError."""
-        stored = self.users().get(user)
+        users = self.users()
+        stored = users.get(user)
         if len(password) > PASSWORD_BYTES_MAX:
             return False
         if stored is None:
-            _NOBODY.matches(password)
+            _like_one_of(users, user).matches(password)
             return False
         proof = (user, hashlib.blake2b(password, key=stored.hash[:64]).digest())
         if self._proven.get(proof) == stored:

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from drivers import password_file
-from drivers.password_file import PasswordFile, PasswordFileError, StoredPassword, parse_password_file
+from drivers.password_file import (
+    ITERATIONS,
+    PasswordFile,
+    PasswordFileError,
+    StoredPassword,
+    parse_password_file,
+    password_line,
+)
 
 
 def mosquitto_passwd(file: Path, user: str, password: str, *options: str) -> None:
@@ -72,13 +79,40 @@ def test_a_password_is_derived_once_and_a_wrong_one_every_time(file: Path, monke
     assert derived == [b"right", b"wrong", b"wrong"]
 
 
-def test_an_unknown_user_costs_a_derivation_too(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def costs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Iterations of each derivation; every one of them matches."""
+    found: list[int] = []
+    monkeypatch.setattr(StoredPassword, "matches", lambda stored, _: found.append(stored.iterations) or True)
+    return found
+
+
+def test_an_unknown_user_costs_a_derivation_too(file: Path, costs: list[int]) -> None:
     """Or the time of the answer says which devices exist."""
     mosquitto_passwd(file, "hh-7", "right")
-    derived: list[bytes] = []
-    monkeypatch.setattr(StoredPassword, "matches", lambda _, password: derived.append(password) or True)
+    passwords = PasswordFile(file)
+    assert not passwords.verify("hh-8", b"guess")
+    assert passwords.verify("hh-7", b"guess")
+    assert costs[0] == costs[1] > 0
+
+
+def test_an_unknown_user_costs_what_the_lines_we_write_cost(file: Path, costs: list[int]) -> None:
+    file.write_text(password_line("hh-7", b"right"))
     assert not PasswordFile(file).verify("hh-8", b"guess")
-    assert derived == [b"guess"]
+    assert costs == [ITERATIONS]
+
+
+def test_among_users_of_several_costs_an_unknown_one_is_like_any_of_them_and_stays_so(
+    file: Path, costs: list[int]
+) -> None:
+    file.write_text(password_line("hh-7", b"right"))
+    mosquitto_passwd(file, "hh-8", "right", "-I", "101")
+    passwords = PasswordFile(file)
+    names = [f"guess-{number}" for number in range(100)]
+    for _ in range(2):
+        assert not any(passwords.verify(name, b"guess") for name in names)
+    assert costs[:100] == costs[100:]
+    assert set(costs) == {101, ITERATIONS}
 
 
 def test_what_was_proven_is_bounded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
