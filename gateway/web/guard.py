@@ -44,6 +44,8 @@ SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
     (b"cache-control", b"no-store"),
 )
 READING_METHODS = ("GET", "HEAD")
+ONCE = ("authorization", "content-type", "host", "origin", "sec-fetch-site", "transfer-encoding")
+"""Headers that decide about a request: of two, somebody between us and the asker may have looked at the other one."""
 DOCUMENTS_PATH = "/v1/expectations/"
 
 
@@ -137,6 +139,10 @@ class Guard:
         # The server bounds a head that comes in pieces; one that comes whole is seen here.
         if sum(len(name) + len(value) for name, value in headers.raw) > HEAD_BYTES_MAX:
             raise ApiError(431, "head_too_large", f"the head of a request may have {HEAD_BYTES_MAX} bytes")
+        if any(len(headers.getlist(name)) > 1 for name in ONCE):
+            raise _ambiguous("a header that decides about the request is there twice")
+        if "transfer-encoding" in headers and "content-length" in headers:
+            raise _ambiguous("the length of the body is said in two ways")
         host = host_name(headers.get("host", ""))
         if host not in self._policy.hosts:
             hint = "call it by its address, or add the name to allowed_hosts in [api]"
@@ -144,7 +150,7 @@ class Guard:
         if method in READING_METHODS:
             return
         origin = headers.get("origin")
-        if origin is not None and (urlsplit(origin).hostname or "").lower() not in self._policy.hosts:
+        if origin is not None and _host_of(origin) not in self._policy.hosts:
             raise ApiError(403, "foreign_origin", "the request comes from a page of somebody else")
         if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
             raise ApiError(403, "foreign_origin", "the request comes from a page of somebody else")
@@ -179,10 +185,21 @@ class Guard:
         return self._policy.local_caller(uid) if uid is not None else self._policy.anonymous
 
 
+def _ambiguous(message: str) -> ApiError:
+    """Return the refusal of what two readers may read as two requests; the connection ends with it (RFC 9112, 6.1)."""
+    error = ApiError(400, "ambiguous", message)
+    error.headers = {"Connection": "close"}
+    return error
+
+
 def host_name(header: str) -> str:
     """Return the name of a Host header without its port, in lower case; "" for one that is none."""
+    return "" if set(header) & set("@/?#\\") else _host_of(f"//{header}")
+
+
+def _host_of(address: str) -> str:
     try:
-        return (urlsplit(f"//{header}").hostname or "").lower()
+        return (urlsplit(address).hostname or "").lower()
     except ValueError:
         return ""
 

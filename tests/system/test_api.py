@@ -210,7 +210,10 @@ def test_a_reader_speaks_for_itself_only(locked: GatewayProcess) -> None:
 # -- hostile requests
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8470", "127.0.0.1.evil.example", ""])
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8470", "127.0.0.1.evil.example", "evil.example@127.0.0.1", "127.0.0.1/x", ""],
+)
 def test_a_name_that_is_not_ours_is_refused(host: str, lab: GatewayProcess) -> None:
     """DNS rebinding: a page's own name leads to loopback."""
     assert lab.ask("GET", "/v1/status", Host=host).status == 421
@@ -321,6 +324,37 @@ def test_slow_sign_ins_do_not_lock_a_handheld_out(locked: GatewayProcess) -> Non
     finally:
         for one in crowd:
             one.close()
+
+
+def raw(daemon: GatewayProcess, *lines: str) -> bytes:
+    """Send lines as they are, and return all that comes until the gateway hangs up."""
+    host, _, port = daemon.addresses()["api"].rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=60) as wire, wire.makefile("rb") as answers:
+        wire.sendall("\r\n".join(lines).encode())
+        return answers.read()
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Authorization: Bearer token-of-vera", "Origin: http://127.0.0.1", "Content-Type: text/plain",
+     "Sec-Fetch-Site: same-origin", "Transfer-Encoding: chunked"],
+)  # fmt: skip
+def test_a_request_that_two_readers_may_read_as_two_is_refused_and_ends_the_connection(
+    header: str, locked: GatewayProcess
+) -> None:
+    name = header.partition(":")[0]
+    first = {"Authorization": "Bearer token-of-hh-7", "Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}
+    lines = [header] if name == "Transfer-Encoding" else [f"{name}: {first.get(name, 'application/json')}", header]
+    hidden = "GET /v1/status HTTP/1.1\r\nHost: localhost\r\n"
+    answer = raw(locked, "POST /v1/scans HTTP/1.1", "Host: localhost", *lines, "Content-Length: 5", "", "0", "", hidden)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.startswith(b"HTTP/1.1 400 ") and b'"ambiguous"' in answer
+
+
+@pytest.mark.parametrize("origin", ["http://[::1", "http://[", "//[x", "\\\\"])
+def test_an_origin_that_is_none_is_a_foreign_one(origin: str, lab: GatewayProcess) -> None:
+    answer = lab.ask("POST", "/v1/scans", scan(), Origin=origin)
+    assert (answer.status, answer.json["error"]["code"]) == (403, "foreign_origin")
 
 
 @pytest.mark.parametrize("path", ["/v1/../etc/passwd", "/%2e%2e/x", "/v1/events/..%2f..", "//evil", "/v1/scans/", "/x"])
