@@ -56,6 +56,11 @@ def escape(text: str) -> str:
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
 
 
+def escape_lines(text: str) -> str:
+    """Return the text with the same spelled out in each of its lines, for what is written by us and quotes others."""
+    return "\n".join(map(escape, text.split("\n")))
+
+
 def event(name: str, **fields: object) -> str:
     """Return a log line: `name key=value key="value with spaces"`. Absent (None) values are left out."""
     parts = [name]

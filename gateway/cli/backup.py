@@ -41,7 +41,7 @@ def backup(
     """
     from buffer import admit, reserve
     from gateway.cli.client import Site
-    from gateway.cli.show import print_json, print_line
+    from gateway.cli.show import plain, print_json, print_line
 
     site = Site(config, token_file)
     if not file.parent.is_dir():
@@ -64,7 +64,7 @@ def backup(
     print_line(f"head {_head_text(receipt.proof)}")
     print_line(f"sha256 {receipt.sha256}")
     for problem in receipt.proof.journal.problems:
-        print_line(f"BROKEN: {problem}", "bold red")
+        print_line(f"BROKEN: {plain(problem)}", "bold red")
 
 
 def restore(

@@ -30,7 +30,7 @@ def list_devices(
 ) -> None:
     """List devices with their health and the age of the last byte. Without a daemon: what the file says."""
     from gateway.cli.client import NoDaemon, Site
-    from gateway.cli.show import age, print_json, print_line, print_table
+    from gateway.cli.show import age, plain, print_json, print_line, print_table
 
     site = Site(config, token_file)
     try:
@@ -54,7 +54,7 @@ def list_devices(
     for one in rows:
         if one["last_error"] and one["state"] not in {"up", "heard"}:
             hint = f" ({one['hint']})" if one["hint"] else ""
-            print_line(f"{one['id']}: {one['last_error']}{hint}", "yellow")
+            print_line(plain(f"{one['id']}: {one['last_error']}{hint}"), "yellow")
 
 
 def _told(status: Json) -> list[Json]:

@@ -101,10 +101,12 @@ def _silence_output() -> None:
 
 
 def say(message: str, hint: str | None = None) -> None:
-    """Print a failure to standard error."""
-    print(message, file=sys.stderr)
+    """Print a failure to standard error. What it quotes of others tells the terminal nothing."""
+    from gateway.log import escape_lines
+
+    print(escape_lines(message), file=sys.stderr)
     if hint:
-        print(f"  hint: {hint}", file=sys.stderr)
+        print(escape_lines(f"  hint: {hint}"), file=sys.stderr)
 
 
 def keep_trace() -> str:

@@ -76,7 +76,7 @@ def import_expectations(
 
     from gateway.checks.expectation import ExpectationInvalid, read_expectation
     from gateway.cli.client import Site
-    from gateway.cli.show import print_json
+    from gateway.cli.show import plain, print_json
 
     try:
         value = json.loads(file.read_bytes(), parse_float=str)
@@ -102,7 +102,7 @@ def import_expectations(
         older = [work["activity"] for work in answer["progress"] if work["version"] != answer["version"]]
         if older:
             hint = f'dockline expectations switch {answer["id"]} --reason "..."'
-            print(f"{answer['id']}: {', '.join(older)} goes on by the version it began with; {hint}")
+            print(plain(f"{answer['id']}: {', '.join(older)} goes on by the version it began with; {hint}"))
 
 
 @app.command("remove")
@@ -111,9 +111,10 @@ def remove_expectation(
 ) -> None:
     """Expect a document no more; work under way goes on by what it began with. Audited."""
     from gateway.cli.client import Site
+    from gateway.cli.show import plain
 
     Site(config, token_file).delete(_path(document))
-    print(f"{document} is not expected any more")
+    print(plain(f"{document} is not expected any more"))
 
 
 @app.command("switch")
@@ -126,9 +127,10 @@ def switch_expectation(
 ) -> None:
     """Have work under way go on by the newest version: everything is counted again by it. Audited."""
     from gateway.cli.client import Site
+    from gateway.cli.show import plain
 
     answer = Site(config, token_file).post(f"{_path(document)}/switch", {"reason": reason})
-    print(f"{document}: {', '.join(answer['switched'])} goes by version {answer['version']} now")
+    print(plain(f"{document}: {', '.join(answer['switched'])} goes by version {answer['version']} now"))
     if answer["counting"]:
         print(f"{', '.join(answer['counting'])} is still counted by it, between the scans; until then it is as it was")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gateway.log import escape
+from gateway.log import escape, escape_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,12 +104,12 @@ def _print_blocks(console: Console, title: str, heads: Sequence[str], cells: Seq
 
 
 def print_line(text: str, style: str = "") -> None:
-    """Print one line; a colour where the terminal has any."""
+    """Print one line; a colour where the terminal has any. What it quotes of others tells the terminal nothing."""
     from rich.console import Console
     from rich.text import Text
 
     console = Console()
-    console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
+    console.print(Text(escape_lines(text), style=style), soft_wrap=not console.is_terminal)
 
 
 def print_rest(text: str | None) -> None:

@@ -81,10 +81,10 @@ _BOOKS = ("name", "accepted", "delivered", "pending", "quarantined", "discarded"
 
 
 def _print_status(found: dict[str, Any]) -> None:
-    from gateway.cli.show import ALIKE_SHOWN, age, counted, print_line, print_table, size
+    from gateway.cli.show import ALIKE_SHOWN, age, counted, plain, print_line, print_table, size
 
     storage = found["storage"]
-    state = "taking scans" if found["ready"] else f"NOT taking scans: {found['not_ready_because']}"
+    state = "taking scans" if found["ready"] else f"NOT taking scans: {plain(found['not_ready_because'])}"
     print_line(f"{found['gateway']} at {found['site']}: {state}", "green" if found["ready"] else "bold red")
     autonomy = storage["autonomy_hours"]
     lasts = f", room for {_span(autonomy)} at today's rate" if autonomy is not None else ""
@@ -105,17 +105,17 @@ def _print_status(found: dict[str, Any]) -> None:
     _print_measures(found["measures"])
     _print_knocking(found)
     for notice in found["notices"]:
-        print_line(f"note: {notice}", "yellow")
+        print_line(f"note: {plain(notice)}", "yellow")
     if len(found["alarms"]) > ALIKE_SHOWN:
         # The first lines have left the screen by now.
         worst = found["alarms"][0]
         text = f"{len(found['alarms'])} alarms, listed above; the first: {worst['code']} {worst['subject']}"
-        print_line(text, "bold red")
+        print_line(plain(text), "bold red")
 
 
 def _print_alarms(alarms: list[dict[str, Any]]) -> None:
     """The gravest first; of many that are alike (a switch lost its power) the first, and the names of the others."""
-    from gateway.cli.show import ALIKE_SHOWN, named, print_line
+    from gateway.cli.show import ALIKE_SHOWN, named, plain, print_line
 
     alike: dict[str, list[dict[str, Any]]] = {}
     for alarm in alarms:
@@ -123,7 +123,8 @@ def _print_alarms(alarms: list[dict[str, Any]]) -> None:
     for code, found in alike.items():
         for alarm in found[:ALIKE_SHOWN]:
             hint = f" ({alarm['hint']})" if alarm["hint"] else ""
-            print_line(f"ALARM {code} {alarm['subject']}: {alarm['message']}{hint}", "bold red")
+            # An alarm may quote a centre: a line of its own would pass for one of ours.
+            print_line(plain(f"ALARM {code} {alarm['subject']}: {alarm['message']}{hint}"), "bold red")
         if others := found[ALIKE_SHOWN:]:
             where = named(list(dict.fromkeys(one["subject"] for one in others)))
             print_line(f"ALARM {code}: {len(others)} more, of {where}", "bold red")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.cli import client
-from gateway.cli.errors import run_command
+from gateway.cli.errors import run_command, say
 
 
 class Daemon:
@@ -124,6 +124,32 @@ def test_the_status_of_a_small_site_shows_all_in_the_order_of_the_file(
     assert [line.split()[0] for line in lines[table : table + 3]] == names
     assert lines[-1] == "note: something to know"
     assert not any(" more" in line for line in lines)
+
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m\nALARM forged: "
+
+
+def test_what_a_centre_says_in_an_alarm_tells_the_terminal_nothing_and_forges_no_line(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = status(
+        [device("hh-1", "down")], [{**alarm("device_down", EVIL), "message": EVIL, "hint": EVIL}] * 5, suppliers=0
+    )
+    found |= {"ready": False, "not_ready_because": EVIL, "notices": [EVIL]}
+    found["devices"][0] |= {"last_error": EVIL, "hint": EVIL}
+    daemon.answers["/v1/status"] = found
+    found["links"] = [{"device": "hh-1", "last_error": EVIL, "hint": EVIL, "last_byte_age_s": None}]
+    for command in (["status"], ["devices", "list"]):
+        run_command(command)
+        said = capsys.readouterr().out
+        assert "owned" in said
+        assert not set(said) & set("\x1b\x07\u202e\x9b"), command
+        assert not [line for line in said.splitlines() if line.startswith("ALARM forged")], command
+
+
+def test_what_a_failure_quotes_tells_the_terminal_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    say(f"document {EVIL}", EVIL)
+    assert not set(capsys.readouterr().err) & set("\x1b\x07\u202e\x9b")
 
 
 @pytest.mark.parametrize("form", ["people", "json"])
