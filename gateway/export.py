@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Literal
 
@@ -28,6 +29,8 @@ COLUMNS: Final = (
     "from_location", "to_location", "business_location", "biz_step", "disposition", "reason", "data",
 )  # fmt: skip
 """Columns of the table. `data` is everything the event tells, as JSON."""
+_FORMULA: Final = re.compile(r"[=+\-@\t\r\n]")
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _MARK: Final = b"\0"
 """Stands in an empty document where its events go; JSON text never holds it."""
 
@@ -81,9 +84,12 @@ def as_epcis(
 
 
 def _cell(value: object) -> str:
+    """Return a value as a cell. What a spreadsheet would run as a formula begins with an apostrophe: labels are printed
+    by anybody, and a table is opened by a double click."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def _row(cells: Iterable[str]) -> bytes:
