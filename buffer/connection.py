@@ -124,7 +124,7 @@ def is_read_only(folder: Path) -> bool:
     """
     probe = folder / ".writable"
     try:
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         probe.unlink()
     except OSError as error:
         return error.errno == errno.EROFS

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from buffer.connection import READ_ONLY_HINT
-from buffer.errors import OutboxFull, OutboxLocked
+from buffer.errors import OutboxError, OutboxFull, OutboxLocked
 from buffer.ownership import adopt
 
 LOCK_NAME = "outbox.lock"
@@ -38,11 +38,18 @@ class FolderLock:
     """The exclusive right to write the outbox of one folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the lock. Raises OutboxLocked (with the other's pid), OutboxFull on a read-only or full disk."""
+        """Take the lock.
+
+        Raises OutboxLocked (with the other's pid), OutboxFull on a read-only or full disk, OutboxError for a link.
+        """
         self.path = folder / LOCK_NAME
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # Root locks folders of others, and writes into this file: never through a link that one of them made.
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                hint = "who made it? remove the link; the daemon makes the file anew"
+                raise OutboxError(f"{self.path} is a symbolic link", hint=hint) from error
             if error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
                 hint = READ_ONLY_HINT if error.errno == errno.EROFS else "free space on this disk"
                 raise OutboxFull(f"cannot write in {folder}: {os.strerror(error.errno)}", hint=hint) from error

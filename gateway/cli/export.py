@@ -95,13 +95,24 @@ def _pages(reader: OutboxReader, wanted: EntryFilter, limit: int | None) -> Iter
         left = None if left is None else left - size
 
 
+def _for_a_terminal(chunk: bytes) -> bytes:
+    """Return the chunk with what a label might tell the terminal spelled out; a file or a program gets it as it is."""
+    from gateway.log import escape_lines
+
+    return escape_lines(chunk.decode("utf-8", "replace").replace("\r\n", "\n")).encode()
+
+
 def _write(chunks: Iterable[bytes], out: Path | None) -> int:
     """Write to standard output, or to a file that is there whole or not at all; return the bytes."""
     if out is None:
+        if sys.stdout.isatty():
+            chunks = map(_for_a_terminal, chunks)
         return sum(sys.stdout.buffer.write(chunk) for chunk in chunks)
     part = out.with_name(f"{out.name}.part")
     try:
-        with part.open("wb") as file:
+        part.unlink(missing_ok=True)  # of an export that was killed
+        # Never through what is there: in a folder of many, somebody may have put a link for root to write through.
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb") as file:
             count = sum(file.write(chunk) for chunk in chunks)
             file.flush()
             os.fsync(file.fileno())

@@ -39,10 +39,15 @@ _USER_INFO = re.compile(r"(?i)([a-z][a-z0-9+.-]*://)[^/\s:@\"']+:[^/\s@\"']+@")
 
 
 def write_bundle(target: Path, patient: Patient, checks: Sequence[Check]) -> list[str]:
-    """Write the bundle, readable by its owner alone; returns the names in it. Raises OSError."""
+    """Write the bundle, readable by its owner alone; returns the names in it. Raises OSError.
+
+    A file of that name is replaced, not written to: it may be somebody else's, or a link.
+    """
     secrets = known_secrets(patient)
     names = []
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    part = target.with_name(f"{target.name}.part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as bundle:
         for name, text in _parts(patient, checks):
             octets = without_secrets(text, secrets).encode("utf-8", "backslashreplace")
@@ -50,6 +55,7 @@ def write_bundle(target: Path, patient: Patient, checks: Sequence[Check]) -> lis
             entry.size, entry.mode, entry.mtime = len(octets), 0o600, patient.wall_ms // 1000
             bundle.addfile(entry, io.BytesIO(octets))
             names.append(name)
+    part.replace(target)
     return names
 
 

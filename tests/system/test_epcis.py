@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from daemon_process import BOUND_S, CONFIG, ROOT, GatewayProcess, gateway, until
+from terminal import Terminal
 
 from buffer.connection import open_writer
 from gateway.events.epcis import decode
@@ -27,7 +28,8 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
     with gateway(tmp_path_factory.mktemp("stopped")) as daemon:
         daemon.start()
         for number in range(SCANS):
-            daemon.ask("POST", "/v1/scans", {"device": "hh-1", "id": f"n-{number}", "code": CODE, "document": "PL=1"})
+            scan = {"device": "hh-1", "id": f"n-{number}", "code": CODE, "document": "PL=1", "operator": "\x9b31m"}
+            daemon.ask("POST", "/v1/scans", scan)
         assert daemon.stop() == 0
         yield daemon
 
@@ -98,6 +100,30 @@ def test_an_export_goes_to_standard_output(stopped: GatewayProcess) -> None:
         [sys.executable, "-m", "gateway", *words], cwd=ROOT, capture_output=True, timeout=60, check=True
     )
     assert done.stdout.startswith(b"sequence,source,id,")
+
+
+@pytest.mark.parametrize("kind", ["export", "bundle"])
+def test_a_link_that_waits_in_a_folder_of_many_is_not_written_through(
+    kind: str, stopped: GatewayProcess, tmp_path: Path
+) -> None:
+    """Root exports into a folder that somebody else may write to, too."""
+    victim = tmp_path / "victim"
+    victim.write_text("as it was")
+    for name in ("out.part", "out")[: 1 if kind == "export" else 2]:
+        (tmp_path / name).symlink_to(victim)
+    out = str(tmp_path / "out")
+    words = ("events", "export", "--out", out) if kind == "export" else ("doctor", "--bundle", out)
+    assert stopped.command(*words).returncode in {0, 1}
+    assert victim.read_text() == "as it was"
+    assert (tmp_path / "out").is_file() and not (tmp_path / "out").is_symlink()
+
+
+async def test_what_a_label_would_tell_a_terminal_is_spelled_out_there(stopped: GatewayProcess) -> None:
+    async with Terminal("events", "export", "--format", "csv", "--config", str(stopped.config)) as terminal:
+        assert await terminal.ended() == 0
+    assert b"sequence,source,id," in terminal.raw
+    assert b"\\x9b31m" in terminal.raw
+    assert b"\xc2\x9b" not in terminal.raw
 
 
 def test_a_wrong_export_says_so(stopped: GatewayProcess, tmp_path: Path) -> None:

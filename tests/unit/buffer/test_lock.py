@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from buffer import OutboxLocked
+from buffer import OutboxError, OutboxLocked
 from buffer.lock import FolderLock
 
 
@@ -20,6 +20,17 @@ def test_the_second_hears_who_holds_it(tmp_path: Path) -> None:
     assert caught.value.pid == os.getpid()
     lock.release()
     FolderLock(tmp_path).release()
+
+
+def test_a_link_in_its_place_is_not_written_through(tmp_path: Path) -> None:
+    """Root takes the lock of a folder that the service's user may write to."""
+    victim, folder = tmp_path / "victim", tmp_path / "folder"
+    victim.write_text("as it was")
+    folder.mkdir()
+    (folder / "outbox.lock").symlink_to(victim)
+    with pytest.raises(OutboxError, match="symbolic link"):
+        FolderLock(folder)
+    assert victim.read_text() == "as it was"
 
 
 def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
