@@ -36,6 +36,8 @@ WISH_NAME = "outbox.damage"
 _FIXED_HEAD = ((0, b"SQLite format 3\0"), (16, struct.pack(">H", PAGE_BYTES)), (20, b"\0\x40\x20\x20"), (52, bytes(4)),
                (64, bytes(4)))  # fmt: skip
 """Bytes of the head of the file that never change: magic, page size, fractions, no vacuum mode."""
+_STATISTICS = ("sqlite_stat1", "sqlite_stat4")
+"""What ANALYZE leaves, of a person with a database tool; it decides about nothing but the way a query takes."""
 _NO_SCHEMA_YET = bytes(4)
 _SCHEMA_FORMAT, _ENCODING = slice(44, 48), slice(56, 60)
 _UTF_8 = b"\0\0\0\1"
@@ -134,7 +136,13 @@ def schema_problem(connection: sqlite3.Connection) -> str | None:
         return "the version of the schema is damaged" if found == _schema_of(len(steps)) else None
     if version and application_id != APPLICATION_ID:
         return "the mark of this program is damaged"
-    return None if _schema_of(version) <= found else "the schema is damaged"
+    if not version:
+        return None
+    if not _schema_of(version) <= found:
+        return "the schema is damaged"
+    # A trigger or an index of somebody else would have its say in every commit, for what was acknowledged too.
+    foreign = sorted(f"{kind} {name}" for kind, name, _ in found - _schema_of(version) if name not in _STATISTICS)
+    return f"there is something in it that is not ours: {', '.join(foreign[:5])[:200]}" if foreign else None
 
 
 _schemas: dict[int, set[tuple[str, str, str]]] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from outbox_rig import SOURCE, InlineExecutor, Rig, draft, drafts
 
-from buffer import Limits, OutboxError, OutboxFull
+from buffer import EntryFilter, Limits, OutboxError, OutboxFull
 from buffer.connection import fault_at_open
 
 
@@ -66,6 +66,39 @@ async def test_tables_that_are_not_ours_any_more_are_salvaged(rig: Rig, loss: st
     assert len(await outbox.incidents()) == 1
     assert (await outbox.head_of_chain()).seq == 50
     assert list(rig.folder.glob("damaged-*/outbox.db"))
+    await outbox.close(5)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "CREATE TRIGGER swallow AFTER INSERT ON entry BEGIN DELETE FROM entry WHERE seq = NEW.seq - 3; END",
+        "CREATE UNIQUE INDEX one_each ON quarantine (upstream)",
+        "CREATE VIEW theirs AS SELECT 1",
+    ],
+)
+async def test_what_is_in_the_file_and_not_ours_has_no_say_in_a_commit(rig: Rig, planted: str) -> None:
+    """A trigger would take away what devices were told is held. The rows are carried into a file of our own."""
+    outbox = await rig.open()
+    await outbox.append(drafts(1, 5))
+    await outbox.close(5)
+    rig.tamper(planted)
+    outbox = await rig.open()
+    (incident,) = await outbox.incidents()
+    assert "not ours" in str(incident)
+    await outbox.append(drafts(6, 10))
+    assert len(await outbox.entries(EntryFilter(limit=100))) == 15
+    assert (await outbox.verify()).is_whole
+    await outbox.close(5)
+
+
+async def test_the_statistics_of_a_tool_are_no_harm(rig: Rig) -> None:
+    outbox = await rig.open()
+    await outbox.append(drafts(1, 5))
+    await outbox.close(5)
+    rig.tamper("ANALYZE")
+    outbox = await rig.open()
+    assert await outbox.incidents() == []
     await outbox.close(5)
 
 

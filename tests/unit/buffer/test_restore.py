@@ -116,7 +116,7 @@ async def test_a_restore_is_refused_while_a_daemon_runs(rig: Rig) -> None:
     await outbox.close(5)
 
 
-@pytest.mark.parametrize("harm", ["cut", "flipped", "text", "empty", "newer"])
+@pytest.mark.parametrize("harm", ["cut", "flipped", "text", "empty", "newer", "trigger"])
 async def test_what_is_no_whole_backup_is_refused_and_nothing_is_changed(rig: Rig, harm: str) -> None:
     backup = rig.folder.parent / "one"
     await saved(rig, backup)
@@ -142,6 +142,12 @@ def spoil(backup: Path, harm: str) -> None:
             backup.write_text("not a database at all, but long enough to be one" * 100)
         case "empty":
             backup.write_bytes(b"")
+        case "trigger":
+            import sqlite3
+
+            with sqlite3.connect(backup) as evil:
+                evil.execute("CREATE TRIGGER swallow AFTER INSERT ON entry BEGIN DELETE FROM entry; END")
+            evil.close()
         case "newer":
             whole[60:64] = (900).to_bytes(4, "big")
             import sqlite3
