@@ -51,6 +51,11 @@ def keep_secret(text: str) -> None:
         _secrets.add(text)
 
 
+def forget_secret(text: str) -> None:
+    """`text` opens nothing any more."""
+    _secrets.discard(text)
+
+
 def escape(text: str) -> str:
     """Return the text with control and direction characters spelled out, on one line."""
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)

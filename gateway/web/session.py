@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 
-from gateway.log import keep_secret
+from gateway.log import forget_secret, keep_secret
 from gateway.web.auth import Caller, Tokens
 
 COOKIE = "dockline_session"
@@ -33,6 +33,8 @@ class Session:
 
     token: str
     """Asked about again at each request: a token that was withdrawn counts no more."""
+    cookie: str
+    """Kept out of the log for as long as it opens something."""
     csrf: str
     began: float
     used: float
@@ -54,10 +56,10 @@ class Sessions:
         now = self._monotonic()
         self._end_old(now)
         if len(self._sessions) >= SESSIONS_MAX:
-            del self._sessions[min(self._sessions, key=lambda key: self._sessions[key].used)]
+            self._end(min(self._sessions, key=lambda key: self._sessions[key].used))
         cookie = secrets.token_urlsafe(32)
         keep_secret(cookie)
-        session = Session(token, secrets.token_urlsafe(32), now, now)
+        session = Session(token, cookie, secrets.token_urlsafe(32), now, now)
         self._sessions[_key(cookie)] = session
         return cookie, session, caller
 
@@ -70,18 +72,23 @@ class Sessions:
             return None
         caller = self._tokens.find(session.token)
         if caller is None or caller.role == "device":
-            del self._sessions[_key(cookie)]
+            self._end(_key(cookie))
             return None
         session.used = now
         return session, caller
 
     def end(self, cookie: str) -> None:
         """End a session; one that ended already is no mistake."""
-        self._sessions.pop(_key(cookie), None)
+        self._end(_key(cookie))
+
+    def _end(self, key: bytes) -> None:
+        session = self._sessions.pop(key, None)
+        if session is not None:
+            forget_secret(session.cookie)
 
     def _end_old(self, now: float) -> None:
         for key in [key for key, one in self._sessions.items() if now - one.used > IDLE_S or now - one.began > AGE_S]:
-            del self._sessions[key]
+            self._end(key)
 
 
 def _key(cookie: str) -> bytes:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import log
 from gateway.web.auth import Caller, Tokens
 from gateway.web.session import AGE_S, IDLE_S, SESSIONS_MAX, Sessions, cookie_of, repeats_word
 
@@ -99,6 +100,21 @@ def test_at_the_limit_the_one_that_was_idle_for_longest_ends(rig: Rig) -> None:
     newest = rig.begin()
     assert rig.sessions.find(cookies[1]) is None
     assert rig.sessions.find(cookies[0]) is not None and rig.sessions.find(newest) is not None
+
+
+def test_the_log_looks_for_cookies_that_open_something_and_no_others(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever signs in again and again must not make every line of the log dear for good."""
+    monkeypatch.setattr(log, "_secrets", set())
+    cookie = rig.begin()
+    assert cookie in log._secrets
+    rig.sessions.end(cookie)
+    assert not log._secrets
+    for _ in range(3 * SESSIONS_MAX):
+        rig.begin("bob")
+    assert len(log._secrets) == SESSIONS_MAX
+    rig.now += AGE_S + 1
+    assert rig.sessions.find(rig.begin()) is not None
+    assert len(log._secrets) == 1
 
 
 def test_another_page_does_not_know_the_word(rig: Rig) -> None:
