@@ -236,6 +236,9 @@ class HttpEvents:
         if answer.headers.get("content-encoding", "identity").lower() != "identity":
             # We asked for none; what ignores that is not read, so it cannot name anything.
             return replace(answer, body=b"")
+        if self._token is not None:
+            # A proxy's error page may repeat the request, and what a refusal says is kept and shown.
+            return replace(answer, body=self._token.struck_from(answer.body))
         return answer
 
     def _postponing(self, deadline: asyncio.Timeout, whole_s: float) -> Callable[[], None]:

@@ -14,6 +14,8 @@ from pathlib import Path
 from sync.errors import UpstreamHolds
 
 _SECRET_BYTES_MAX = 16_384
+_STRUCK_CHARACTERS_MIN = 6
+"""A shorter one turns up by chance."""
 
 _Stamp = tuple[int, int, int, int]
 
@@ -42,6 +44,11 @@ class SecretFile:
     def changed(self) -> bool:
         """Return whether the file is no longer the one that `value` last looked at."""
         return _look(self._path) != self._stamp
+
+    def struck_from(self, text: bytes) -> bytes:
+        """Return the text with stars wherever it repeats the secret, as long as it was."""
+        secret = self._value.encode()
+        return text.replace(secret, b"*" * len(secret)) if len(secret) >= _STRUCK_CHARACTERS_MIN else text
 
     def __repr__(self) -> str:
         return f"SecretFile({str(self._path)!r})"

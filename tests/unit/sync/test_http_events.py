@@ -23,7 +23,9 @@ from simulators.centre_script import Act
 from simulators.network import Network
 from sync import Batch, HttpEventsSettings, NotAnAnswer, Position, UpstreamHolds, UpstreamUnavailable, join_batch
 from sync.answer import Answer
+from sync.errors import BatchRefused
 from sync.http_events import HttpEvents
+from sync.http_exchange import Request
 
 SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA=="
 
@@ -135,6 +137,21 @@ async def test_a_wrong_secret_is_a_credential_problem(tmp_path: Path) -> None:
     with pytest.raises(UpstreamHolds) as caught:
         await upstream("http://127.0.0.1:1/", signing_secret_file=secret).send(batch())
     assert "whsec_short" not in str(caught.value)
+
+
+async def test_an_error_page_that_repeats_the_request_does_not_tell_the_token(tmp_path: Path) -> None:
+    """What a refusal says stands in quarantine, in the log and on the page."""
+
+    def echo(request: Request) -> Answer:
+        return said(400, f"<pre>Authorization: {request.headers['Authorization']}</pre>".encode())
+
+    token = tmp_path / "token"
+    token.write_text("SECRET-TOKEN")
+    token.chmod(0o600)
+    made = HttpEventsSettings.model_validate({"name": "centre", "url": "http://centre", "token_file": token})
+    with pytest.raises(BatchRefused, match="Authorization: Bearer") as caught:
+        await HttpEvents(made, wall=lambda: 0, carrier=ScriptedCarrier(echo)).send(batch())
+    assert "SECRET" not in str(caught.value)
 
 
 async def test_a_renewed_token_counts_without_a_restart(tmp_path: Path) -> None:
