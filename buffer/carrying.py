@@ -19,10 +19,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from buffer.announcement import announce
 from buffer.audit import audit_chain
 from buffer.bulk import BulkInsert
 from buffer.digest import CHAIN_START, chain_of
 from buffer.incident import SALVAGED, Run, Told
+from buffer.mending import mended
 from buffer.pages import Era
 from buffer.row_check import cursor_crc
 from buffer.shapes import is_believable
@@ -67,7 +69,7 @@ class Carrier:
     def carry(self) -> Carried:
         """Carry everything that can be; returns what that was."""
         wreck, carried = self._wreck, self.carried
-        small = ("ledger", "epoch", "purged", "age_mark", "audit", "incident", "cursor", "quarantine")
+        small = ("ledger", "epoch", "purged", "age_mark", "audit", "incident", "cursor", "quarantine", "announcement")
         read = {table: list(wreck.read(table)) for table in small}
         carried.anchors = _apart(read["purged"])
         self._put_entries(wreck.entries())
@@ -262,6 +264,18 @@ class Carrier:
             new.execute("INSERT INTO cursor VALUES (?,?,?,?,?,?,?,?,?)", (*position, cursor_crc(*position)))
             kept = [case for case in cases if case[4] not in ("open", "retry") or case[1] not in gone]
             new.executemany("INSERT INTO quarantine VALUES (?,?,?,?,?,?)", kept)
+            for case in cases:
+                if case not in kept:
+                    announce(new, case[0], case[1])  # it might have come late, and never will
+        self._put_announcements()
+
+    def _put_announcements(self) -> None:
+        """Carry what has to be told yet; when that cannot be read everything that is held is told again."""
+        due = self._small["announcement"]
+        if "announcement" in self._wreck.unread:
+            due = self._new.execute("SELECT upstream, seq FROM quarantine WHERE state != 'delivered'").fetchall()
+        for upstream, seq in due:
+            announce(self._new, upstream, seq)
 
     def _put_back(self, cursor: Values, cases: Sequence[Values]) -> Values:
         """Return a position before the oldest entry kept, with books that begin there."""
@@ -320,39 +334,6 @@ def _with_losses(cursor: Values, cases: Sequence[Values], carried: Carried, gone
     lost = gone.within(seq, carried.head, carried.announced) - sum(1 for one in held if one > seq and one in gone)
     lost += sum(1 for case in cases if case[4] in ("open", "retry") and case[1] in gone)
     return (*cursor[:7], cursor[7] + lost)
-
-
-def mended(
-    new: sqlite3.Connection, anchors: Sequence[tuple[int, int, bytes]], ledger: Values | None
-) -> tuple[list[tuple[int, bytes]], list[int]]:
-    """Return the entries whose stored chain is wrong, with the right one, and those where it can only be said wrong.
-
-    The digest does not cover the chain, so a row can be whole and its link broken. Of two that disagree, the next link
-    says which one is wrong.
-    """
-    fixed: list[tuple[int, bytes]] = []
-    broken: list[int] = []
-    ends = {last: chain for _, last, chain in anchors}
-    rows = itertools.chain(new.execute("SELECT seq, digest, chain FROM entry ORDER BY seq"), [None])
-    before_seq, before = 0, CHAIN_START
-    current: tuple[int, bytes, bytes] | None = next(rows)
-    while current is not None:
-        following = next(rows)
-        seq, digest, chain = current
-        if seq - 1 in ends:
-            before_seq, before = seq - 1, ends[seq - 1]
-        if seq == before_seq + 1 and (right := chain_of(before, seq, digest)) != chain:
-            if following is not None and following[0] == seq + 1:
-                is_wrong = chain_of(right, following[0], following[1]) == following[2]
-            else:
-                is_wrong = ledger is not None and ledger[1] == seq and ledger[2] == right
-            if is_wrong:
-                fixed.append((seq, right))
-                chain = right
-            else:
-                broken.append(before_seq)
-        before_seq, before, current = seq, chain, following
-    return fixed, broken
 
 
 def _ledger(rows: Sequence[Values]) -> Values | None:

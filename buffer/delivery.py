@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from buffer import quarantine
+from buffer.announcement import announce, forget_announcements, withdraw
 from buffer.audit import OUTBOX_ACTOR
 from buffer.errors import UpstreamTaken, UpstreamUnknown
 from buffer.incident import REWIND_SHORT, Told, positions_are_lost, record_incident
@@ -87,6 +88,7 @@ def unregister(writer: Writer, upstream: str, *, actor: str, reason: str) -> Non
     (held,) = execute("SELECT count(*) FROM quarantine WHERE upstream = ?", (upstream,)).fetchone()
     execute("DELETE FROM quarantine WHERE upstream = ?", (upstream,))
     execute("DELETE FROM settlement WHERE upstream = ?", (upstream,))
+    forget_announcements(writer.connection, upstream)
     execute("DELETE FROM cursor WHERE upstream = ?", (upstream,))
     writer.record(
         "upstream_removed",
@@ -115,9 +117,18 @@ def rename(writer: Writer, upstream: str, name: str, *, actor: str, reason: str,
     writer.record("upstream_renamed", actor=actor, upstream=name, detail=f"from {upstream}: {reason}")
 
 
-def settle(writer: Writer, upstream: str, *, through: int, rejected: Sequence[tuple[int, str]], owner: str) -> None:
+def settle(
+    writer: Writer,
+    upstream: str,
+    *,
+    through: int,
+    rejected: Sequence[tuple[int, str]],
+    untold: Sequence[int] = (),
+    owner: str,
+) -> None:
     """Move the cursor to `through`; `rejected` entries enter quarantine, all others up to it count as delivered.
 
+    Of the gap records on the way `untold` were refused.
     Delivered is counted row by row: an entry that vanished is never counted as delivered.
     """
     cursor = cursor_of(writer, upstream)
@@ -131,6 +142,11 @@ def settle(writer: Writer, upstream: str, *, through: int, rejected: Sequence[tu
     (delivered,) = execute(_OWN_ROWS, (cursor, through, upstream)).fetchone()
     execute("UPDATE cursor SET seq = ?, delivered = delivered + ? WHERE upstream = ?", (through, delivered, upstream))
     seal_cursor(writer.connection, upstream)
+    # What is held on this stretch was told in its place; what was rejected just now was not.
+    withdraw(writer.connection, upstream, cursor + 1, through)
+    held = [seq for seq in untold if quarantine.state_of(writer.connection, upstream, seq) is not None]
+    for seq in (*(seq for seq, _ in rejected), *held):
+        announce(writer.connection, upstream, seq)
     note_settled(
         writer.connection,
         upstream,
@@ -140,6 +156,16 @@ def settle(writer: Writer, upstream: str, *, through: int, rejected: Sequence[tu
         at=writer.wall(),
     )
     writer.retention_due = True
+
+
+def settle_announced(writer: Writer, upstream: str, told: Sequence[tuple[int, str]]) -> None:
+    """Note that an upstream answered for gap records (seq, their reason). What was decided since is still due."""
+    for seq, reason in told:
+        found = writer.connection.execute(
+            "SELECT state, reason FROM quarantine WHERE upstream = ? AND seq = ?", (upstream, seq)
+        ).fetchone()
+        if found is None or reason in (quarantine.told_as(*found), quarantine.DAMAGED):
+            withdraw(writer.connection, upstream, seq, seq)
 
 
 def rewind(writer: Writer, upstream: str, *, to: int, actor: str, reason: str) -> int:

@@ -134,6 +134,14 @@ class Desk(ABC):
         """Return the books of one upstream; `fresh` counts every row again. Raises UpstreamUnknown."""
         return await self._read(self._opened.reader.census, upstream, fresh=fresh)
 
+    async def announcements(self, upstream: str, *, count_max: int) -> list[Entry]:
+        """Return gap entries of what an upstream rejected and was not told of, oldest first."""
+        return await self._read(self._opened.reader.announcements, upstream, count_max)
+
+    async def settle_announced(self, upstream: str, told: Sequence[tuple[int, str]]) -> None:
+        """Note that it answered for them (seq, gap reason)."""
+        await self._write(delivery.settle_announced, upstream, told)
+
     async def retries(self, upstream: str, *, count_max: int) -> list[Entry]:
         """Return quarantined entries that a person asked to send again, oldest first."""
         return await self._read(self._opened.reader.retries, upstream, count_max)

@@ -15,7 +15,7 @@ from buffer.connection import text_of
 from buffer.digest import is_whole
 from buffer.entry import Entry
 from buffer.errors import OutboxDamaged
-from buffer.quarantine import DAMAGED
+from buffer.quarantine import DAMAGED, told_as
 
 SKIPPED = "skipped"
 """Gap reason of a run that was removed before this upstream had it."""
@@ -34,6 +34,19 @@ _HELD = (
     "SELECT seq, state, reason FROM quarantine"
     " WHERE upstream = ? AND seq > ? AND state != 'delivered' ORDER BY seq LIMIT ?"
 )
+
+
+_ANNOUNCED = """
+SELECT quarantine.state, quarantine.reason, announcement.seq,
+       coalesce(id, ''), coalesce(type, ''), coalesce(station, ''), coalesce(device, ''), coalesce(captured_at, 0),
+       coalesce(payload, x''), coalesce(digest, x''), coalesce(chain, x'')
+FROM announcement JOIN cursor USING (upstream) LEFT JOIN quarantine USING (upstream, seq)
+LEFT JOIN entry ON entry.seq = announcement.seq
+WHERE announcement.upstream = ? AND announcement.seq <= cursor.seq AND quarantine.state IS NOT 'delivered'
+ORDER BY announcement.seq LIMIT ?
+"""
+"""Of a discarded entry that retention has removed since, nothing is left but its number and what was decided; of one
+that a salvage found gone, not even that it was held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +83,7 @@ def _read_head(connection: sqlite3.Connection, upstream: str, after: int, count_
             found += _gaps(connection, at + 1, entry.seq - 1)
         at = entry.seq
         if at in held:
-            state, reason = held[at]
-            entry = _gap(entry, reason if reason == DAMAGED else f"{_word(state)}: {reason}")
+            entry = _gap(entry, told_as(*held[at]))
         elif entry.gap_reason is not None or not is_whole(entry):
             entry = _gap(entry, DAMAGED)
             newly_damaged.append(at)
@@ -86,8 +98,14 @@ def _read_head(connection: sqlite3.Connection, upstream: str, after: int, count_
     return HeadRead(found[:count_max], newly_damaged)
 
 
-def _word(state: str) -> str:
-    return "discarded" if state == "discarded" else "quarantined"
+def read_announcements(connection: sqlite3.Connection, upstream: str, count_max: int) -> list[Entry]:
+    """Return the gap entries that an upstream has to be sent behind their place, in order; see `announcement`."""
+    found: list[Entry] = []
+    for state, reason, *row in connection.execute(_ANNOUNCED, (upstream, count_max)):
+        entry = Entry(*row)
+        told = MISSING if state is None else told_as(state, reason)
+        found.append(_gap(entry, told if not entry.id or is_whole(entry) else DAMAGED))
+    return found
 
 
 def _gap(entry: Entry, reason: str) -> Entry:

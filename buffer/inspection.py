@@ -252,6 +252,7 @@ def books_problem(connection: sqlite3.Connection, version: int) -> str | None:
     if seq < head and not _is_accounted_for(connection, seq + 1, head):
         return f"entries {seq + 1} to {head} are missing"
     tables = ["epoch", "purged", "age_mark", *(("cursor", "quarantine") if version >= 2 else ())]
+    tables += ["announcement"] if version >= 7 else []
     for table in tables:
         connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
     if version >= 5:

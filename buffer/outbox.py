@@ -241,16 +241,18 @@ class Outbox(EpochDesk):
         *,
         through: int,
         rejected: Sequence[tuple[int, str]] = (),
+        untold: Sequence[int] = (),
         owner: str = "",
         patience_s: float = 0.0,
     ) -> None:
         """Move the cursor to `through` and put `rejected` (seq, reason) in quarantine, in one transaction.
 
-        `patience_s` is how long that may wait for a commit that is made anyway; nothing is lost by a late cursor, some
-        events would be delivered again.
-        Raises UpstreamUnknown, ValueError for a position behind the cursor or past the head.
+        The gap records of `untold` were refused. `patience_s`: how long this may wait for a commit made anyway; a late
+        cursor loses nothing. Raises UpstreamUnknown, ValueError for a position behind the cursor or past the head.
         """
-        work = partial(delivery.settle, upstream=upstream, through=through, rejected=rejected, owner=owner)
+        work = partial(
+            delivery.settle, upstream=upstream, through=through, rejected=rejected, untold=untold, owner=owner
+        )
         await self._submit(work, patience_s=patience_s, quarantines=bool(rejected))
 
     @property

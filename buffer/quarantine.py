@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from buffer import audit
+from buffer.announcement import announce, withdraw
 from buffer.audit import OUTBOX_ACTOR, AuditRecord
 from buffer.digest import is_whole
 from buffer.entry import Entry
@@ -67,6 +68,13 @@ class QuarantineCase:
     entry: Entry | None
     """None when its row cannot be read any more."""
     history: tuple[AuditRecord, ...]
+
+
+def told_as(state: str, reason: str) -> str:
+    """Return the reason that the gap record of a held entry gives."""
+    if reason == DAMAGED:
+        return reason
+    return f"{'discarded' if state == 'discarded' else 'quarantined'}: {reason}"
 
 
 def held_through(connection: sqlite3.Connection, upstream: str) -> int:
@@ -139,6 +147,7 @@ def discard(writer: Writer, upstream: str, seqs: Sequence[int], *, actor: str, n
             writer, upstream, seq, "discarded", allowed=("open", "retry"), actor=actor, action="entry_discarded",
             detail=note,
         )  # fmt: skip
+        announce(writer.connection, upstream, seq)
     writer.retention_due = True
 
 
@@ -146,6 +155,7 @@ def settle_retry(writer: Writer, upstream: str, delivered: Sequence[int], reject
     """Note what became of entries that were sent again."""
     for seq in delivered:
         _change(writer, upstream, seq, "delivered", allowed=("retry",), actor=OUTBOX_ACTOR, action="entry_delivered")
+        withdraw(writer.connection, upstream, seq, seq)
     for seq, reason in rejected:
         _change(writer, upstream, seq, "open", allowed=("retry",), actor=OUTBOX_ACTOR, action="entry_quarantined",
                 detail=reason)  # fmt: skip

@@ -20,7 +20,7 @@ from buffer.connection import DATABASE_NAME, fault_at_open, fault_of, open_reade
 from buffer.delivery import Position
 from buffer.entry import Entry
 from buffer.errors import OutboxMissing, UpstreamUnknown
-from buffer.head import HeadRead, read_head
+from buffer.head import HeadRead, read_announcements, read_head
 from buffer.incident import Incident, incidents
 from buffer.ledger import ChainHead, Epoch, Ledger, read_epochs, read_ledger, source_at
 from buffer.migrate import migrations, require_known, version_of
@@ -189,6 +189,11 @@ class OutboxReader:
         """Return what is next for an upstream; see `head.read_head`."""
         with self._snapshot() as connection:
             return read_head(connection, upstream, after=after, count_max=count_max, bytes_max=bytes_max)
+
+    def announcements(self, upstream: str, count_max: int) -> list[Entry]:
+        """Return gap entries that come behind their place; see `head.read_announcements`."""
+        with self._snapshot() as connection:
+            return read_announcements(connection, upstream, count_max)
 
     def retries(self, upstream: str, count_max: int) -> list[Entry]:
         """Return entries that a person asked to send again, oldest first."""

@@ -31,6 +31,7 @@ SHAPES = {
     "cursor": "tiiiiiiii",
     "quarantine": "tittti",
     "annex": "ttb",
+    "announcement": "ti",
 }
 """The columns of each table in the order in which they are declared; sql/ says what they mean."""
 
@@ -41,7 +42,7 @@ _ADDED: dict[str, tuple[Any, ...]] = {
     "redelivery": (None,),
 }
 """What columns hold that an older schema did not have; None: the check of the row, which is computed."""
-WITHOUT_ROWID = frozenset({"state", "redelivery", "cursor", "quarantine", "annex"})
+WITHOUT_ROWID = frozenset({"state", "redelivery", "cursor", "quarantine", "annex", "announcement"})
 
 
 def shaped(table: str, values: Sequence[Any]) -> tuple[Any, ...] | None:

@@ -34,6 +34,7 @@ _ORDERS = {
     "cursor": "upstream",
     "quarantine": "upstream, seq",
     "annex": "space, key",
+    "announcement": "upstream, seq",
 }
 _FROM_BEHIND = {table: ", ".join(f"{column} DESC" for column in order.split(", ")) for table, order in _ORDERS.items()}
 SMALL = tuple(table for table in SHAPES if table != "entry")
@@ -128,7 +129,7 @@ class Wreck:
 
 
 def _key(table: str, row: Values) -> Values:
-    return row[:2] if table in {"redelivery", "quarantine", "annex"} else row[:1]
+    return row[:2] if table in {"redelivery", "quarantine", "annex", "announcement"} else row[:1]
 
 
 def _opened(database: Path, *, use_log: bool) -> sqlite3.Connection | None:

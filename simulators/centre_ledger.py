@@ -45,7 +45,8 @@ class SourceRecord:
     gaps: dict[int, str] = field(default_factory=dict)
     """Sequences announced as gaps, with the reason."""
     late: list[int] = field(default_factory=list)
-    """Sequences first seen after a higher one, unless they were announced as a gap before."""
+    """Sequences first seen after a higher one, unless they were announced as a gap before, or are one that the centre
+    made itself by rejecting the event."""
     chain: tuple[int, str] | None = None
     """Head of the gateway's journal as last heard."""
 
@@ -149,6 +150,8 @@ class CentreLedger:
         if record.first is None:
             record.first, record.through = sequence, sequence - 1
         known = record.ids.get(sequence)
+        # What a gap record announced may come late: a person retried it. A record of a rejection comes behind it.
+        is_excused = event.is_told_behind or sequence in record.gaps
         if event.is_gap:
             data = json.loads(event.body).get("data", {})
             # One record may stand for a run of entries.
@@ -158,8 +161,7 @@ class CentreLedger:
             self.conflicts.append(f"sequence {sequence} of {event.source} came as {known} and as {event.id}")
         else:
             record.ids[sequence] = event.id
-        # What a gap record announced may come late: a person retried it.
-        if sequence < record.highest and (event.is_gap or sequence not in record.gaps):
+        if sequence < record.highest and not is_excused:
             record.late.append(sequence)
         record.highest = max(record.highest, sequence)
         while record.through + 1 in record.ids or record.through + 1 in record.gaps:

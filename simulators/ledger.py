@@ -15,7 +15,8 @@ What counts as what:
 - conflicting: one event id with two different contents.
 - reordered: a device's scans in another order, by sequence, than the device made them.
 - zombie: the device was told "refused", yet the event was delivered.
-- out of sequence: the centre first saw a sequence number after a higher one, or a number of a source never came.
+- out of sequence: the centre first saw a sequence number after a higher one, or a number of a source never came. The
+  gap record of an event that was rejected comes behind its place by contract.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from dataclasses import dataclass, field
 
 from simulators.token import Token, find_tokens
 
+_HELD = ('"reason":"quarantined: ', '"reason":"discarded: ')
 _FINDINGS = ('"type":"dockline.exception.v1"', '"type":"dockline.tally.v1"')
 
 
@@ -53,6 +55,11 @@ class CentreEvent:
     """The event as JSON text, as it arrived."""
     is_gap: bool = False
     """A gap record: the entry with this sequence will not come as itself."""
+
+    @property
+    def is_told_behind(self) -> bool:
+        """True for a gap record that may come behind its place: the centre itself rejected the event."""
+        return self.is_gap and any(reason in self.body for reason in _HELD)
 
     @property
     def is_finding(self) -> bool:
@@ -134,7 +141,7 @@ def _first_deliveries(events: Iterable[CentreEvent], ledger: Ledger) -> list[Cen
                 ledger.conflicting.append(event.id)
             continue
         seen[event.id] = event
-        if event.sequence < highest.get(event.source, 0):
+        if event.sequence < highest.get(event.source, 0) and not event.is_told_behind:
             ledger.out_of_sequence.append(f"{event.source} {event.sequence} after {highest[event.source]}")
         highest[event.source] = max(event.sequence, highest.get(event.source, 0))
         numbers[event.source].add(event.sequence)

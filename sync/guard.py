@@ -36,7 +36,7 @@ class Settlement:
     broken: str | None = None
     """Why the centre is not to be believed; nothing of the run that showed it is in `rejected`."""
     unannounced: tuple[int, ...] = ()
-    """Entries whose gap record the upstream refused. They are in quarantine already, so the delivery goes on."""
+    """Entries at or before `through` whose gap record the upstream refused; they are told of again later."""
 
 
 class Guard:
@@ -48,6 +48,8 @@ class Guard:
         """Rejections at the end of what is settled, that is, since something was last accepted."""
         self._withheld: list[tuple[int, str]] = []
         self._withheld_through: int | None = None
+        self._untold: list[int] = []
+        """Entries among the withheld ones whose gap record was refused."""
         self._is_suspicious = False
         """A batch of more than one was refused as a whole and nothing was accepted since."""
 
@@ -67,7 +69,7 @@ class Guard:
 
     def drop(self) -> None:
         """Forget what is withheld: the reading starts at the cursor again."""
-        self._withheld = []
+        self._withheld, self._untold = [], []
         self._withheld_through = None
 
     def judge(self, entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> Settlement:
@@ -82,18 +84,19 @@ class Guard:
             match outcome:
                 case Accepted():
                     rejected += self._withheld
+                    unannounced += self._untold
                     self.drop()
                     through, accepted = entry.seq, accepted + 1
                     self._run_settled, self._is_suspicious = 0, False
                 case Rejected(reason):
                     if entry.gap_reason is None:
                         self._withheld.append((entry.seq, reason))
-                    else:
+                    if not self._withheld:
                         unannounced.append(entry.seq)
-                    if self._withheld:
-                        self._withheld_through = entry.seq
-                    else:
                         through = entry.seq
+                    else:
+                        self._untold += () if entry.gap_reason is None else (entry.seq,)
+                        self._withheld_through = entry.seq
                     if self._run_settled + len(self._withheld) > self._reject_max:
                         broken = f"more than {self._reject_max} events in a row were rejected; the last: {reason}"
                         break
@@ -108,13 +111,13 @@ class Guard:
 
     def nothing_behind(self) -> Settlement:
         """Return what becomes of the withheld rejections now that nothing is left to be sent behind them."""
-        rejected, through = tuple(self._withheld), self._withheld_through
+        rejected, through, untold = tuple(self._withheld), self._withheld_through, tuple(self._untold)
         self.drop()
         if self._is_suspicious and rejected:
             return Settlement(None, broken=f"nothing of what is pending is accepted; the last: {rejected[-1][1]}")
         self._is_suspicious = False
         self._run_settled += len(rejected)
-        return Settlement(through, rejected)
+        return Settlement(through, rejected, unannounced=untold)
 
 
 def _is_all_rejected(entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> bool:

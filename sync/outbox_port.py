@@ -62,10 +62,19 @@ class OutboxPort(Protocol):
         *,
         through: int,
         rejected: Sequence[tuple[int, str]] = (),
+        untold: Sequence[int] = (),
         owner: str = "",
         patience_s: float = 0.0,
     ) -> None:
-        """Move the cursor and quarantine what was rejected, in one commit, which may wait for company that long."""
+        """Move the cursor and quarantine what was rejected, in one commit, which may wait for company that long.
+
+        `untold` are sequences on the way whose gap record was refused."""
+
+    async def announcements(self, upstream: str, *, count_max: int) -> list[Entry]:
+        """Return gap entries of what the upstream rejected and was not told of, oldest first."""
+
+    async def settle_announced(self, upstream: str, told: Sequence[tuple[int, str]]) -> None:
+        """Record that it answered for them (seq, gap reason)."""
 
     async def retries(self, upstream: str, *, count_max: int) -> list[Entry]:
         """Return quarantined entries that a person wants tried again."""

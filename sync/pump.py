@@ -26,6 +26,7 @@ from random import Random
 
 from buffer.entry import Entry, Outcome, Rejected
 from buffer.errors import OutboxFull
+from sync.announcements import Announcements
 from sync.backoff import Backoff
 from sync.batch import Batch, join_batch
 from sync.errors import BatchRefused, BatchTooLarge, SyncError, Unanswered, UpstreamHolds, UpstreamUnavailable
@@ -87,6 +88,7 @@ class Pump:
         )
         self._guard = Guard(settings.reject_max)
         self._finder = PositionFinder(outbox, upstream, settings.name)
+        self._announcements = Announcements(outbox, upstream, settings.name, self._record, monotonic)
         self._retries = Retries(outbox, upstream, settings.name, self._record)
         self._position = 0
         """The cursor, as the outbox last said or took it; believed while `_is_placed`."""
@@ -120,8 +122,9 @@ class Pump:
             self._show(health="stopped", next_attempt_at=None)
 
     def nudge(self) -> None:
-        """Try at once and look for retries: a person asked for one, or the configuration changed."""
+        """Try at once and look for retries: a person decided something, or the configuration changed."""
         self._retries_due = True
+        self._announcements.wake()
         self._nudged.set()
 
     def stop(self) -> None:
@@ -129,10 +132,13 @@ class Pump:
         self._is_stopping = True
         self._nudged.set()
 
-    # One round: find the position, retry, wait for entries, send, settle.
+    # One round: find the position, announce, retry, wait for entries, send, settle.
 
     async def _round(self) -> None:
         after = await self._find_position()
+        if await self._announcements.run_once(self._finder.instance):
+            self._answered()
+            self._show(requests=self.state.requests + 1)
         if self._retries_due:
             await self._retry()
         if not self._has_more and not self._guard.is_wary:
@@ -193,6 +199,7 @@ class Pump:
         self._nudged.clear()
         if woken_by == 2:
             self._retries_due = True
+            self._announcements.wake()
         return woken_by == 0
 
     async def _pace(self) -> None:
@@ -276,10 +283,11 @@ class Pump:
     async def _apply(self, settlement: Settlement) -> None:
         """Settle what is allowed. Raises UpstreamHolds when the centre is not to be believed."""
         for seq in settlement.unannounced:
-            _log.warning("gap_record_refused upstream=%s seq=%d", self._name, seq)
+            _log.warning("gap_record_refused upstream=%s seq=%d count=1", self._name, seq)
         if settlement.through is not None:
-            await self._settle(settlement.through, settlement.rejected)
+            await self._settle(settlement.through, settlement.rejected, settlement.unannounced)
             self._answered()
+            self._announcements.answered()
             self._show(
                 settled_through=settlement.through,
                 delivered=self.state.delivered + settlement.accepted,
@@ -292,7 +300,7 @@ class Pump:
                 code="centre_broken",
             )
 
-    async def _settle(self, through: int, rejected: Sequence[tuple[int, str]]) -> None:
+    async def _settle(self, through: int, rejected: Sequence[tuple[int, str]], untold: Sequence[int]) -> None:
         # With a backlog every moment counts; in a trickle the next request is not due before the linger is over, so
         # the cursor can wait that long for a commit that a scan pays for anyway.
         patience_s = 0.0 if self._has_more or rejected else self._settings.linger_s
@@ -301,11 +309,14 @@ class Pump:
                 self._name,
                 through=through,
                 rejected=rejected,
+                untold=untold,
                 owner=self._settings.quarantine_owner,
                 patience_s=patience_s,
             )
         )
         self._position = through
+        if rejected or untold:
+            self._announcements.wake()
         for seq, reason in rejected:
             _log.warning("entry_quarantined upstream=%s seq=%d reason=%r", self._name, seq, reason)
 

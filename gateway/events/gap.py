@@ -23,7 +23,7 @@ class GapData(Closed):
 
 
 class GapRecord(Closed):
-    """Announces, in order, what is not delivered as itself, so that a consumer can tell late from lost.
+    """Announces what is not delivered as itself, so that a consumer can tell late from lost.
 
     Made on delivery from the entry's own columns, not captured; it is no event and has no place in the outbox.
     """

@@ -149,6 +149,7 @@ class Queries:
         """Decide that an upstream never gets these events. Body: `seqs`, `reason`; audited."""
         upstream, seqs, reason, actor = await self._action(request, "technician")
         await self._report.outbox.quarantine_discard(upstream, seqs, actor=actor, note=reason)
+        self._report.nudge(upstream)
         return JSONResponse({"discarded": seqs})
 
     async def acknowledge(self, request: Request) -> Response:

@@ -37,6 +37,9 @@ class FakeOutbox:
         self.again_after_rewind: set[int] = set()
         """What was delivered by a retry and is to be tried again when the centre was put back."""
         self.retried: list[int] = []
+        self.unannounced: dict[int, str] = {}
+        """Sequence -> what its gap record has to say."""
+        self.announced: list[tuple[int, str]] = []
         self.state: dict[str, bytes] = {}
         self.settles: list[int] = []
         self.cursor_asked = 0
@@ -88,6 +91,7 @@ class FakeOutbox:
         *,
         through: int,
         rejected: Sequence[tuple[int, str]] = (),
+        untold: Sequence[int] = (),
         owner: str = "",
         patience_s: float = 0.0,
     ) -> None:
@@ -99,8 +103,23 @@ class FakeOutbox:
             assert self.at < seq <= through
             assert reason
             self.quarantine[seq] = reason
+        for seq in [one for one in self.unannounced if self.at < one <= through]:
+            del self.unannounced[seq]
+        held = [(seq, self.quarantine[seq]) for seq in untold if seq in self.quarantine]
+        self.unannounced.update((seq, f"quarantined: {reason}") for seq, reason in (*rejected, *held))
         self.at = through
         self.settles.append(through)
+
+    async def announcements(self, upstream: str, *, count_max: int) -> list[Entry]:
+        due = [(seq, reason) for seq, reason in sorted(self.unannounced.items()) if seq <= self.at]
+        rows = {row.seq: row for row in self.rows}
+        return [rows[seq]._replace(gap_reason=reason) for seq, reason in due[:count_max]]
+
+    async def settle_announced(self, upstream: str, told: Sequence[tuple[int, str]]) -> None:
+        self.announced += told
+        for seq, reason in told:
+            if self.unannounced.get(seq) == reason:
+                del self.unannounced[seq]
 
     async def retries(self, upstream: str, *, count_max: int) -> list[Entry]:
         return [row for row in self.rows if row.seq in self.asked_again][:count_max]

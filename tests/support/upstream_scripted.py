@@ -22,6 +22,16 @@ class ScriptedUpstream:
         self.is_refreshed = False
         self.before_answer: Callable[[Batch], None] = lambda _batch: None
 
+    @property
+    def events(self) -> list[str]:
+        """What it took, without gap records."""
+        return [id for id in self.taken if not id.startswith("gap-")]
+
+    @property
+    def event_batches(self) -> list[Batch]:
+        """What it was sent, without the requests that announce what it rejected before."""
+        return [batch for batch in self.sent if not all(id.startswith("gap-") for id in batch.ids)]
+
     async def send(self, batch: Batch) -> list[Outcome]:
         self.sent.append(batch)
         self.before_answer(batch)

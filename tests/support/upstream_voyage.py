@@ -153,7 +153,7 @@ def judge(outbox: FakeOutbox, centre: Centre, poison: set[int]) -> Verdict:
     return Verdict(
         lost=[seq for seq in put if seq <= outbox.at and seq not in has and seq not in outbox.quarantine],
         conflicts=centre.ledger.conflicts,
-        missing=[seq for seq in centre.ledger.missing if seq not in outbox.quarantine],
+        missing=centre.ledger.missing,
         late=[seq for seq in centre.ledger.late if seq not in poison],
         innocent=sorted(set(outbox.quarantine) - poison),
         poison_delivered=sorted(has & poison),

@@ -78,6 +78,9 @@ async def test_the_newest_old_database_keeps_its_quarantine(tmp_path: Path) -> N
     assert await outbox.cursor("wms") == 3
     assert [(one.seq, one.reason) for one in await outbox.quarantine_list("wms")] == [(2, "GTIN check digit")]
     assert (await outbox.census("wms")).imbalance == 0
+    # Its readers were never told of the hole; now they are.
+    (due,) = await outbox.announcements("wms", count_max=9)
+    assert (due.seq, due.gap_reason) == (2, "quarantined: GTIN check digit")
     await outbox.close(5)
     rig.shutdown()
 

@@ -90,7 +90,15 @@ def test_a_refused_gap_record_is_passed_and_convicts_nobody() -> None:
     assert Guard(1).judge([entry(1), gap], [A, N]) == Settlement(2, accepted=1, unannounced=(2,))
     assert Guard(1).judge([gap], [N]) == Settlement(2, unannounced=(2,))
     guard = Guard(5)
-    assert guard.judge([entry(1), gap, entry(3)], [N, N, A]).rejected == ((1, "no"),)
+    settlement = guard.judge([entry(1), gap, entry(3)], [N, N, A])
+    assert (settlement.rejected, settlement.unannounced) == (((1, "no"),), (2,))
+
+
+def test_a_refused_gap_record_behind_a_withheld_rejection_is_not_forgotten() -> None:
+    guard = Guard(5)
+    assert guard.judge([entry(1), entry(2, gap_reason="damaged")], [N, N]) == Settlement(None)
+    assert guard.nothing_behind() == Settlement(2, ((1, "no"),), unannounced=(2,))
+    assert guard.nothing_behind().unannounced == ()
 
 
 @given(st.lists(st.sampled_from([A, N, R]), min_size=1, max_size=12), st.integers(1, 5))

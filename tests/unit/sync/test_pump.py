@@ -145,8 +145,8 @@ async def test_one_poison_event_is_found_alone_in_few_requests(count: int) -> No
         async with pumping(outbox, upstream, batch_events_max=count) as bench:
             await bench.settled(count)
         assert list(outbox.quarantine) == [position]
-        assert upstream.taken == [f"id-{seq}" for seq in range(1, count + 1) if seq != position]
-        assert len(upstream.sent) <= 2 * log2(count) + 2, (count, position)
+        assert upstream.events == [f"id-{seq}" for seq in range(1, count + 1) if seq != position]
+        assert len(upstream.event_batches) <= 2 * log2(count) + 2, (count, position)
 
 
 async def test_several_poison_events_are_each_found() -> None:
@@ -156,7 +156,7 @@ async def test_several_poison_events_are_each_found() -> None:
     async with pumping(outbox, upstream, batch_events_max=128) as bench:
         await bench.settled(300)
     assert set(outbox.quarantine) == poison
-    assert upstream.taken == [f"id-{seq}" for seq in range(1, 301) if seq not in poison]
+    assert upstream.events == [f"id-{seq}" for seq in range(1, 301) if seq not in poison]
 
 
 async def test_an_outage_in_the_middle_of_the_search_loses_no_ground() -> None:
@@ -184,7 +184,7 @@ async def test_a_named_rejection_is_quarantined_with_its_reason() -> None:
         assert bench.state.rejected == 1
         assert bench.state.delivered == 2
     assert outbox.quarantine == {2: "GTIN unknown"}
-    assert len(upstream.sent) == 1
+    assert len(upstream.event_batches) == 1
 
 
 async def test_a_lone_rejected_event_is_quarantined_although_nothing_follows() -> None:
@@ -276,7 +276,7 @@ async def test_a_single_event_that_is_too_large_is_quarantined_and_the_rest_goes
     async with pumping(outbox, upstream) as bench:
         await bench.settled(3)
     assert outbox.quarantine == {2: "413: too large"}
-    assert upstream.taken == ["id-1", "id-3"]
+    assert upstream.events == ["id-1", "id-3"]
 
 
 async def test_a_small_limit_that_goes_away_is_forgotten() -> None:
