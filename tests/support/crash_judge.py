@@ -90,7 +90,7 @@ async def judge(take: Take, told: History, folder: Path) -> list[str]:
             broken += _replaced_is_kept(take, folder, outbox, told)
         broken += _held(told, found, outbox)
         broken += _not_invented(told, found)
-        broken += _sent_is_remembered(told, found)
+        broken += _sent_is_remembered(told, found, is_restored=told is take.restored)
         broken += _without_gaps(found, told)
         broken += _positions(told, found)
         broken += _replays(told, outbox)
@@ -142,12 +142,12 @@ def _not_invented(told: History, found: Found) -> list[str]:
     ]
 
 
-def _sent_is_remembered(told: History, found: Found) -> list[str]:
+def _sent_is_remembered(told: History, found: Found, *, is_restored: bool) -> list[str]:
     """What the centre may have under a source and a sequence is what the outbox has there, for ever."""
     broken = []
     for one in told.sent:
         if one.seq in found.entries:
-            if found.source_of(one.seq) == one.source and found.entries[one.seq] != _as_row(one, found):
+            if found.source_of(one.seq) == one.source and found.entries[one.seq] != _as_row(one, found, is_restored):
                 broken.append(f"{one.seq} was sent as {one.id} and is now {found.entries[one.seq][0]}")
         elif one.seq in told.missing or found.is_purged(one.seq):
             continue
@@ -156,9 +156,10 @@ def _sent_is_remembered(told: History, found: Found) -> list[str]:
     return broken
 
 
-def _as_row(one: Sent, found: Found) -> tuple[str, bytes]:
-    """A gap record stands for an entry that is held; it has an id and words of its own."""
-    if one.seq in found.quarantined and b"dockline.gap.v1" in one.body:
+def _as_row(one: Sent, found: Found, is_restored: bool) -> tuple[str, bytes]:
+    """A gap record stands for an entry that is held; it has an id and words of its own. A backup may know an entry from
+    before it was rejected."""
+    if (one.seq in found.quarantined or is_restored) and b"dockline.gap.v1" in one.body:
         return found.entries[one.seq]
     return one.id, one.body
 
