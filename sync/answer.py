@@ -2,7 +2,8 @@
 
 Theory of operation. The question behind every row is who is at fault:
 
-    2xx                       read what it names (`acknowledge = "named"`) or take it as it is ("status")
+    2xx                       read what it names (`acknowledge = "named"`), or take it as it is ("status"); not when it
+                              came before the request was through
     207, 409                  as 2xx, but only ever for the ids it names
     400, 422                  an event: the named ones, else the batch is to be halved
     400 of a web server       about TLS, in its own words: credential or address, as below
@@ -71,6 +72,8 @@ class Answer:
     body: bytes
     """At most the limit the reader set, plus one byte when there was more."""
     body_bytes_max: int
+    came_early: bool = False
+    """Whether a part of the request had certainly not arrived at the other end when this did."""
 
     @property
     def is_cut(self) -> bool:
@@ -93,6 +96,8 @@ def read_answer(answer: Answer, batch: Batch, *, acknowledge: Acknowledge, wall_
     if status == 409 or (200 <= status < 300 and acknowledge == "named"):
         return _read_named(answer, batch)
     if 200 <= status < 300:
+        if answer.came_early:
+            raise _unread(answer, batch)
         return [Accepted() for _ in batch.sequences]
     if status in _EVENT_AT_FAULT:
         return _read_refusal(answer, batch)
@@ -137,6 +142,17 @@ def names_something(answer: Answer) -> bool:
         return _parse_naming(answer) is not None or json.loads(answer.body) == {}
     except (ValueError, RecursionError):
         return False
+
+
+def _unread(answer: Answer, batch: Batch) -> BatchTooLarge | NotAnAnswer:
+    """Return the error for a 2xx to a request that had not arrived: what says no more than that cannot mean the rest.
+
+    Smaller requests arrive whole, so they are made smaller; a single event cannot be.
+    """
+    said = f"the upstream answered {answer.status} before it had the whole request of {len(batch.body)} bytes"
+    if len(batch) > 1:
+        return BatchTooLarge(said)
+    return NotAnAnswer(said, hint="it answers without reading; does `url` lead to the program that takes the events?")
 
 
 def _read_named(answer: Answer, batch: Batch) -> list[Outcome]:

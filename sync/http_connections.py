@@ -5,8 +5,12 @@ trickle the gateway makes a request every 50 ms, each time with cold caches, and
 counts: a general client takes some 1,900 calls for one of our requests, this about 550.
 
 A request is handed to the socket whole, and the answer is listened for from then on: a server that refuses a large
-body while it is still on its way is heard. A connection goes back to its place only when everything was sent and
-everything was read; one on which the server said something unasked, or that it closed, is not used again.
+body while it is still on its way is heard, and its answer says that it came early. That is certain: every segment tells
+what has arrived (RFC 9293), so who has read every byte has confirmed every byte with the answer at the latest, and what
+the kernel still holds then nobody has read. Of what fits into the buffers of the other end nothing can be told.
+
+A connection goes back to its place only when everything was sent and everything was read; one on which the server said
+something unasked, or that it closed, is not used again.
 
 A server may end an idle connection in the moment in which the next request is on its way: a proxy does after a few
 seconds of quiet, and whenever it is reloaded. So a request that met no word but the end, on a connection that had been
@@ -18,9 +22,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import functools
 import select
 import ssl
+import sys
+import termios
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Final, NamedTuple, cast
@@ -290,7 +297,17 @@ class _Connection(asyncio.Protocol):
             name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         body = bytes(self._body[: self._body_max + 1])
-        self._answer.set_result(Answer(self._head.status_code, headers, body, self._body_max))
+        self._answer.set_result(Answer(self._head.status_code, headers, body, self._body_max, self._is_sending()))
+
+    def _is_sending(self) -> bool:
+        """Whether a part of the request is still on this side, or on its way."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        if transport.get_write_buffer_size():
+            return True
+        held = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(held, sys.byteorder) > 0
 
     def _fail(self, cause: Exception, kind: type[BrokenConnection] = BrokenConnection) -> None:
         if self._answer is not None and not self._answer.done():

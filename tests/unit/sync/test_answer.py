@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -254,3 +255,16 @@ def test_a_centre_that_is_another_one_by_now_is_asked_where_it_is() -> None:
     assert caught.value.code == "centre_changed"
     with pytest.raises(UpstreamHolds):
         read_answer(answer(412), BATCH, acknowledge="named", wall_ms=0)
+
+
+def test_a_2xx_that_came_before_the_request_was_through_takes_nothing() -> None:
+    """With "status" it would be all there is to say; what names events has read them."""
+    early = replace(answer(200), came_early=True)
+    with pytest.raises(BatchTooLarge):
+        read_answer(early, BATCH, acknowledge="status", wall_ms=0)
+    alone = join_batch(lambda _seq: SOURCE, entries(11, 11))
+    with pytest.raises(NotAnAnswer) as caught:
+        read_answer(early, alone, acknowledge="status", wall_ms=0)
+    assert caught.value.hint
+    naming = replace(answer(200, {"accepted_through": 14}), came_early=True)
+    assert read_answer(naming, BATCH, acknowledge="named", wall_ms=0) == [A] * 4

@@ -116,6 +116,24 @@ async def test_one_connection_serves_request_after_request() -> None:
         assert server.bodies == [b"[%d]" % number for number in range(5)]
 
 
+async def test_an_answer_says_that_it_came_before_the_request_was_through() -> None:
+    """A server that answers by the head alone: what it was still to be sent it cannot have taken."""
+
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(OK)
+
+    async with serving(hasty) as (server, connections):
+        answer = await connections.exchange(asked(server, body=b"x" * 32_000_000))
+        assert (answer.status, answer.came_early) == (200, True)
+        await server.hang_up()
+    async with serving(saying(OK)) as (server, connections):
+        for size in (2, 100_000, 32_000_000):
+            answer = await connections.exchange(asked(server, body=b"x" * size))
+            assert (answer.status, answer.came_early) == (200, False)
+
+
 async def test_whoever_waits_hears_of_every_piece_of_an_answer() -> None:
     heard = asyncio.Event()
 
