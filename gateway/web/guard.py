@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -47,6 +48,8 @@ READING_METHODS = ("GET", "HEAD")
 ONCE = ("authorization", "content-type", "host", "origin", "sec-fetch-site", "transfer-encoding")
 """Headers that decide about a request: of two, somebody between us and the asker may have looked at the other one."""
 DOCUMENTS_PATH = "/v1/expectations/"
+_HALVES = re.compile("[\ud800-\udfff]")
+"""JSON may escape them, and neither the outbox nor an answer can hold them."""
 
 
 class ApiError(HTTPException):
@@ -261,7 +264,7 @@ async def read_action(request: Request, keys: dict[str, Kind], *, whole_s: float
         raise ApiError(422, "wrong_keys", f"the body is an object with {', '.join(keys)}")
     for key, kind in keys.items():
         value = found[key]
-        if kind == "text" and not (isinstance(value, str) and 0 < len(value.strip()) <= 500):
+        if kind == "text" and not is_text(value):
             raise ApiError(422, "wrong_value", f'"{key}" is a text of 1 to 500 characters')
         if kind == "number" and not (_are_numbers([value]) or (value == 0 and value is not False)):
             raise ApiError(422, "wrong_value", f'"{key}" is a whole number from 0')
@@ -270,6 +273,11 @@ async def read_action(request: Request, keys: dict[str, Kind], *, whole_s: float
         if kind == "numbers" and not _are_numbers(value):
             raise ApiError(422, "wrong_value", f'"{key}" is a list of 1 to 1000 sequence numbers')
     return found
+
+
+def is_text(value: object) -> bool:
+    """Whether a value of a body is a text of 1 to 500 characters; half a character (a lone surrogate) is none."""
+    return isinstance(value, str) and 0 < len(value.strip()) <= 500 and not _HALVES.search(value)
 
 
 def _are_numbers(value: object) -> bool:

@@ -20,7 +20,7 @@ from buffer import EntryFilter
 from gateway.replays import ReplayRefused, Replays
 from gateway.report import Report
 from gateway.web.api import actor_of, moment, number
-from gateway.web.guard import ApiError, read_action, read_body, require, require_json
+from gateway.web.guard import ApiError, is_text, read_action, read_body, require, require_json
 from sync import ReplayState
 
 EVENTS_PER_S = 200.0
@@ -103,7 +103,7 @@ async def _read_order(request: Request) -> dict[str, Any]:
     for key in _TEXTS:
         value = found.get(key)
         is_needed = key in {"upstream", "reason"} and not found.get("dry_run")
-        if (value is not None or is_needed) and not (isinstance(value, str) and 0 < len(value.strip()) <= 500):
+        if (value is not None or is_needed) and not is_text(value):
             raise ApiError(422, "wrong_value", f'"{key}" is a text of 1 to 500 characters')
     for key in _NUMBERS:
         value = found.get(key, 1)

@@ -404,6 +404,18 @@ def test_an_action_without_a_reason_is_refused(body: Any, locked: GatewayProcess
     assert answer.status == 422
 
 
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [("/v1/backup", {}), ("/v1/replay", {"upstream": "centre"}), ("/v1/replay", {"dry_run": True, "type": "\ud800"}),
+     ("/v1/upstreams/centre/rewind", {"to": 0}), ("/v1/session", None)],
+)  # fmt: skip
+def test_half_a_character_is_no_text(path: str, more: dict[str, Any] | None, lab: GatewayProcess) -> None:
+    """JSON can say it (a lone surrogate), and nothing behind the API can hold it."""
+    body = {"token": "\ud800"} if more is None else {"reason": "as \ud800 said", **more}
+    answer = lab.ask("POST", path, body)
+    assert (answer.status, answer.json["error"]["code"]) == (422, "wrong_value")
+
+
 def test_no_answer_ever_held_a_traceback(lab: GatewayProcess, locked: GatewayProcess) -> None:
     assert "Traceback" not in lab.log()
     assert "Traceback" not in locked.log()
