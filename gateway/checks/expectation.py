@@ -7,6 +7,7 @@ digest. JSON numbers are taken for quantities and prices as they were written, n
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
@@ -224,13 +225,26 @@ def read_expectations(body: bytes) -> list[Expectation]:
     return [read_expectation(one) for one in values]
 
 
+_HALVES: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_ESCAPES: Final = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+"""Every escape of a JSON text, whole pairs of surrogates first; `half` is one that stands alone."""
+
+
 def read_json(body: bytes) -> Any:
     """Return what a body says, numbers as they were written; raise ExpectationInvalid.
 
-    A line becomes bytes as soon as it is read: a hundred thousand objects would need a quarter of a gigabyte.
+    A line becomes bytes as soon as it is read: a hundred thousand objects would need a quarter of a gigabyte. Half a
+    character, which JSON may escape and whoever cuts texts leaves behind, is U+FFFD from here on: nothing behind this
+    can hold it, not even a message about it.
     """
     try:
-        return json.loads(body.decode(), parse_float=str, parse_constant=_refuse, object_hook=_compact)
+        text = body.decode()
+        if _HALVES.search(text) is not None:
+            text = _ESCAPES.sub(lambda found: "\\ufffd" if found["half"] else found[0], text)
+        return json.loads(text, parse_float=str, parse_constant=_refuse, object_hook=_compact)
     except (ValueError, RecursionError) as error:
         raise ExpectationInvalid(f"not JSON: {error}") from None
 

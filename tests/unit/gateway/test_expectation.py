@@ -45,6 +45,26 @@ def test_what_the_documentation_shows_is_a_document() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (r"a\ud800b", "a\ufffdb"),
+        (r"\udc00\ud83d", "\ufffd\ufffd"),
+        (r"\ud83d\ude00", "\U0001f600"),
+        (r"\uD83D\uDE00\uDE00", "\U0001f600\ufffd"),
+        (r"\\ud800", r"\ud800"),
+        (r"\\\ud800\n", "\\\ufffd\n"),
+    ],
+)
+def test_half_a_character_of_a_centre_is_read_as_one_that_can_be_stored_and_shown(said: str, read: str) -> None:
+    """A centre that cuts texts in the middle of an emoji; its document's id stands in our status when it is refused."""
+    found = read_json(f'{{"id": "{said}", "removed": ["{said}"]}}'.encode())
+    assert found == {"id": read, "removed": [read]}
+    with pytest.raises(ExpectationInvalid) as caught:
+        read_expectation(found)
+    assert str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"type": "invoice"}, "type"),
