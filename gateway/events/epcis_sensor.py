@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from gateway.events.epcis_extension import NAMESPACE, PREFIX
 from gateway.events.epcis_number import number_of, text_of
 from gateway.events.epcis_uri import private, private_parts
 from gateway.events.epcis_vocabulary import MEASUREMENT_TYPES
+from gateway.events.unit import PIECES
 
 Json = dict[str, Any]
 
+UNIT_CODE: Final = re.compile(r"[A-Z0-9]{2,3}")
+"""What EPCIS takes for a unit of measure: the shape of a code of UN/ECE Recommendation 20."""
 _REPORTS: Final = {"device": "DeviceState", "unrecognised": "UnrecognisedReading", "gap": "SequenceGap"}
 
 
@@ -21,8 +25,25 @@ def sensor_element(kind: str, time: str, data: Json, site: str) -> Json:
     if isinstance(device, dict) and device.get("id"):
         metadata["deviceID"] = private("device", site, device["id"])
     measurement = data.get("measurement")
-    report = _measured(kind, measurement) if isinstance(measurement, dict) else _reported(kind, data)
+    quantity = data.get("quantity")
+    if isinstance(measurement, dict):
+        report = _measured(kind, measurement)
+    elif isinstance(quantity, dict) and is_none(quantity) and kind != "exception":
+        report = _counted_none(str(quantity.get("unit", "")))
+    else:
+        report = _reported(kind, data)
     return {"sensorMetadata": metadata, "sensorReport": [report]}
+
+
+def is_none(quantity: Json | None) -> bool:
+    """Whether a quantity says that there is nothing: a QuantityElement has a positive one (EPCIS 2.0, 7.3.3.3)."""
+    return quantity is not None and number_of(quantity.get("value")) == 0
+
+
+def _counted_none(unit: str) -> Json:
+    if unit in PIECES or not UNIT_CODE.fullmatch(unit):
+        return {"type": "Count", "value": 0}
+    return {"type": MEASUREMENT_TYPES.get(unit) or f"{NAMESPACE}Measurement", "value": 0, "uom": unit}
 
 
 def _measured(kind: str, measurement: Json) -> Json:

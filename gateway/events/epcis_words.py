@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 from gateway.events.epcis_extension import NAMESPACE
 from gateway.events.epcis_number import number_of, text_of
-from gateway.events.epcis_sensor import read_sensor, sensor_element
+from gateway.events.epcis_sensor import UNIT_CODE, is_none, read_sensor, sensor_element
 from gateway.events.epcis_uri import (
     class_uri,
     escape,
@@ -52,7 +52,6 @@ UNKNOWN_TIME: Final = "1970-01-01T00:00:00.000Z"
 _COUNTED: Final = frozenset({"receipt", "putaway", "pick", "count", "shipment", "return", "transfer"})
 """Events that always state a quantity."""
 _OFFSET: Final = re.compile(r"[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00)$")
-_UNIT: Final = re.compile(r"[A-Z0-9]{2,3}")
 _DOCUMENT_TYPE: Final = f"{NAMESPACE}document-type/"
 
 
@@ -137,7 +136,13 @@ def _what(kind: str, data: Json, site: str) -> Json:
     if not isinstance(item, dict):
         return _contents(kind, data, site)
     quantity = _measure(data) or data.get("quantity") or _observed(data)
-    if item.get("sscc") and (item.get("gtin") or item.get("code")) and not item.get("epc"):
+    is_pallet = item.get("sscc") and (item.get("gtin") or item.get("code")) and not item.get("epc")
+    if is_none(quantity):
+        if kind != "exception":
+            # The label of a pallet was read, whatever is on it; of anything else nothing was seen.
+            return {"epcList": [sscc_uri(item["sscc"])]} if is_pallet else {}
+        quantity = None
+    if is_pallet:
         return {"type": "AggregationEvent", "parentID": sscc_uri(item["sscc"]), **_children(item, quantity, site)}
     instance = instance_uri(item, site)
     if instance is not None:
@@ -163,7 +168,7 @@ def _contents(kind: str, data: Json, site: str) -> Json:
         point = private(
             "point", site, str(data.get("device", {}).get("id", "")), str(data["measurement"].get("name", ""))
         )
-        classes = [_quantity(point, data.get("quantity"))]
+        classes = [] if is_none(data.get("quantity")) else [_quantity(point, data.get("quantity"))]
     return {**({"epcList": instances} if instances else {}), **({"quantityList": classes} if classes else {})}
 
 
@@ -172,7 +177,8 @@ def _measure(data: Json) -> Json | None:
     (section 7.3.3.3). What somebody weighed stands in `quantity` itself, and then the event has no measures."""
     measures = data.get("measures")
     first = measures[0] if isinstance(measures, list) and measures else None
-    return first if isinstance(first, dict) and first.get("unit") in MEASURES else None
+    is_usable = isinstance(first, dict) and first.get("unit") in MEASURES and not is_none(first)
+    return first if is_usable else None
 
 
 def _observed(data: Json) -> Json | None:
@@ -181,7 +187,7 @@ def _observed(data: Json) -> Json | None:
 
 
 def _seen(line: Json) -> Json | None:
-    """How much of a line was seen; None when nothing was, since a quantity of EPCIS is never zero (section 7.3.3.3)."""
+    """How much of a line was seen; None when nothing was."""
     return None if _is_missing(line) else {"value": line.get("observed"), "unit": line.get("unit")}
 
 
@@ -212,7 +218,7 @@ def _quantity(uri: str, quantity: Json | None) -> Json:
     element["quantity"] = value
     unit = str((quantity or {}).get("unit", ""))
     # Without a unit a quantity counts instances, which is what EA, C62 and the other words for a piece say.
-    if unit not in PIECES and _UNIT.fullmatch(unit):
+    if unit not in PIECES and UNIT_CODE.fullmatch(unit):
         element["uom"] = unit
     return element
 

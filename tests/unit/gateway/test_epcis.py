@@ -262,6 +262,40 @@ def exception_of(**members: Any) -> dict[str, Any]:
     return event
 
 
+@pytest.mark.parametrize(
+    ("unit", "value", "report"),
+    [
+        ("EA", "0", {"type": "Count", "value": 0}),
+        ("C62", "0.00", {"type": "Count", "value": 0}),
+        ("KGM", "0", {"type": "Mass", "value": 0, "uom": "KGM"}),
+        ("BX", "0", {"type": "urn:dockline:epcis/Measurement", "value": 0, "uom": "BX"}),
+    ],
+)
+@pytest.mark.parametrize("item", [{"gtin": "09521234543213"}, {"gtin": "09521234543213", "serial": "77"}])
+def test_where_nothing_was_counted_nothing_is_said_to_have_been_seen(
+    unit: str, value: str, report: dict[str, Any], item: dict[str, str]
+) -> None:
+    """EPCIS 2.0, 7.3.3.3: a quantity is positive, and one that is left out is unknown; neither is an empty shelf."""
+    event = receipt(item=item, quantity={"value": value, "unit": unit})
+    encoded = encode(event)
+    check_document(encoded)
+    assert not encoded.keys() & {"epcList", "quantityList", "parentID"}
+    (element,) = encoded["sensorElementList"]
+    assert element["sensorReport"] == [report]
+    assert encoded.keys() >= {"dockline:item", "dockline:quantity"}
+    assert decode(encoded) == event
+
+
+def test_a_pallet_with_nothing_on_it_is_a_pallet() -> None:
+    item = {"sscc": "095213210000000018", "gtin": "09521234543213"}
+    event = receipt(item=item, quantity={"value": "0", "unit": "EA"})
+    encoded = encode(event)
+    check_document(encoded)
+    assert encoded["epcList"] == ["https://id.gs1.org/00/095213210000000018"]
+    assert not encoded.keys() & {"quantityList", "childQuantityList", "sensorElementList"}
+    assert decode(encoded) == event
+
+
 PALLET_LINE = {"item": {"sscc": "095213210000000018"}, "expected": "1", "unit": "EA"}
 GOODS_LINE = {"item": {"gtin": "09521234543213"}, "expected": "10", "unit": "EA"}
 
