@@ -117,7 +117,16 @@ def _gap(entry: Entry, reason: str) -> Entry:
 
 
 def _gaps(connection: sqlite3.Connection, first: int, last: int) -> list[Entry]:
-    """Return gap entries that account for every seq of a run without rows."""
+    """Return gap entries that account for every seq of a run without rows, each within one source."""
+    gaps: list[Entry] = []
+    begun = connection.execute("SELECT first_seq FROM epoch WHERE first_seq > ? AND first_seq <= ?", (first, last))
+    for next_first in sorted({seq for (seq,) in begun}):
+        gaps += _gaps_of_source(connection, first, next_first - 1)
+        first = next_first
+    return gaps + _gaps_of_source(connection, first, last)
+
+
+def _gaps_of_source(connection: sqlite3.Connection, first: int, last: int) -> list[Entry]:
     gaps: list[Entry] = []
     anchors = connection.execute(
         "SELECT first_seq, last_seq, last_chain FROM purged WHERE last_seq >= ? AND first_seq <= ? ORDER BY first_seq",

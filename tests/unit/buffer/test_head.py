@@ -188,3 +188,28 @@ async def test_a_broken_table_is_not_taken_for_many_broken_rows(rig: Rig) -> Non
     with pytest.raises(OutboxDamaged):
         await outbox.entries(EntryFilter(device="none"))
     await outbox.close(5)
+
+
+@pytest.mark.parametrize("reason", ["missing", "skipped"])
+async def test_a_run_ends_where_its_source_ends(rig: Rig, reason: str) -> None:
+    """A record names sequences of one source: a consumer that counts each by itself would miss the end of the first."""
+    outbox = await opened(rig, 4)
+    await outbox.begin_epoch("cloned")
+    await outbox.append(drafts(5, 4))
+    await outbox.begin_epoch("cloned again")
+    await outbox.append(drafts(9, 4))
+    rig.tamper("DELETE FROM entry WHERE seq BETWEEN 2 AND 11")
+    if reason == "skipped":
+        rig.tamper("INSERT INTO purged VALUES (2, 11, zeroblob(16))")
+    head = await outbox.head("centre", after=0, count_max=10, bytes_max=10**6)
+    assert [(entry.gap_first, entry.seq, entry.gap_reason) for entry in head] == [
+        (None, 1, None),
+        (2, 4, reason),
+        (5, 8, reason),
+        (9, 11, reason),
+        (None, 12, None),
+    ]
+    assert [outbox.source_of(entry.gap_first or entry.seq) for entry in head] == [
+        outbox.source_of(entry.seq) for entry in head
+    ]
+    await outbox.close(5)
