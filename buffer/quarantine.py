@@ -98,12 +98,14 @@ def admit(writer: Writer, upstream: str, seq: int, *, reason: str, owner: str) -
 
 
 def admit_damaged(writer: Writer, upstream: str, seqs: Sequence[int]) -> None:
-    """Take in entries whose rows were found damaged, once."""
+    """Take in entries whose rows were found damaged, once; not those that the upstream has, which a replay may meet."""
     for seq in seqs:
-        known = writer.connection.execute(
-            "SELECT 1 FROM quarantine WHERE upstream = ? AND seq = ?", (upstream, seq)
+        is_settled = writer.connection.execute(
+            "SELECT 1 FROM cursor WHERE upstream = ?1 AND seq >= ?2"
+            " UNION ALL SELECT 1 FROM quarantine WHERE upstream = ?1 AND seq = ?2",
+            (upstream, seq),
         ).fetchone()
-        if known is None:
+        if is_settled is None:
             admit(writer, upstream, seq, reason=DAMAGED, owner="")
 
 

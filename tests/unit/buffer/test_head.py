@@ -213,3 +213,18 @@ async def test_a_run_ends_where_its_source_ends(rig: Rig, reason: str) -> None:
         outbox.source_of(entry.seq) for entry in head
     ]
     await outbox.close(5)
+
+
+async def test_a_row_that_was_delivered_and_is_damaged_now_is_owed_to_nobody(rig: Rig) -> None:
+    """A replay met it: the books said that one event was there twice, and a person was asked about what had arrived."""
+    outbox = await opened(rig)
+    await outbox.settle("centre", through=3)
+    await outbox.close(5)
+    outbox = await rig.open()
+    rig.tamper(NO_TRIGGER, "UPDATE entry SET payload = x'7b7d' WHERE seq IN (2, 4)")
+    head = await outbox.head("centre", after=0, count_max=10, bytes_max=10**6)
+    assert [entry.seq for entry in head if entry.gap_reason == "damaged"] == [2, 4]
+    assert [one.seq for one in await outbox.quarantine_list("centre")] == [4]
+    census = await outbox.census("centre", fresh=True)
+    assert (census.delivered, census.quarantined, census.imbalance) == (3, 1, 0)
+    await outbox.close(5)
