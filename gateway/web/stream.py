@@ -79,6 +79,8 @@ class Stream:
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._looking: asyncio.Task[dict[str, Any] | None] | None = None
+        self.flowing = 0
+        """Answers that go on; one counts from its first step, or all that are asked for at once would get in."""
         self.dropped = 0
         """Pages that were cut off because they did not take their messages."""
 
@@ -88,7 +90,7 @@ class Stream:
         The first message has all of it. It ends after a quarter of an hour, and when its reader is too slow: reconnect.
         """
         require(request, "viewer")
-        if len(self._pages) >= STREAMS_MAX:
+        if self.flowing >= STREAMS_MAX:
             raise ApiError(503, "too_many_streams", f"{STREAMS_MAX} pages are open", retry_after_s=30)
         return _Flow(self, getattr(request.state, ABANDON, lambda: None))
 
@@ -205,6 +207,13 @@ class _Flow(Response):
         self._page = _Page(abandon)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._stream.flowing += 1
+        try:
+            await self._flow(scope, receive, send)
+        finally:
+            self._stream.flowing -= 1
+
+    async def _flow(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b""})

@@ -14,6 +14,7 @@ from typing import Any
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
 
 from buffer import EntryFilter
 from gateway.report import Report
@@ -50,24 +51,24 @@ class TailDesk:
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._tails = 0
+        self.flowing = 0
+        """Answers that go on; one counts from its first step, or all that are asked for at once would get in."""
 
     async def tail(self, request: Request) -> EventSourceResponse:
         """Events as they are committed, until the caller leaves or the daemon stops."""
         require(request, "viewer")
-        if self._tails >= TAILS_MAX:
+        if self.flowing >= TAILS_MAX:
             raise ApiError(503, "too_many_tails", f"{TAILS_MAX} tails are open", retry_after_s=30)
         asked = request.query_params
         given = request.headers.get("last-event-id") or asked.get("after")
         after = number("after", given, self._report.outbox.newest)
         wanted = replace(event_filter(asked), newest_first=False, limit=TAIL_CHUNK)
         match = EventMatch(asked.get("document"), asked.get("code"))
-        return EventSourceResponse(self._follow(after, wanted, match), ping=15, send_timeout=30)
+        return _Flow(self, self._follow(after, wanted, match), ping=15, send_timeout=30)
 
     async def _follow(self, after: int, wanted: EntryFilter, match: EventMatch) -> AsyncIterator[ServerSentEvent]:
         outbox, closing = self._report.outbox, self._report.closing
         closed = asyncio.create_task(closing.wait(), name="tail closing")
-        self._tails += 1
         try:
             while not closing.is_set():
                 # Taken before the query: what the filter passes over up to here is not looked at again.
@@ -83,5 +84,19 @@ class TailDesk:
                     await asyncio.wait([more, closed], return_when=asyncio.FIRST_COMPLETED)
                     more.cancel()
         finally:
-            self._tails -= 1
             closed.cancel()
+
+
+class _Flow(EventSourceResponse):
+    """The answer that goes on."""
+
+    def __init__(self, desk: TailDesk, *content: Any, **options: Any) -> None:
+        super().__init__(*content, **options)
+        self._desk = desk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._desk.flowing += 1
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._desk.flowing -= 1

@@ -3,12 +3,16 @@
 import hashlib
 import json
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon_process import CONFIG, GatewayProcess, gateway
+from daemon_process import BOUND_S, CONFIG, GatewayProcess, gateway, until
+
+from gateway.web.stream import STREAMS_MAX
+from gateway.web.tail import TAILS_MAX
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "gateway" / "web" / "page"
@@ -170,3 +174,23 @@ def test_searching_and_the_day_and_a_device(daemon: GatewayProcess) -> None:
     told = daemon.ask("GET", "/v1/devices/dock-1-scanner").json
     assert told["lines"].startswith('[[device]]\nid = "dock-1-scanner"\nstation = "dock-1"\n')
     assert daemon.ask("GET", "/v1/devices/nobody").status == 404
+
+
+@pytest.mark.parametrize(("path", "most"), [("/v1/stream", STREAMS_MAX), ("/v1/events/tail", TAILS_MAX)])
+def test_streams_that_are_asked_for_at_once_are_bounded_as_well(path: str, most: int, daemon: GatewayProcess) -> None:
+    """Whoever may look could hold all places of the API: a stream makes no room for a handheld."""
+    host, _, port = daemon.addresses()["api"].rpartition(":")
+    crowd = [socket.create_connection((host, int(port)), timeout=BOUND_S) for _ in range(most + 20)]
+    for one in crowd:
+        one.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    statuses = Counter(one.recv(12)[-3:] for one in crowd)
+    for one in crowd:
+        one.close()
+    assert statuses == {b"200": most, b"503": 20}
+
+    def is_free() -> bool:
+        with socket.create_connection((host, int(port)), timeout=BOUND_S) as again:
+            again.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            return again.recv(12)[-3:] == b"200"
+
+    until(is_free, "who leaves gives the place back")

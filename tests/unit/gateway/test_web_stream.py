@@ -177,7 +177,7 @@ async def test_pages_end_with_the_daemon(report: Report) -> None:
 
 async def test_the_pages_are_bounded(report: Report) -> None:
     stream = Stream(report)  # type: ignore[arg-type]
-    stream._pages = {Reader(stream).page for _ in range(STREAMS_MAX)}
+    stream.flowing = STREAMS_MAX
     request: Any = SimpleNamespace(state=SimpleNamespace(caller=LOCAL_READER))
     with pytest.raises(ApiError) as refused:
         await stream.open(request)
