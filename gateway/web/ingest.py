@@ -3,6 +3,7 @@
     200   every reading is on disk (also one that was not understood: the answer says so), or was known already
     401   no token, or an unknown one         403   the device is refused, or the token is another device's
     413   too large                           415   not JSON, or compressed
+    429   the device has too many requests under way; Retry-After
     503   cannot be stored now; Retry-After   (the device keeps its scan and sends it again)
 
 Which device is speaking is said by the token; the body's word counts only under "accept-in-lab".
@@ -12,7 +13,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from starlette.requests import Request
@@ -25,6 +28,9 @@ from gateway.web.auth import ANYBODY
 from gateway.web.guard import ApiError, read_body, require, require_json
 
 RETRY_AFTER_S = 5
+UNDER_WAY_MAX = 16
+"""Requests of one device at once, twice what it has of connections over MQTT. A body may come slowly, and its request
+keeps its place meanwhile: one device that was taken over must not have them all."""
 _ID = re.compile(ID_PATTERN)
 
 
@@ -48,11 +54,29 @@ class Ingest:
         self._intake = intake
         self._reader_of = reader_of
         self._bytes_max = body_bytes_max
+        self._under_way: Counter[str | None] = Counter()
+
+    @contextmanager
+    def _turn(self, device: str | None) -> Iterator[None]:
+        """Count a request of a device while it lasts; None is anybody's, in a lab."""
+        if device is not None and self._under_way[device] >= UNDER_WAY_MAX:
+            message = f"{UNDER_WAY_MAX} requests of this device are under way"
+            raise ApiError(429, "too_many_at_once", message, hint="wait for their answers", retry_after_s=RETRY_AFTER_S)
+        self._under_way[device] += 1
+        try:
+            yield
+        finally:
+            self._under_way[device] -= 1
+            self._under_way += Counter()  # those at zero leave
 
     async def scans(self, request: Request) -> Response:
         """`POST /v1/scans`."""
         require_json(request)
-        device = _speaker(request)
+        speaker = _speaker(request)
+        with self._turn(speaker):
+            return await self._scans(request, speaker)
+
+    async def _scans(self, request: Request, device: str | None) -> Response:
         body = await read_body(request, min(self._bytes_max, BODY_BYTES_MAX))
         device = device or _device_in(body)
         parsed = parse_scans(device, body)
@@ -70,6 +94,10 @@ class Ingest:
         speaker = _speaker(request)
         if speaker is not None and speaker != device:
             raise ApiError(403, "other_device", f'the token is the one of "{speaker}"')
+        with self._turn(speaker):
+            return await self._tags(request, device)
+
+    async def _tags(self, request: Request, device: str) -> Response:
         body = await read_body(request, self._bytes_max)
         parse = self._reader_of(device)
         if parse is None:

@@ -76,6 +76,7 @@ FROM = ("from", MOMENT, "Captured at this time or later (RFC 3339 with its zone)
 TO = ("to", MOMENT, "Captured before this time.")
 UNKNOWN = (404, "There is no such thing here.")
 REFUSED = (409, "It cannot be done now; the body says why.")
+TOO_MANY = (429, "The device has too many requests under way: wait for their answers, come back after Retry-After.")
 NO_STORAGE = (503, "Storage is unavailable: keep what you have and come back after Retry-After.")
 
 PROCESS: Final = (
@@ -190,10 +191,11 @@ CARE: Final = (
 DEVICES: Final = (
     Operation("POST", "/v1/scans", "Devices", "A handheld's scan or an array of them, answered after the commit.",
               "Acknowledgements", "device", takes="Scans",
-              also=((403, "The device is refused; the body is the acknowledgement, or an error."), NO_STORAGE)),
+              also=((403, "The device is refused; the body is the acknowledgement, or an error."), TOO_MANY,
+                    NO_STORAGE)),
     Operation("POST", "/v1/readers/{device}/tags", "Devices", "An RFID reader's own JSON, answered after the commit.",
               "TagsTaken", "device", takes={"description": "As the reader's profile describes it."},
-              also=((403, "The device is refused, or the token is another device's."), NO_STORAGE)),
+              also=((403, "The device is refused, or the token is another device's."), TOO_MANY, NO_STORAGE)),
 )  # fmt: skip
 STATIONS: Final = (
     Operation("GET", "/v1/stations", "Stations", "Every station: its last scan, its last hour, its document.",

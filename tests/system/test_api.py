@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon_process import CONFIG, GatewayProcess, gateway
+from daemon_process import CONFIG, GatewayProcess, gateway, until
 
 ROOT = Path(__file__).parents[2]
 CODE = "]C10109521234543213"
@@ -324,6 +324,27 @@ def test_slow_sign_ins_do_not_lock_a_handheld_out(locked: GatewayProcess) -> Non
     finally:
         for one in crowd:
             one.close()
+
+
+def test_slow_bodies_of_one_device_do_not_lock_the_others_out(locked: GatewayProcess) -> None:
+    """It has a token, so its bodies may take their time; but not in all places at once."""
+    host, _, port = locked.addresses()["api"].rpartition(":")
+    more = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 6000\r\n\r\n{"
+    head = f"POST /v1/scans HTTP/1.1\r\nAuthorization: Bearer token-of-hh-8\r\n{more}".encode()
+    crowd = [socket.create_connection((host, int(port)), timeout=60) for _ in range(80)]
+    try:
+        for one in crowd:
+            with contextlib.suppress(OSError):
+                one.sendall(head)
+        for _ in range(5):
+            assert locked.ask("POST", "/v1/scans", scan(), token="token-of-hh-7").status == 200
+        answer = locked.ask("POST", "/v1/scans", scan(), token="token-of-hh-8")
+        assert (answer.status, answer.json["error"]["code"]) == (429, "too_many_at_once")
+        assert int(answer.headers["retry-after"]) > 0
+    finally:
+        for one in crowd:
+            one.close()
+    until(lambda: locked.ask("POST", "/v1/scans", scan(), token="token-of-hh-8").status == 200, "they are gone")
 
 
 def raw(daemon: GatewayProcess, *lines: str) -> bytes:
