@@ -20,7 +20,7 @@ and `accepted_through`, what is not named is released, and an answer that names 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -90,11 +90,21 @@ class _Naming:
     rejected: Mapping[str, str]
 
 
-def read_answer(answer: Answer, batch: Batch, *, acknowledge: Acknowledge, wall_ms: int) -> list[Outcome]:
-    """Return one outcome an entry of `batch`. Raises as `Upstream.send`."""
+def read_answer(
+    answer: Answer,
+    batch: Batch,
+    *,
+    acknowledge: Acknowledge,
+    wall_ms: int,
+    on_claim: Callable[[int], None] = lambda _through: None,
+) -> list[Outcome]:
+    """Return one outcome an entry of `batch`. Raises as `Upstream.send`.
+
+    `on_claim` hears up to which sequence an acknowledgement says that everything is held.
+    """
     status = answer.status
     if status == 409 or (200 <= status < 300 and acknowledge == "named"):
-        return _read_named(answer, batch)
+        return _read_named(answer, batch, on_claim)
     if 200 <= status < 300:
         if answer.came_early:
             raise _unread(answer, batch)
@@ -155,7 +165,7 @@ def _unread(answer: Answer, batch: Batch) -> BatchTooLarge | NotAnAnswer:
     return NotAnAnswer(said, hint="it answers without reading; does `url` lead to the program that takes the events?")
 
 
-def _read_named(answer: Answer, batch: Batch) -> list[Outcome]:
+def _read_named(answer: Answer, batch: Batch, on_claim: Callable[[int], None]) -> list[Outcome]:
     naming = _parse_naming(answer)
     if naming is None:
         _explain_unread(answer)
@@ -165,6 +175,8 @@ def _read_named(answer: Answer, batch: Batch) -> list[Outcome]:
             hint='a portal or proxy? For a plain webhook set acknowledge = "status"',
         )
     outcomes = _outcomes(naming, batch)
+    if naming.through is not None:
+        on_claim(naming.through)
     if all(isinstance(outcome, Released) for outcome in outcomes):
         if answer.status == 409:
             raise UpstreamUnavailable("the upstream is still busy with the same request (409)")

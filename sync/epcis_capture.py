@@ -103,6 +103,7 @@ class EpcisCapture:
         self._monotonic = monotonic
         self._sleep = sleep
         self._http = HttpEvents(settings.exchange(), wall=wall, credentials=credentials, carrier=carrier)
+        self.claimed_through = 0
         self._events_max: int | None = None
         self._bytes_max: int | None = None
         self._has_asked_limits = False

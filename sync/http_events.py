@@ -79,6 +79,7 @@ class HttpEvents:
         self._carrier = carrier or self._new_carrier()
         self._tls_stamp = self._stamp_tls()
         self._host = urlsplit(settings.url).hostname or ""
+        self.claimed_through = 0
         self._compresses = settings.compression == "gzip"
         self._compression_refused = False
 
@@ -94,7 +95,12 @@ class HttpEvents:
             answer = await self._post(batch, coded=False)
         if self._settings.compression == "auto" and not self._compression_refused:
             self._compresses = "gzip" in answer.headers.get("accept-encoding", "").lower()
-        return read_answer(answer, batch, acknowledge=self._settings.acknowledge, wall_ms=self._wall())
+        return read_answer(
+            answer, batch, acknowledge=self._settings.acknowledge, wall_ms=self._wall(), on_claim=self._claim
+        )
+
+    def _claim(self, through: int) -> None:
+        self.claimed_through = through
 
     async def position(self, source: str) -> Position | None:
         """GET `position_url?source=...`: `{"accepted_through": n, "centre_instance": "..."}`."""

@@ -83,11 +83,34 @@ class PositionFinder:
         self._epochs_begun = 0
         self.instance: str | None = None
         """The instance that what is sent now is meant for: the one that said where it is."""
+        self.surprise: Alarm | None = None
+        """An answer claimed what it cannot have from here, and nobody can be asked. Lasts as long as this run."""
+        self._is_told = False
+        """The upstream says where it is when it is asked."""
+
+    def heed(self, claimed: int) -> bool:
+        """Take note of what an answer claims to hold; return whether the upstream had better be asked where it is.
+
+        An answer alone begins no epoch: a centre may name any high number and mean "all that you sent".
+        """
+        exposed = self._outbox.exposed
+        if claimed <= exposed:
+            return False
+        if not self._is_told and self.surprise is None:
+            _log.warning("answer_ahead upstream=%s claimed=%d exposed=%d", self._name, claimed, exposed)
+            self.surprise = Alarm(
+                "answer_ahead",
+                f"the centre answers that it has events up to {claimed} of {self._outbox.source}; it was sent {exposed}"
+                " at most",
+                "was this disk put back or copied? With a position_url a new epoch begins by itself",
+            )
+        return self._is_told
 
     async def find(self, cursor: int) -> Start:
         """Return where to read on. Raises as `Upstream.position`, and UpstreamHolds when the centre is ahead of every
         epoch, also of one that nobody has heard of."""
         told = await self._ask()
+        self._is_told = told is not None
         if told is not None and told.through > (exposed := self._outbox.exposed):
             await self._begin_epoch(told, exposed)
             told = await self._ask()

@@ -94,6 +94,7 @@ class Pump:
         """The cursor, as the outbox last said or took it; believed while `_is_placed`."""
         self._is_placed = False
         self._ask_again_at = 0.0
+        self._heed_again_at = float("-inf")
         self._standing_alarm: Alarm | None = None
         """Lasts although the upstream answers."""
         self._has_more = True
@@ -168,7 +169,7 @@ class Pump:
             newest = (await self._outbox.head_of_chain()).seq
             self._show(settled_through=cursor, newest=newest)
             start = await self._finder.find(cursor)
-            self._standing_alarm = start.alarm
+            self._standing_alarm = start.alarm or self._finder.surprise
             # Behind a rewind there are entries that a person had tried again, and the centre has forgotten.
             self._retries_due = self._retries_due or start.is_rewind
             if start.after != self._position:
@@ -262,6 +263,7 @@ class Pump:
             self._window.unanswered(entries, took_s)
         if isinstance(answer, SyncError):
             raise answer
+        self._heed()
         settlement = self._guard.judge(entries, answer)
         await self._apply(settlement)
         if settlement.released is None:
@@ -277,6 +279,13 @@ class Pump:
             )
         self._window.partly_passed(passed)
         return False
+
+    def _heed(self) -> None:
+        """Ask at once where an upstream is that claims more than it was sent, but not after every request."""
+        now = self._monotonic()
+        if self._finder.heed(self._upstream.claimed_through) and now >= self._heed_again_at:
+            self._ask_again_at, self._heed_again_at = now, now + POSITION_EVERY_S
+        self._standing_alarm = self._standing_alarm or self._finder.surprise
 
     # Settling.
 

@@ -29,6 +29,9 @@ class Position:
 class Upstream(Protocol):
     """Takes batches of events."""
 
+    claimed_through: int
+    """Up to which sequence it holds everything, as an answer to `send` last said; 0 when none did."""
+
     async def send(self, batch: Batch) -> list[Outcome]:
         """Deliver; return one outcome an entry, in the order of the batch, when the upstream has said so.
 

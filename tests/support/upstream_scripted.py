@@ -20,6 +20,7 @@ class ScriptedUpstream:
         self.tells: Callable[[str], Position] | None = None
         """Says what it tells of each source, instead of `told`."""
         self.is_refreshed = False
+        self.claimed_through = 0
         self.before_answer: Callable[[Batch], None] = lambda _batch: None
 
     @property

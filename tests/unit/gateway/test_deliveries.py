@@ -25,6 +25,7 @@ class Far:
         self.taken: list[str] = []
         self.changed = asyncio.Event()
         self.close_error: Exception | None = None
+        self.claimed_through = 0
 
     async def send(self, batch: Batch) -> list[Outcome]:
         if self.failures:

@@ -68,6 +68,17 @@ async def test_the_request_bears_what_a_consumer_needs() -> None:
         assert centre.ledger.sources[SOURCE].chain == (3, "ab12")
 
 
+async def test_what_an_answer_claims_to_hold_is_remembered() -> None:
+    async with Centre() as centre:
+        sender = upstream(centre.url)
+        assert sender.claimed_through == 0
+        await sender.send(batch(1, 3))
+        assert sender.claimed_through == 3
+        centre.script.then(Act("through_beyond"))
+        await sender.send(batch(4, 6))
+        assert sender.claimed_through == 1_000_006
+
+
 async def test_a_batch_that_is_meant_for_another_centre_is_not_taken() -> None:
     """The centre was put back to its backup between two requests and has not been asked yet where it is."""
     async with Centre(Policy(instance="before")) as centre:

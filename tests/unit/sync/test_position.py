@@ -218,6 +218,62 @@ async def test_a_centre_ahead_of_a_source_it_cannot_know_is_not_believed() -> No
     assert len(outbox.epochs_wanted) == 1
 
 
+async def test_an_answer_that_claims_too_much_is_an_alarm_where_nobody_can_be_asked() -> None:
+    """Without a position_url a disk that was put back shows in nothing else. What is sent is taken all the same."""
+    outbox = FakeOutbox(entries(1, 5))
+    upstream = ScriptedUpstream()
+    upstream.claimed_through = 5
+    async with pumping(outbox, upstream) as bench:
+        await bench.settled(5)
+        assert bench.state.alarm is None
+        upstream.claimed_through = 900
+        outbox.add(entry(6))
+        await bench.settled(6)
+        outbox.add(*entries(7, 8))
+        upstream.claimed_through = 8
+        await bench.settled(8)
+        await bench.time.pass_by(2 * POSITION_EVERY_S)
+        assert bench.state.alarm is not None
+        assert bench.state.alarm.code == "answer_ahead"
+        assert "900" in bench.state.alarm.message
+        assert bench.state.health == "idle"
+    assert outbox.epochs_wanted == []
+
+
+async def test_an_answer_that_claims_too_much_has_the_centre_asked_at_once() -> None:
+    """It was reachable all the time, and would be asked in five minutes; until then sequences would be used twice."""
+    outbox = FakeOutbox(entries(1, 5))
+    upstream = ScriptedUpstream()
+    through = 5
+    upstream.tells = lambda source: Position(source, through if source == SOURCE else 0, "c")
+    async with pumping(outbox, upstream) as bench:
+        await bench.settled(5)
+        through = upstream.claimed_through = 900
+        outbox.add(entry(6))
+        await bench.settled(6)
+        await bench.time.pass_by(1)
+        assert len(outbox.epochs_wanted) == 1
+
+
+async def test_a_centre_that_is_used_to_claim_too_much_is_not_asked_after_every_request() -> None:
+    asked = 0
+
+    def tells(source: str) -> Position:
+        nonlocal asked
+        asked += 1
+        return Position(source, 0, "c")
+
+    outbox, upstream = FakeOutbox(), ScriptedUpstream()
+    upstream.tells, upstream.claimed_through = tells, 10**9
+    async with pumping(outbox, upstream) as bench:
+        for seq in range(1, 101):
+            outbox.add(entry(seq))
+            await bench.settled(seq)
+            await bench.time.pass_by(1)
+        assert bench.state.alarm is None
+    assert asked <= 3
+
+
 async def test_a_pump_that_the_outbox_ended_asks_again_where_it_is() -> None:
     """What it believed came from the outbox that failed it."""
     outbox = FakeOutbox(entries(1, 4))
