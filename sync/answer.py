@@ -33,6 +33,7 @@ from sync.errors import BatchRefused, BatchTooLarge, NotAnAnswer, Unanswered, Up
 Acknowledge = Literal["named", "status"]
 
 REASON_CHARS_MAX = 300
+_ACCEPTED = Accepted()
 _LATER = frozenset({408, 425, 429})
 _WAITED_IN_VAIN = frozenset({408, 504})
 """RFC 9110: the request did not arrive in time, or a proxy waited for the centre in vain."""
@@ -108,7 +109,7 @@ def read_answer(
     if 200 <= status < 300:
         if answer.came_early:
             raise _unread(answer, batch)
-        return [Accepted() for _ in batch.sequences]
+        return [_ACCEPTED] * len(batch)
     if status in _EVENT_AT_FAULT:
         return _read_refusal(answer, batch)
     if status == 413:
@@ -224,12 +225,14 @@ def _outcomes(naming: _Naming, batch: Batch) -> list[Outcome]:
     if batch.retry and through > batch.last:
         # A high-water mark above an old sequence says nothing about that old event.
         through = -1
+    if batch.last <= through and not naming.rejected:
+        return [_ACCEPTED] * len(batch)  # nearly every answer
     outcomes: list[Outcome] = []
     for sequence, event_id in zip(batch.sequences, batch.ids, strict=True):
         if event_id in naming.rejected:
             outcomes.append(Rejected(naming.rejected[event_id]))
         elif event_id in naming.accepted or sequence <= through:
-            outcomes.append(Accepted())
+            outcomes.append(_ACCEPTED)
         else:
             outcomes.append(Released())
     return outcomes

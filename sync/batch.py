@@ -79,20 +79,17 @@ def join_batch(
     `source_of` says under which source a sequence was given: that of an older epoch for what it left pending. With
     `retry` the entries are sent as themselves, whatever their `gap_reason` says.
     """
-    ids: list[str] = []
-    parts: list[bytes] = []
-    for entry in entries:
-        if entry.gap_reason is None or retry:
-            ids.append(entry.id)
-            payload = entry.payload
-        else:
-            ids.append(gap_id(entry))
-            payload = gap_payload(source_of(entry.seq), entry)
-        assert payload[:1] == b"{", f"entry {entry.seq} is not a JSON object"
-        parts.append(_SEQUENCE % entry.seq + payload[1:])
+    ids = [entry.id if retry or entry.gap_reason is None else gap_id(entry) for entry in entries]
+    payloads = [
+        entry.payload if retry or entry.gap_reason is None else gap_payload(source_of(entry.seq), entry)
+        for entry in entries
+    ]
+    sequences = [entry.seq for entry in entries]
+    assert {payload[:1] for payload in payloads} == {b"{"}, "every event is a JSON object"
+    parts = [_SEQUENCE % seq + payload[1:] for seq, payload in zip(sequences, payloads, strict=True)]
     return Batch(
         source=source_of(entries[-1].seq),
-        sequences=tuple(entry.seq for entry in entries),
+        sequences=tuple(sequences),
         ids=tuple(ids),
         body=b"[" + b",".join(parts) + b"]",
         chain=chain,

@@ -25,7 +25,6 @@ from dataclasses import replace
 from random import Random
 
 from buffer.entry import Entry, Outcome, Rejected
-from buffer.errors import OutboxFull
 from sync.announcements import Announcements
 from sync.backoff import Backoff
 from sync.batch import Batch, join_batch
@@ -36,6 +35,7 @@ from sync.position import PositionFinder
 from sync.pump_state import Alarm, Health, PumpState
 from sync.retries import Retries
 from sync.settings import PumpSettings
+from sync.settler import Settler
 from sync.upstream import Upstream
 from sync.waiting import first_of
 from sync.window import Window
@@ -73,8 +73,8 @@ class Pump:
         self._upstream = upstream
         self._settings = settings
         self._name = settings.name
-        self._rng = rng
         self._monotonic = monotonic
+        self._rng = rng
         self._sleep = sleep
         self._on_state = on_state
         self._backoff = Backoff(
@@ -88,8 +88,16 @@ class Pump:
         )
         self._guard = Guard(settings.reject_max)
         self._finder = PositionFinder(outbox, upstream, settings.name)
-        self._announcements = Announcements(outbox, upstream, settings.name, self._record, monotonic)
-        self._retries = Retries(outbox, upstream, settings.name, self._record)
+        self._settler = Settler(
+            outbox,
+            settings,
+            rng=rng,
+            sleep=sleep,
+            on_settled=self._settled,
+            on_refused=lambda alarm: self._show(alarm=alarm),
+        )
+        self._announcements = Announcements(outbox, upstream, settings.name, self._settler.record, monotonic)
+        self._retries = Retries(outbox, upstream, settings.name, self._settler.record)
         self._position = 0
         """The cursor, as the outbox last said or took it; believed while `_is_placed`."""
         self._is_placed = False
@@ -119,7 +127,9 @@ class Pump:
                     await self._stay_away(error.with_traceback(None))
                 except UpstreamHolds as error:
                     await self._hold(error.with_traceback(None))
+            await self._settler.settled()
         finally:
+            self._settler.drop()
             self._show(health="stopped", next_attempt_at=None)
 
     def nudge(self) -> None:
@@ -165,6 +175,7 @@ class Pump:
 
     async def _find_position(self) -> int:
         if not self._is_placed or self._monotonic() >= self._ask_again_at:
+            await self._settler.settled()
             cursor = await self._outbox.cursor(self._name)
             newest = (await self._outbox.head_of_chain()).seq
             self._show(settled_through=cursor, newest=newest)
@@ -194,6 +205,7 @@ class Pump:
         """Return True when an entry behind `after` is on disk; False when something else is to be looked at."""
         if self._outbox.newest > after and not self._nudged.is_set():
             return True  # three tasks less: in a steady trickle something is always there
+        await self._settler.settled()
         if self.state.health != "idle" and self.state.answered_at is not None:
             self._show(health="idle", alarm=self._standing_alarm)
         woken_by = await first_of(self._outbox.appended(after), self._nudged.wait(), self._sleep(IDLE_LOOK_S))
@@ -294,14 +306,12 @@ class Pump:
         for seq in settlement.unannounced:
             _log.warning("gap_record_refused upstream=%s seq=%d count=1", self._name, seq)
         if settlement.through is not None:
-            await self._settle(settlement.through, settlement.rejected, settlement.unannounced)
+            # In a trickle the next request is not due before the linger is over, so the cursor can wait that long for a
+            # commit that a scan pays for anyway.
+            await self._settler.settle(settlement, patience_s=0.0 if self._has_more else self._settings.linger_s)
+            self._position = settlement.through
             self._answered()
             self._announcements.answered()
-            self._show(
-                settled_through=settlement.through,
-                delivered=self.state.delivered + settlement.accepted,
-                rejected=self.state.rejected + len(settlement.rejected),
-            )
         if settlement.broken is not None:
             raise UpstreamHolds(
                 f"the centre looks broken: {settlement.broken}",
@@ -309,46 +319,26 @@ class Pump:
                 code="centre_broken",
             )
 
-    async def _settle(self, through: int, rejected: Sequence[tuple[int, str]], untold: Sequence[int]) -> None:
-        # With a backlog every moment counts; in a trickle the next request is not due before the linger is over, so
-        # the cursor can wait that long for a commit that a scan pays for anyway.
-        patience_s = 0.0 if self._has_more or rejected else self._settings.linger_s
-        await self._record(
-            lambda: self._outbox.settle(
-                self._name,
-                through=through,
-                rejected=rejected,
-                untold=untold,
-                owner=self._settings.quarantine_owner,
-                patience_s=patience_s,
-            )
-        )
-        self._position = through
-        if rejected or untold:
+    def _settled(self, settlement: Settlement) -> None:
+        if settlement.rejected or settlement.unannounced:
             self._announcements.wake()
-        for seq, reason in rejected:
-            _log.warning("entry_quarantined upstream=%s seq=%d reason=%r", self._name, seq, reason)
-
-    async def _record(self, record: Callable[[], Awaitable[None]]) -> None:
-        """Write what the upstream said. While the disk refuses, nothing more is sent: it would be sent for nothing."""
-        refused = Backoff(self._rng, base_s=1.0, cap_s=15.0, retry_after_max_s=15.0)
-        while True:
-            try:
-                await record()
-                return
-            except OutboxFull as error:
-                self._show(alarm=Alarm("cursor_not_written", str(error), error.hint))
-                await self._sleep(refused.failed())
+        self._show(
+            settled_through=settlement.through,
+            delivered=self.state.delivered + settlement.accepted,
+            rejected=self.state.rejected + len(settlement.rejected),
+        )
 
     # Waiting.
 
     async def _stay_away(self, error: UpstreamUnavailable) -> None:
+        await self._settler.settled()
         delay_s = self._backoff.failed(error.retry_after_s)
         self._forget(error, "unavailable", delay_s)
         await first_of(self._sleep(delay_s), self._nudged.wait())
         self._nudged.clear()
 
     async def _hold(self, error: UpstreamHolds) -> None:
+        await self._settler.settled()
         remaining_s = self._settings.hold_retry_s * self._rng.uniform(0.5, 1.0)
         self._forget(error, "on_hold", remaining_s)
         while remaining_s > 0:
