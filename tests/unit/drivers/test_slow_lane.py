@@ -1,6 +1,7 @@
 """Two lanes: what is held is not lost, and a socket is watched in one lane only."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Iterator
 
@@ -57,6 +58,35 @@ def test_the_fast_lane_goes_on_while_the_slow_one_is_held(lanes: LaneSelector, p
     assert sorted(ready(lanes)) == sorted([(ours.fileno(), READ, "slow"), (theirs.fileno(), READ, "fast")])
     lanes.hold()
     assert ready(lanes, 60) == [(theirs.fileno(), READ, "fast")]
+
+
+def test_a_narrow_lane_gives_everybody_a_turn_in_between(lanes: LaneSelector) -> None:
+    """And none of those who wait is passed over, although each still has something to say."""
+    with contextlib.ExitStack() as stack:
+        pairs = [[stack.enter_context(one) for one in socket.socketpair()] for _ in range(5)]
+        for ours, theirs in pairs:
+            lanes.register(ours.fileno(), READ)
+            lanes.join(ours.fileno())
+            theirs.send(b"x")
+        lanes.is_narrow = True
+        turns = [ready(lanes) for _ in range(5)]
+        assert [len(turn) for turn in turns] == [1] * 5
+        assert {turn[0][0] for turn in turns} == {ours.fileno() for ours, _ in pairs}
+        lanes.is_narrow = False
+        assert len(ready(lanes)) == 5
+
+
+def test_a_peer_that_went_away_is_read(lanes: LaneSelector, pair: Pair) -> None:
+    ours, theirs = pair
+    lanes.register(ours.fileno(), READ)
+    lanes.join(ours.fileno())
+    lanes.modify(ours.fileno(), READ | WRITE, "both")
+    assert lanes.get_key(ours.fileno()).data == "both"
+    theirs.close()
+    assert ready(lanes) == [(ours.fileno(), READ | WRITE, "both")]
+    number = ours.fileno()
+    ours.close()
+    assert lanes.unregister(number).fd == number, "the kernel has forgotten it already"
 
 
 def test_a_socket_that_is_watched_again_is_in_its_lane_again(lanes: LaneSelector, pair: Pair) -> None:
