@@ -81,7 +81,7 @@ def storage_limits(settings: Settings) -> Limits:
         retention_ms=int(storage.retention_days * DAY_MS),
         redelivery_window_ms=int(storage.redelivery_days * DAY_MS),
         commit_linger_s=storage.commit_linger_s,
-        tail_bytes_max=4 * MIB,
+        tail_bytes_max=8 * MIB,
     )
 
 
