@@ -11,8 +11,9 @@ is no scan, so it asks for attention too.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, Final, Literal, NamedTuple
 
 from drivers.reading import Reading, ScanContext, Verdict
@@ -28,6 +29,8 @@ CODE_SHOWN_MAX: Final = 240
 """Characters of a code that the board keeps."""
 DEVICE_SHOWN_MAX: Final = 64
 SCANS_KEPT: Final = 250
+TOGETHER_MIN: Final = 4
+"""Fewer answers than this are noted one by one, which costs no more."""
 HOUR: Final = 60
 DAY: Final = 24 * HOUR
 REMARKS_SHOWN_MAX: Final = 5
@@ -37,6 +40,7 @@ _NO_CONTEXT: Final = ScanContext()
 _NO_VERDICT: Final = Verdict("refused")
 _QUIET: Final = frozenset({"baseline", "gap", "counter_reset", "condition"})
 """Kinds that nobody at a station did: they do not take the place of its last scan."""
+_ONLY_SCANS: Final = {"scan"}
 _TONE_AT: Final[dict[str, int]] = {"stored": 0, "repeat_read": 0, "duplicate": 0, "stored_with_exception": 1}
 
 
@@ -120,7 +124,8 @@ class Board:
         self._station_of = station_of
         self._wall = wall
         self.stations: dict[str, StationBoard] = {}
-        self.recent: deque[Shown] = deque(maxlen=SCANS_KEPT)
+        self._recent: deque[tuple[Any, ...]] = deque(maxlen=SCANS_KEPT)
+        """The fields of `Shown`: most leave the ring without being looked at."""
         self.day = MinuteRing(DAY, DAY_COLUMNS)
         self.number = 0
         """Number of the newest reading."""
@@ -134,11 +139,15 @@ class Board:
         if verdicts is None:
             for reading in readings:
                 self._note(reading, None, at_ms, day)
-        else:
+        elif len(readings) < TOGETHER_MIN or not self._note_together(readings, verdicts, at_ms, day):
             for reading, verdict in zip(readings, verdicts, strict=True):
                 self._note(reading, verdict, at_ms, day)
         if self.on_change is not None:
             self.on_change()
+
+    def recent(self) -> Iterator[Shown]:
+        """Give the last readings of all stations, the newest first."""
+        return map(Shown._make, reversed(self._recent))
 
     def dump(self) -> dict[str, Any]:
         """Return the day and the hour of each station, as JSON can hold them."""
@@ -173,19 +182,49 @@ class Board:
             reading = _cut(reading)
         station = self._station_of(device)
         shown = Shown(self.number, at_ms, station, result, TONES[at], reading, verdict, length)
-        self.recent.append(shown)
-        if kind in _QUIET:
-            return
+        self._recent.append(shown)
+        if kind not in _QUIET:
+            self._count(station, at, day, shown, 1)
+
+    def _count(self, station: str | None, at: int, day: list[float], last: Shown, count: int) -> None:
+        """Count answers of one tone at one station, of which `last` is the last."""
         if at < 2:
-            day[0] += 1
+            day[0] += count
         if at:
-            day[at] += 1
+            day[at] += count
         if station is not None:
             board = self.stations.get(station)
             if board is None:
                 board = self.stations[station] = StationBoard()
-            board.last, board.changed = shown, self.number
-            board.hour.row(at_ms)[at] += 1
+            board.last, board.changed = last, last.number
+            board.hour.row(last.at_ms)[at] += count
+
+    def _note_together(
+        self, readings: Sequence[Reading], verdicts: Sequence[Verdict], at_ms: int, day: list[float]
+    ) -> bool:
+        """Note scans of one device that all went the same way, as a handheld sends them that has caught up: one look
+        for all. Returns False, with nothing noted, when they are not that."""
+        device, result = readings[0].device, verdicts[0].result
+        lengths = [len(reading.code) for reading in readings]
+        if (
+            {reading.kind for reading in readings} != _ONLY_SCANS
+            or len({reading.device for reading in readings}) > 1
+            or len({verdict.result for verdict in verdicts}) > 1
+            or max(lengths) > CODE_SHOWN_MAX
+            or max([len(reading.raw) for reading in readings]) > RAW_KEPT_MAX
+            or len(device) > DEVICE_SHOWN_MAX
+            or result == "repeat_read"
+        ):
+            return False
+        at = _TONE_AT.get(result, 2)
+        count, first = len(readings), self.number + 1
+        self.number += count
+        station = self._station_of(device)
+        numbers = range(first, first + count)
+        self._recent.extend(zip(numbers, repeat(at_ms), repeat(station), repeat(result), repeat(TONES[at]),
+                                readings, verdicts, lengths))  # fmt: skip
+        self._count(station, at, day, Shown._make(self._recent[-1]), count)
+        return True
 
 
 def _cut(reading: Reading) -> Reading:

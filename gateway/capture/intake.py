@@ -42,7 +42,7 @@ from gateway.capture.clock_quality import vouched
 from gateway.capture.event_cycles import EventCycles, meaning
 from gateway.capture.intake_counts import IntakeCounts, Tally
 from gateway.capture.knocking import Knock, KnockingRegister
-from gateway.capture.label import LabelReader
+from gateway.capture.label_reader import LabelReader
 from gateway.capture.normalise import Normaliser
 from gateway.capture.outbox_port import OutboxPort
 from gateway.capture.redelivery import again, decode_verdict, encode_verdict, fingerprint, storable

@@ -28,8 +28,7 @@ The same label is scanned again and again, so labels are remembered by their raw
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from drivers.symbology import ELEMENT_STRING_IDENTIFIERS
@@ -45,9 +44,6 @@ from gateway.capture.run_together import WHOLE_KEY, check_not_doubled, check_not
 from gateway.events.check_digit import check_digit, check_digit_problem, is_closed, upc_a
 from gateway.events.restricted_number import restricted_number
 
-LABELS_CACHED_MAX: Final = 4_096
-CACHED_CHARACTERS_MAX: Final = 256
-"""Longer texts are read each time: 4,096 labels of any length would be no bound on memory."""
 CHARACTERS_MAX: Final = 8_192
 """More than the largest QR code holds (7,089 digits)."""
 
@@ -140,27 +136,6 @@ def parse_label(
         return _read(text, symbology, patterns, command_prefix, year)
     except ElementProblem as problem:
         return _problem(str(problem), "barcode_mismatch" if problem.is_mismatch else "unreadable")
-
-
-class LabelReader:
-    """`parse_label` with the patterns of one site, and a memory of labels."""
-
-    def __init__(
-        self, patterns: Sequence[LabelPattern] = (), command_prefix: str | None = None, *, year: Callable[[], int]
-    ) -> None:
-        self._patterns = tuple(patterns)
-        self._prefix = command_prefix
-        self._year = year
-        self._cached = lru_cache(maxsize=LABELS_CACHED_MAX)(self._read)
-
-    def read(self, code: str, symbology: str | None) -> Label:
-        """As `parse_label`."""
-        if len(code) > CACHED_CHARACTERS_MAX:
-            return self._read(code, symbology)
-        return self._cached(code, symbology)
-
-    def _read(self, code: str, symbology: str | None) -> Label:
-        return parse_label(code, symbology, self._patterns, command_prefix=self._prefix, year=self._year())
 
 
 def _read(text: str, symbology: str | None, patterns: Sequence[LabelPattern], prefix: str | None, year: int) -> Label:

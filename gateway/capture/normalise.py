@@ -35,11 +35,13 @@ from drivers.symbology import with_separators
 from gateway.capture.captured import Captured, Moment, item_text
 from gateway.capture.command import CommandUnknown, CommandVain, obey
 from gateway.capture.decimal_text import decimal_text, is_unit
-from gateway.capture.label import LabelItem, LabelReader, split_symbology
+from gateway.capture.label import LabelItem, split_symbology
+from gateway.capture.label_reader import LabelReader
 from gateway.capture.quantity import ONE, captured_quantity, quantity_part
 from gateway.capture.site_map import ROUTES_MAX, Route, SiteMap, Station
 from gateway.capture.station import ACTIVITIES, Done, Session, followed, told, used
 from gateway.capture.tag import decode_tag
+from gateway.capture.work import Works, location_part, work_parts
 from gateway.events.cloudevents import EventIds, Template, part, quote
 from gateway.events.model import UNIT_EACH, DeviceState
 
@@ -55,14 +57,6 @@ _BIZ_STEP: Final[Mapping[str, str]] = {
     "return": "receiving",
     "transfer": "storing",
     "condition": "sensor_reporting",
-}
-_LOCATION: Final[Mapping[str, str]] = {
-    "receipt": "to_location",
-    "putaway": "to_location",
-    "pick": "from_location",
-    "shipment": "from_location",
-    "return": "to_location",
-    "transfer": "to_location",
 }
 _NO_CONTEXT: Final = ScanContext()
 _POSSIBLE_REDELIVERY: Final = ',"possible_redelivery":true'
@@ -80,6 +74,7 @@ class Normaliser:
         self._labels = labels
         self._templates: dict[tuple[str, str], Template] = {}
         self._devices: dict[str, str] = {}
+        self._works = Works()
 
     def capture(self, route: Route, reading: Reading, session: Session, at: Moment, *, is_repeat: bool) -> Captured:
         """Return what the reading became. `is_repeat` flags an event that may be a redelivery."""
@@ -129,19 +124,16 @@ class Normaliser:
         if label.kind != "item":
             return Captured(None, told(session, label))
         context = reading.context or _NO_CONTEXT
-        activity = context.activity or session.activity or route.station.activity
-        problem = _context_problem(context)
-        if problem is not None:
-            remark = Remark("unreadable", problem)
+        work = self._works.work(route.station, context, session)
+        if work.problem is not None:
+            remark = Remark("unreadable", work.problem)
             return self._unrecognised(route, reading, session, at, remark, is_repeat=is_repeat)
+        activity, quantity, behind = work.activity, work.quantity, work.quantity_and_location
+        if label.quantity is not None or label.measures:
+            quantity = captured_quantity(context, session, label)
+            behind = (quantity_part(quantity) if work.is_told(quantity) else "") + work.location
         item = item_text(label.item)
-        quantity = captured_quantity(context, session, label)
-        # What was only seen has no quantity, unless somebody or the label says so.
-        is_told = activity is not None or quantity is not ONE
-        parts = (
-            f'{_work_parts(context, session)},"item":{item}{quantity_part(quantity) if is_told else ""}'
-            f"{_location_part(context, session, route.station, activity)}{_evidence_part(reading)}"
-        )
+        parts = f'{work.parts},"item":{item}{behind}{_evidence_part(reading)}'
         if label.net_weight_kg is not None:
             parts += f',"net_weight_kg":"{label.net_weight_kg}"'
         if label.amount is not None:
@@ -177,7 +169,7 @@ class Normaliser:
         if undone is None:
             return Captured(None, session, closes=closes)
         other = None if undone.document == session.document else undone.document
-        work = _work_parts(context._replace(document=other), session)
+        work = work_parts(context._replace(document=other), session)
         flag = _POSSIBLE_REDELIVERY if is_repeat else ""
         was = part("activity", undone.activity) if undone.activity else ""
         parts = f"{was}{work}{part('voids', undone.event)}{_evidence_part(reading)}{flag}"
@@ -187,18 +179,16 @@ class Normaliser:
         tag = reading.tag
         assert tag is not None, "a tag reading carries its tag"
         identity = decode_tag(tag.epc)
-        context = reading.context or _NO_CONTEXT
-        problem = _context_problem(context)
-        if problem is not None:
-            return self._unrecognised(route, reading, session, at, Remark("unreadable", problem), is_repeat=False)
-        activity = context.activity or session.activity or route.station.activity
+        work = self._works.work(route.station, reading.context or _NO_CONTEXT, session)
+        if work.problem is not None:
+            return self._unrecognised(route, reading, session, at, Remark("unreadable", work.problem), is_repeat=False)
+        activity = work.activity
         item = LabelItem(gtin=identity.gtin, sscc=identity.sscc, epc=identity.epc, serial=identity.serial or None)
         text = item_text(item)
         quantity = quantity_part(ONE) if activity else ""
         disposition = ',"disposition":"returned"' if activity == "return" else ""
         parts = (
-            f'{_work_parts(context, session)},"item":{text}{quantity}{disposition}'
-            f"{_location_part(context, session, route.station, activity)}"
+            f'{work.parts},"item":{text}{quantity}{disposition}{work.location}'
             f'{_tag_part(tag)},"evidence":{{"raw":"{tag.epc.hex()}"}}'
         )
         draft = self._draft(route, reading, activity or "observation", parts, at)
@@ -213,9 +203,9 @@ class Normaliser:
             return self._unrecognised(route, reading, session, at, remark, is_repeat=False)
         unit = measurement.unit if measurement.unit and is_unit(measurement.unit) else UNIT_EACH
         parts = (
-            f"{_work_parts(_NO_CONTEXT, session)}{_measurement_part(measurement)}"
+            f"{work_parts(_NO_CONTEXT, session)}{_measurement_part(measurement)}"
             f',"quantity":{{"value":"{value}","unit":"{unit}"}}'
-            f"{_location_part(_NO_CONTEXT, session, route.station, None)}"
+            f"{location_part(_NO_CONTEXT, session, route.station, None)}"
         )
         return Captured(self._draft(route, reading, _INCREMENT, parts, at), session)
 
@@ -232,7 +222,7 @@ class Normaliser:
         flag = _POSSIBLE_REDELIVERY if is_repeat else ""
         parts = (
             f"{part('activity', activity) if activity in ACTIVITIES else ''}"
-            f"{_work_parts(reading.context or _NO_CONTEXT, session)}{part('reason', remark.message)}"
+            f"{work_parts(reading.context or _NO_CONTEXT, session)}{part('reason', remark.message)}"
             f"{_evidence_part(reading)}{flag}"
         )
         return Captured(self._draft(route, reading, "unrecognised", parts, at), session, (remark,))
@@ -273,43 +263,11 @@ class Normaliser:
         return text
 
 
-def _context_problem(context: ScanContext) -> str | None:
-    """Return what is wrong with the context a message states, or None."""
-    if context.activity and context.activity not in ACTIVITIES:
-        return f'"{context.activity[:40]}" is not an activity'
-    if context.quantity is not None and decimal_text(context.quantity) is None:
-        return f'"{context.quantity[:40]}" is not a quantity'
-    if context.unit and not is_unit(context.unit):
-        return f'"{context.unit[:40]}" is not a UN/ECE unit code'
-    return None
-
-
-def _work_parts(context: ScanContext, session: Session) -> str:
-    parts = ""
-    operator = context.operator or session.operator
-    if operator:
-        parts = f',"operator":{quote(operator)}'
-    if context.document:
-        return f'{parts},"document":{{"id":{quote(context.document)}}}'
-    if session.document:
-        kind = part("type", session.document_type) if session.document_type else ""
-        line = part("line", session.document_line) if session.document_line else ""
-        return f'{parts},"document":{{"id":{quote(session.document)}{kind}{line}}}'
-    return parts
-
-
-def _location_part(context: ScanContext, session: Session, station: Station, activity: str | None) -> str:
-    location = context.location or session.location or station.location
-    member = _LOCATION.get(activity) if activity else None
-    if location and member is None:
-        return f',"business_location":{quote(location)}'
-    place = f',"business_location":{quote(station.business_location)}' if station.business_location else ""
-    return f'{place},"{member}":{quote(location)}' if location else place
-
-
 def _evidence_part(reading: Reading) -> str:
     if reading.kind == "scan" and (reading.code.isascii() or _is_unicode(reading.code)):
-        text, symbology = split_symbology(reading.code, reading.symbology)
+        text, symbology = reading.code, reading.symbology
+        if symbology is not None or text.startswith("]"):
+            text, symbology = split_symbology(text, symbology)
         carrier = f',"symbology":{quote(symbology)}' if symbology else ""
         return f',"evidence":{{"raw":{quote(text)}{carrier}}}'
     raw = reading.raw[:EVIDENCE_BYTES_MAX]

@@ -25,8 +25,10 @@ from typing import Final
 
 from gateway.events.model import event_type, schema_urn
 
-_COUNTER_BITS: Final = 62
-_VARIANT: Final = 0b10 << _COUNTER_BITS
+_TOP_BITS: Final = 14
+_LOW_BITS: Final = 48
+"""The counter in the two groups that the text has of it."""
+_VARIANT: Final = 0b10 << _TOP_BITS
 _BEFORE_EVERYTHING_MS: Final = -(1 << 62)
 """Below any clock, also one that was set to before 1970: else a new process would make ids without chance in them."""
 
@@ -72,8 +74,8 @@ class EventIds:
         self._wall = wall
         self._rng = rng
         self._ms = _BEFORE_EVERYTHING_MS
-        self._head = ""
-        self._counter = 0
+        self._stamp = self._head = ""
+        self._top = self._low = 0
 
     def __call__(self, ms: int | None = None) -> str:
         """Return the next id. `ms` is the wall clock when the caller has just read it."""
@@ -82,17 +84,25 @@ class EventIds:
         if ms > self._ms:
             self._begin(ms)
         else:
-            self._counter += 1
-            if self._counter >> _COUNTER_BITS:
-                self._begin(self._ms + 1)
-        tail = f"{_VARIANT | self._counter:016x}"
-        return f"{self._head}{tail[:4]}-{tail[4:]}"
+            self._low += 1
+            if self._low >> _LOW_BITS:
+                self._carry()
+        return f"{self._head}{self._low:012x}"
 
     def _begin(self, ms: int) -> None:
         self._ms = ms
         stamp = f"{ms & 0xFFFFFFFFFFFF:012x}"
-        self._head = f"{stamp[:8]}-{stamp[8:]}-7{self._rng.getrandbits(12):03x}-"
-        self._counter = self._rng.getrandbits(_COUNTER_BITS - 1)  # top bit clear: room to count
+        self._stamp = f"{stamp[:8]}-{stamp[8:]}-7{self._rng.getrandbits(12):03x}-"
+        counter = self._rng.getrandbits(_TOP_BITS + _LOW_BITS - 1)  # top bit clear: room to count
+        self._top, self._low = counter >> _LOW_BITS, counter & ((1 << _LOW_BITS) - 1)
+        self._head = f"{self._stamp}{_VARIANT | self._top:04x}-"
+
+    def _carry(self) -> None:
+        self._top, self._low = self._top + 1, 0
+        if self._top >> _TOP_BITS:
+            self._begin(self._ms + 1)
+        else:
+            self._head = f"{self._stamp}{_VARIANT | self._top:04x}-"
 
 
 class Template:
@@ -116,8 +126,7 @@ class Template:
         `occurred_at` is RFC 3339. The others are members of `data` as JSON, each with a comma before it: `captured`
         those that one take has in common, `device` the device, `parts` the rest.
         """
-        head = f'{self._head}{event_id}","time":"{occurred_at}{self._middle}{occurred_at}"'
-        text = f"{head}{captured}{device}{parts}}}}}"
+        text = f'{self._head}{event_id}","time":"{occurred_at}{self._middle}{occurred_at}"{captured}{device}{parts}}}}}'
         try:
             return text.encode()
         except UnicodeEncodeError:

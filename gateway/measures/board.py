@@ -40,6 +40,7 @@ _GOODS: Final = frozenset(
     for name in ("receipt", "putaway", "pick", "count", "shipment", "return", "transfer", "observation")
 )
 _TIMED: Final = frozenset({"dockline.receipt.v1", "dockline.putaway.v1", "dockline.pick.v1"})
+_PICK: Final = "dockline.pick.v1"
 _UNREADABLE: Final = "dockline.unrecognised.v1"
 _FINDINGS: Final = frozenset({"dockline.exception.v1", "dockline.tally.v1"})
 _GROUP: Final = attrgetter("type", "station", "device")
@@ -82,7 +83,11 @@ class Measures:
             else:
                 is_looked_into |= kind in _FINDINGS
         if is_looked_into:
-            self._look_into(drafts)
+            if len(groups) == 1 and drafts[0].type == _PICK and drafts[0].captured_at == drafts[-1].captured_at:
+                self._picked(drafts[0])
+                self.pick_cycle.add(0.0, len(drafts) - 1)  # what a handheld had saved up, all of one moment
+            else:
+                self._look_into(drafts)
 
     def scans(self, now_ms: int) -> dict[str, tuple[int, int]]:
         """Return by station the scans of the last whole hour and of this one."""

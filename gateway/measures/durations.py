@@ -28,10 +28,10 @@ class Durations:
         """Their mean; None when there are none."""
         return round(self.sum_s / self.count, 1) if self.count else None
 
-    def add(self, seconds: float) -> None:
-        """Measure one."""
-        self.counts[bisect_left(self.bounds_s, seconds)] += 1
-        self.sum_s += seconds
+    def add(self, seconds: float, times: int = 1) -> None:
+        """Measure one, or as many that took the same."""
+        self.counts[bisect_left(self.bounds_s, seconds)] += times
+        self.sum_s += seconds * times
 
     def dump(self) -> list[Any]:
         """Return what `load` needs."""

@@ -44,7 +44,7 @@ class StationsApi:
         """One station, with its scans among the last few hundred of the gateway, newest first."""
         require(request, "viewer")
         station = self._station(request)
-        recent = [one.as_json() for one in reversed(self._report.andon.board.recent) if one.station == station.id]
+        recent = [one.as_json() for one in self._report.andon.board.recent() if one.station == station.id]
         body = {**station_json(self._report, station), "recent": recent, "now_ms": self._report.wall_ms()}
         return JSONResponse(body)
 

@@ -17,6 +17,7 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -157,7 +158,7 @@ class Stream:
         report = self._report
         board = report.andon.board
         fresh = []
-        for shown in reversed(board.recent):
+        for shown in board.recent():
             if shown.number <= number:
                 break
             fresh.append(shown)
@@ -175,8 +176,7 @@ class Stream:
     async def _whole(self) -> dict[str, Any]:
         status = await self._status()
         told = self._news(0, is_all=True)  # behind it: nothing is awaited between this and the news that follow
-        recent = list(self._report.andon.board.recent)[-SCANS_FIRST:]
-        told["scans"] = [shown.as_json() for shown in reversed(recent)]
+        told["scans"] = [shown.as_json() for shown in islice(self._report.andon.board.recent(), SCANS_FIRST)]
         told.update(missed=0, whole=True, status=status)
         return told
 

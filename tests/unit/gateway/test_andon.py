@@ -56,7 +56,7 @@ STORED = Verdict("stored", ("e-1",))
 def test_the_tone_shown_is_the_tone_heard(verdict: Verdict | None, kind: str, tone: str | None, board: Board) -> None:
     """The same colour for "saved" and "wrong" would be worse than no screen."""
     board.note([scan(kind=kind)], None if verdict is None else [verdict])
-    assert [shown.tone for shown in board.recent] == ([] if tone is None else [tone])
+    assert [shown.tone for shown in board.recent()] == ([] if tone is None else [tone])
     counted = dict.fromkeys(("good", "attention", "error"), 0) | ({tone: 1} if tone else {})
     assert board.stations == {} if tone is None else board.stations["dock-3"].hour.sums(NOON, 60) == counted
 
@@ -74,33 +74,60 @@ def test_a_sensor_does_not_hide_what_a_person_did(board: Board) -> None:
     board.note([door], [Verdict("stored", ("e-2",))])
     last = board.stations["dock-3"].last
     assert last is not None and last.code == "A"
-    assert [shown.code for shown in board.recent] == ["A", "door true"], "who watches the device sees it"
+    assert [shown.code for shown in board.recent()] == ["door true", "A"], "who watches the device sees it"
 
 
 def test_what_comes_from_outside_is_cut(board: Board) -> None:
     """Ten thousand characters in each of some hundred scans would be no bound on memory."""
     board.note([scan("x" * 10_000, "d" * 1_000)], [Verdict("refused", reason="unknown")])
-    (shown,) = board.recent
+    (shown,) = board.recent()
     assert (len(shown.code), shown.length, len(shown.device)) == (CODE_SHOWN_MAX, 10_000, DEVICE_SHOWN_MAX)
     assert shown.station is None and len(shown.reading.code) == CODE_SHOWN_MAX
     board.note([scan(kind="unreadable", code="", raw=b"y" * 100_000)], [STORED])
-    assert len(board.recent[-1].reading.raw) < 1_000
+    assert len(next(board.recent()).reading.raw) < 1_000
     for _ in range(SCANS_KEPT + 1):
         board.note([scan()], [STORED])
-    assert len(board.recent) == SCANS_KEPT
+    assert len(list(board.recent())) == SCANS_KEPT
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        [scan(f"A-{number}") for number in range(300)],
+        [scan(f"A-{number}", "nobody") for number in range(9)],
+        [*[scan(f"A-{number}") for number in range(8)], scan("B", "s-2")],
+        [*[scan(f"A-{number}") for number in range(8)], scan("", kind="unreadable", raw=b"?")],
+        [*[scan(f"A-{number}") for number in range(8)], scan("x" * 1_000)],
+        [*[scan(f"A-{number}") for number in range(8)], scan(raw=b"y" * 10_000)],
+    ],
+)
+@pytest.mark.parametrize("verdict", [STORED, Verdict("refused", reason="unknown"), Verdict("repeat_read", ("e",))])
+def test_many_scans_at_once_are_noted_as_one_by_one(readings: list[Reading], verdict: Verdict, wall: Wall) -> None:
+    """What a handheld had saved up comes by the hundred and is looked at once."""
+    at_once, singly = (Board(lambda device: None if device == "nobody" else "dock-3", wall) for _ in range(2))
+    mixed = [verdict] * len(readings)
+    for verdicts in (mixed, [*mixed[:-1], Verdict("duplicate", ("e-2",))]):
+        at_once.note(readings, verdicts)
+        for reading, one in zip(readings, verdicts, strict=True):
+            singly.note([reading], [one])
+        assert list(at_once.recent()) == list(singly.recent())
+        assert at_once.dump() == singly.dump() and at_once.number == singly.number
+        assert {name: (one.last, one.changed) for name, one in at_once.stations.items()} == {
+            name: (one.last, one.changed) for name, one in singly.stations.items()
+        }
 
 
 def test_readings_without_a_code_say_what_they_are(board: Board) -> None:
     tag = Reading("s-1", "tag", b"", tag=TagRead(bytes.fromhex("3034257bf400b7800004cb2f")))
     unreadable = Reading("s-1", "unreadable", b"\xff\xfe?", reason="not UTF-8")
     board.note([tag, unreadable], [STORED, STORED])
-    assert [shown.code for shown in board.recent] == ["3034257BF400B7800004CB2F", "\ufffd\ufffd?"]
-    assert board.recent[-1].as_json()["reason"] == "not UTF-8"
+    assert [shown.code for shown in board.recent()] == ["\ufffd\ufffd?", "3034257BF400B7800004CB2F"]
+    assert next(board.recent()).as_json()["reason"] == "not UTF-8"
 
 
 def test_what_was_typed_says_so(board: Board) -> None:
     board.note([scan(symbology=KEYED)], [STORED])
-    assert board.recent[-1].as_json()["keyed"] is True
+    assert next(board.recent()).as_json()["keyed"] is True
 
 
 def test_the_day_counts_what_operators_heard(board: Board, wall: Wall) -> None:

@@ -64,7 +64,10 @@ def test_ids_never_repeat_and_never_go_back(steps: list[int], seed: int) -> None
 def test_a_full_counter_moves_on_to_the_next_millisecond() -> None:
     ids = EventIds(Wall(5), HighBits())
     ids()
-    ids._counter = (1 << 62) - 1
+    ids._top, ids._low = (1 << 14) - 2, (1 << 48) - 2
+    before = [ids(), ids()]
+    assert before == sorted(before) and before[1].endswith("-bfff-000000000000"), "the upper group counts on"
+    ids._low = (1 << 48) - 1
     last = f"{'0' * 8}-0005-7fff-bfff-{'f' * 12}"
     following = ids()
     assert following > last

@@ -5,12 +5,13 @@ General Specifications (section 7.9), independently of the library under test.
 """
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.capture.label import LABELS_CACHED_MAX, Label, LabelItem, LabelReader, parse_label, split_symbology
+from gateway.capture.label import Label, LabelItem, parse_label, split_symbology
 from gateway.capture.label_measure import LabelAmount
 from gateway.capture.label_pattern import LabelPattern
+from gateway.capture.label_reader import LABELS_CACHED_MAX, LabelReader
 
 GS = "\x1d"
 
@@ -496,6 +497,23 @@ _PIECES = st.one_of(
     st.sampled_from([GS, "01", "00", "02", "10", "17", "21", "30", "37", "310", "414", "8003", "7003", "3922", "4309"]),
     st.sampled_from([PADDED, SSCC, GLN, "271231", "https://", "/01/", "?17=", "%D9%A3", "]C1", "(01)", "http://["]),
 )
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    st.one_of(
+        st.from_regex(r"[A-Za-z0-9][0-9A-Za-z_.-]{0,50}", fullmatch=True), st.lists(_PIECES, max_size=4).map("".join)
+    )
+)
+@example("http-1")
+@example("A" * 48)
+@example("A" * 49)
+def test_a_reader_says_what_parsing_says(code: str) -> None:
+    """It knows a plain code at a glance; a site's own patterns and commands come first all the same."""
+    assert LabelReader(year=lambda: 2026).read(code, None) == parse_label(code)
+    for patterns, prefix in ((SITE, "DL:"), (SITE, None), ((), "A")):
+        reader = LabelReader(patterns, prefix, year=lambda: 2026)
+        assert reader.read(code, None) == parse_label(code, None, patterns, command_prefix=prefix)
 
 
 @settings(max_examples=1500, deadline=None)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from drivers.reading import Measurement, Reading, ReadingKind, Remark, ScanContext, TagRead
 from gateway.capture.captured import Captured, moment
-from gateway.capture.label import LabelReader
 from gateway.capture.label_pattern import LabelPattern
+from gateway.capture.label_reader import LabelReader
 from gateway.capture.normalise import EVIDENCE_BYTES_MAX, Normaliser
 from gateway.capture.site_map import DeviceEntry, Route, SiteMap, Station
 from gateway.capture.station import EMPTY, Session
