@@ -48,7 +48,7 @@ class Batch:
     chain: str = ""
     """Head of the outbox's hash chain when the batch was made, "<source>:<sequence>:<hex>"; empty when unknown."""
     retry: bool = False
-    """The events were quarantined and a person asked for another try: the sequences are old and have holes."""
+    """A person asked for another try, or a replay: the sequences are old and may have holes."""
     instance: str | None = None
     """The `centre_instance` it is meant for; another one must not take it. None: for whoever answers."""
 
@@ -76,13 +76,11 @@ def join_batch(
 ) -> Batch:
     """Join the entries into one batch. `entries` must not be empty and must be in the order of their sequence.
 
-    `source_of` says under which source a sequence was given: that of an older epoch for what it left pending. With
-    `retry` the entries are sent as themselves, whatever their `gap_reason` says.
+    `source_of` says under which source a sequence was given: that of an older epoch for what it left pending.
     """
-    ids = [entry.id if retry or entry.gap_reason is None else gap_id(entry) for entry in entries]
+    ids = [entry.id if entry.gap_reason is None else gap_id(entry) for entry in entries]
     payloads = [
-        entry.payload if retry or entry.gap_reason is None else gap_payload(source_of(entry.seq), entry)
-        for entry in entries
+        entry.payload if entry.gap_reason is None else gap_payload(source_of(entry.seq), entry) for entry in entries
     ]
     sequences = [entry.seq for entry in entries]
     assert {payload[:1] for payload in payloads} == {b"{"}, "every event is a JSON object"

@@ -5,7 +5,8 @@ sends is settled already, and what it does not reach is not lost. Before every b
 and its rate is bounded, so a replay of a year does not delay the scan of this minute. How far it is, is kept in the
 outbox after every batch that was answered: a kill in the middle resumes there, and at most one batch is sent twice,
 which a consumer knows by its ids. Entries in quarantine for this upstream, discarded ones included, are left out: a
-person decides about those one by one.
+person decides about those one by one. Their gap records stand in their place, as well as those of what is damaged or
+gone, so that who builds a stretch anew from a replay has no hole in it that nothing explains.
 
 An answer counts for what it names. A centre that only tells a high-water mark above the old sequences confirms
 nothing; after `TRIES` such answers the batch counts as sent and unconfirmed, and the replay goes on.
@@ -74,7 +75,7 @@ class ReplayState:
     rejected: int = 0
     unconfirmed: int = 0
     left_out: int = 0
-    """In quarantine for this upstream, damaged, or gone."""
+    """In quarantine for this upstream, damaged, or gone; told by a gap record."""
     note: str = ""
     """What it waits for, or why it ended."""
 
@@ -158,16 +159,13 @@ class Replay:
                 break
             wanted: list[Entry] = []
             for entry in entries:
-                if entry.seq > last:
+                if (entry.gap_first or entry.seq) > last:
                     break
-                is_match = matches(entry, order.wanted)
-                if is_match and entry.gap_reason is None:
+                # Of a damaged or missing entry nobody knows what it was: it counts as one that was wanted.
+                if _is_wanted(entry, order.wanted):
                     wanted.append(entry)
-                    continue
-                if wanted and entry.gap_reason is not None:
-                    break  # counted when it is met first
-                if not wanted:
-                    self._pass_over(entry, is_match=is_match)
+                elif not wanted:
+                    self.state = replace(self.state, through=entry.seq)
             if wanted:
                 count = min(self._count_max, max(1, int(order.events_per_s)))
                 return cut_entries(wanted, count_max=count, bytes_max=1024 * 1024)
@@ -175,13 +173,14 @@ class Replay:
                 break
         return ()
 
-    def _pass_over(self, entry: Entry, *, is_match: bool) -> None:
+    def _left_out(self, entries: Sequence[Entry]) -> int:
+        """Return how many of the events that were ordered the gap records among the entries stand for."""
         wanted = self.state.order.wanted
-        first, last = max(entry.gap_first or entry.seq, wanted.seq_from), min(entry.seq, wanted.seq_to)
-        # Of a damaged or missing entry nobody knows what it was: it counts as one that was wanted.
-        is_left_out = entry.gap_reason is not None and (is_match or not entry.id)
-        left_out = self.state.left_out + (max(0, last - first + 1) if is_left_out else 0)
-        self.state = replace(self.state, through=entry.seq, left_out=left_out)
+        return sum(
+            min(entry.seq, wanted.seq_to) - max(entry.gap_first or entry.seq, wanted.seq_from) + 1
+            for entry in entries
+            if entry.gap_reason is not None
+        )
 
     async def _step_aside(self) -> None:
         for _ in range(YIELDS_MAX):
@@ -221,12 +220,14 @@ class Replay:
         await self._sleep(self._backoff.failed(retry_after_s))
 
     async def _keep(self, entries: Sequence[Entry], outcomes: Sequence[Outcome | None]) -> None:
-        for entry, outcome in zip(entries, outcomes, strict=True):
+        left_out = self._left_out(entries)
+        events = [pair for pair in zip(entries, outcomes, strict=True) if pair[0].gap_reason is None]
+        for entry, outcome in events:
             if isinstance(outcome, Rejected):
                 _log.warning("replay_rejected upstream=%s seq=%d reason=%r", self.state.order.upstream, entry.seq,
                              outcome.reason)  # fmt: skip
-        accepted = sum(isinstance(outcome, Accepted) for outcome in outcomes)
-        rejected = sum(isinstance(outcome, Rejected) for outcome in outcomes)
+        accepted = sum(isinstance(outcome, Accepted) for _, outcome in events)
+        rejected = sum(isinstance(outcome, Rejected) for _, outcome in events)
         state = replace(
             self.state,
             status="running",
@@ -234,7 +235,8 @@ class Replay:
             through=entries[-1].seq,
             accepted=self.state.accepted + accepted,
             rejected=self.state.rejected + rejected,
-            unconfirmed=self.state.unconfirmed + len(entries) - accepted - rejected,
+            unconfirmed=self.state.unconfirmed + len(events) - accepted - rejected,
+            left_out=self.state.left_out + left_out,
         )
         while True:
             try:
@@ -249,6 +251,12 @@ class Replay:
         self.state = state
         self.changed.set()
         self.changed = asyncio.Event()
+
+
+def _is_wanted(entry: Entry, wanted: EntryFilter) -> bool:
+    if entry.gap_reason is not None and not entry.id:
+        return entry.seq >= wanted.seq_from
+    return matches(entry, wanted)
 
 
 def matches(entry: Entry, wanted: EntryFilter) -> bool:

@@ -93,10 +93,11 @@ def test_a_clock_gone_mad_does_not_stop_a_gap_record(captured_at: int) -> None:
     assert gap_payload(SOURCE, entry(1, gap_reason="x")._replace(captured_at=captured_at))
 
 
-def test_a_retry_is_sent_as_itself_whatever_it_was_held_for() -> None:
-    batch = join([entry(2, gap_reason="quarantined: GTIN")], retry=True)
-    assert batch.ids == ("id-2",)
+def test_a_retry_is_marked_and_tells_gaps_like_any_other_batch() -> None:
+    batch = join([entry(2), entry(3, gap_reason="quarantined: GTIN")], retry=True)
     assert batch.retry
+    assert batch.ids[0] == "id-2"
+    assert batch.ids[1].startswith("gap-id-3-")
 
 
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=30), st.integers(1, 40), st.integers(100, 6000))

@@ -57,9 +57,11 @@ async def test_everything_is_sent_again_as_it_was_and_no_cursor_moves(tmp_path: 
     before = await made.outbox.census("centre")
     replay = made.replay()
     await replay.run()
-    assert made.upstream.taken == [id_ for seq, id_ in enumerate(IDS[:39], 1) if seq not in (5, 6)] + [IDS[39]]
+    assert made.upstream.events == [id_ for seq, id_ in enumerate(IDS[:39], 1) if seq not in (5, 6)] + [IDS[39]]
     bodies = [event for batch in made.upstream.sent for event in json.loads(batch.body)]
     assert bodies[0] == {"sequence": f"{1:020d}", "specversion": "1.0", "n": 1}
+    assert [event["sequence"] for event in bodies] == [f"{seq:020d}" for seq in range(1, 41)]
+    assert [event["data"]["reason"] for event in bodies[4:6]] == ["quarantined: no", "discarded: no"]
     assert all(batch.retry for batch in made.upstream.sent)
     assert (replay.state.status, replay.state.accepted, replay.state.left_out) == ("finished", 38, 2)
     assert await made.outbox.cursor("centre") == 30
@@ -74,8 +76,8 @@ async def test_a_line_too_slow_for_a_full_request_is_sent_smaller_ones(tmp_path:
     async with asyncio.timeout(60):
         await replay.run()
     assert replay.state.accepted == 38
-    assert [len(batch) for batch in slow.sent][:3] == [4, 34, 17]
-    assert max(len(batch) for batch in slow.sent[3:]) == UNANSWERED_EVENTS_MIN
+    assert [len(batch) for batch in slow.sent][:3] == [40, 20, 10]
+    assert max(len(batch) for batch in slow.sent[2:]) == UNANSWERED_EVENTS_MIN
     await made.outbox.close(5)
 
 
@@ -113,17 +115,17 @@ async def test_a_kill_in_the_middle_is_gone_on_with(tmp_path: Path) -> None:
     (row,) = made.outbox.states("replay/")
     state = ReplayState.of_row(row)
     assert state is not None
-    assert state.accepted == 8
+    assert (state.accepted, state.left_out) == (6, 2)
     assert state.order.wanted == EntryFilter()
     await made.replay(state).run()
-    assert len(made.upstream.taken) == len(set(made.upstream.taken)) == 38
+    assert len(made.upstream.taken) == len(set(made.upstream.taken)) == 40
     await made.outbox.close(5)
 
 
 async def test_the_rate_is_kept(tmp_path: Path) -> None:
     made = await bench(tmp_path)
     await made.replay(rate=5).run()
-    assert sum(made.slept) == pytest.approx(38 / 5)
+    assert sum(made.slept) == pytest.approx(40 / 5)
     assert max(len(batch) for batch in made.upstream.sent) == 5
     await made.outbox.close(5)
 
@@ -160,8 +162,36 @@ async def test_a_centre_that_confirms_nothing_is_told_so(tmp_path: Path) -> None
     made = await bench(tmp_path, ScriptedUpstream(judge=lambda _batch: NotAnAnswer("accepted_through 99")))
     replay = made.replay()
     await replay.run()
-    assert (replay.state.accepted, replay.state.unconfirmed) == (0, 38)
-    assert len(made.upstream.sent) == 2 * TRIES  # 1 to 4, 7 to 40
+    assert (replay.state.accepted, replay.state.unconfirmed, replay.state.left_out) == (0, 38, 2)
+    assert len(made.upstream.sent) == TRIES
+    await made.outbox.close(5)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told", "left_out"),
+    [
+        ({}, [(12, 25)], 14),
+        ({"seq_from": 20, "seq_to": 22}, [(12, 25)], 3),
+        ({"seq_from": 24}, [(12, 25)], 2),
+        ({"seq_to": 11}, [], 0),
+        ({"station": "dock-9"}, [(12, 25)], 14),
+    ],
+)
+async def test_what_is_gone_is_told_where_it_would_have_been(
+    tmp_path: Path, wanted: dict[str, object], told: list[tuple[int, int]], left_out: int
+) -> None:
+    """Nobody knows what it was, so it counts as wanted, and the record is the one that tells of the whole run."""
+    made = await bench(tmp_path)
+    rig = Rig(tmp_path / "state", inline=True)
+    rig.tamper("DELETE FROM entry WHERE seq BETWEEN 12 AND 25")
+    replay = made.replay(**wanted)
+    await replay.run()
+    gaps = [event for batch in made.upstream.sent for event in json.loads(batch.body) if "gap" in event.get("id", "")]
+    runs = [event["data"] for event in gaps if event["data"]["reason"] == "missing"]
+    assert [(int(run["first_sequence"]), int(run["sequence"])) for run in runs] == told
+    others = len(gaps) - len(runs)
+    assert replay.state.left_out == left_out + others
+    assert replay.state.status == "finished"
     await made.outbox.close(5)
 
 
