@@ -28,6 +28,7 @@ from drivers.mqtt_hall import Hall
 from drivers.mqtt_routes import is_below
 from drivers.mqtt_session import Arrival, ServerSession, Ticket, check_connect, connack_refusal, disconnect
 from drivers.mqtt_tls import common_name
+from drivers.mqtt_turns import origin_of
 from drivers.mqtt_unread import Unread
 from drivers.mqtt_valve import Valve
 from drivers.mqtt_wire import OldProtocol, WireFault
@@ -57,7 +58,7 @@ class Connection(asyncio.Protocol):
         settings = hall.settings
         self._session = ServerSession(packet_bytes_max=settings.packet_bytes_max, receive_max=settings.receive_max)
         self._transport: asyncio.Transport | None = None
-        self._peer: object = None
+        self.peer: object = None
         self._client_id = ""
         self._keep_alive_s = 0
         self._session_expiry_s = 0
@@ -74,7 +75,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A socket was accepted."""
         self._transport = cast(asyncio.Transport, transport)
-        self._peer = transport.get_extra_info("peername")
+        self.peer = transport.get_extra_info("peername")
         if not self._hall.enter(self):
             self._transport.abort()
             return
@@ -94,7 +95,7 @@ class Connection(asyncio.Protocol):
             )  # fmt: skip
         except (OSError, ssl.SSLError) as error:
             self._hall.stats.connections_refused += 1
-            self._hall.tell("tls_refused", "peer=%s reason=%r", self._peer, str(error))
+            self._hall.tell("tls_refused", "peer=%s reason=%r", self.peer, str(error))
             self._gone()
             return
         except asyncio.CancelledError:
@@ -147,7 +148,7 @@ class Connection(asyncio.Protocol):
 
     def _stuck(self) -> None:
         self._hall.stats.slow_readers += 1
-        self._hall.tell("slow_reader_dropped", "device_id=%s peer=%s", self.identity, self._peer)
+        self._hall.tell("slow_reader_dropped", "device_id=%s peer=%s", self.identity, self.peer)
         self.abort()
 
     def abort(self) -> None:
@@ -218,7 +219,7 @@ class Connection(asyncio.Protocol):
             self.end(b"")
 
     def _punish(self, fault: WireFault) -> None:
-        self._hall.note_fault(fault, self.identity, self._peer)
+        self._hall.note_fault(fault, self.identity, self.peer)
         if isinstance(fault, OldProtocol):
             self._hall.stats.connections_refused += 1
             self.end(fault.answer)
@@ -237,7 +238,7 @@ class Connection(asyncio.Protocol):
         if refusal is None:
             security = self._transport.get_extra_info("ssl_object")
             name = common_name(security.getpeercert()) if security is not None else None
-            admission = await self._hall.doorkeeper.admit(connect, name)
+            admission = await self._hall.doorkeeper.admit(connect, name, origin_of(self.peer))
         else:
             admission = Admission(refusal=refusal, why="the protocol forbids this CONNECT here")
         if self._is_ended:
@@ -247,7 +248,7 @@ class Connection(asyncio.Protocol):
             admission = Admission(refusal=ConnAck.QUOTA_EXCEEDED, why="too many connections of one device")
         if admission.refusal is not None:
             self._hall.stats.connections_refused += 1
-            self._hall.tell("connection_refused", "peer=%s user=%r client_id=%r reason=%r", self._peer,
+            self._hall.tell("connection_refused", "peer=%s user=%r client_id=%r reason=%r", self.peer,
                             connect.username, connect.client_id[:80], admission.why)  # fmt: skip
             self.end(connack_refusal(admission.refusal))
             return
@@ -265,7 +266,7 @@ class Connection(asyncio.Protocol):
         hall.take_slow_lane(self, self._transport)
         earlier = hall.seat(key, self)
         if isinstance(earlier, Connection):
-            hall.note_taken_over(key, earlier._peer, self._peer)
+            hall.note_taken_over(key, earlier.peer, self.peer)
             subscriptions: set[str] | None = earlier._session.subscriptions if earlier._session_expiry_s else None
             earlier.end_with(Reason.SESSION_TAKEN_OVER)
         else:
@@ -298,7 +299,7 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_later(self._hall.settings.connect_timeout_s, self._too_slow)
             return
         self._hall.stats.connections_refused += 1
-        self._hall.tell("connection_refused", "peer=%s reason=%r", self._peer, "did not say who it is in time")
+        self._hall.tell("connection_refused", "peer=%s reason=%r", self.peer, "did not say who it is in time")
         self.abort()
 
     def _watch(self) -> None:
@@ -312,7 +313,7 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_at(due, self._watch)
             return
         self._hall.stats.silent += 1
-        self._hall.tell("device_silent", "device_id=%s peer=%s", self.identity, self._peer)
+        self._hall.tell("device_silent", "device_id=%s peer=%s", self.identity, self.peer)
         self.end_with(Reason.KEEP_ALIVE_TIMEOUT)
 
     # From the wire to the disk and back.

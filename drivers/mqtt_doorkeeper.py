@@ -2,7 +2,9 @@
 
 The device id is decided here once and for the whole connection. Nothing that a device writes into a message can change
 it. Passwords are verified in a thread, a few at a time: deriving one costs milliseconds by design, and a wrong password
-tried a thousand times must not stop the loop in which scans are taken.
+tried a thousand times must not stop the loop in which scans are taken. Those who wait for it do so by where they come
+from, and a password that was proven before does not wait at all: a stranger who floods the door with wrong ones shuts
+out himself.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from mqtt5 import ConnAckReasonCode as ConnAck
 from drivers.contract import DeviceFault
 from drivers.mqtt_routes import DEVICE_ID
 from drivers.mqtt_settings import ListenerSettings
+from drivers.mqtt_turns import Turns
 from drivers.password_file import PasswordFile, PasswordFileError
 
 VERIFICATIONS_MAX: Final = 2
@@ -43,7 +46,7 @@ class Doorkeeper:
         self._accepts_anyone = settings.unauthenticated == "accept-in-lab"
         self._passwords = PasswordFile(settings.users_file) if settings.users_file is not None else None
         self._executor = executor
-        self._verifications = asyncio.Semaphore(VERIFICATIONS_MAX)
+        self._verifications = Turns(VERIFICATIONS_MAX)
 
     async def check(self) -> None:
         """Raise DeviceFault when the users file cannot be used."""
@@ -54,23 +57,25 @@ class Doorkeeper:
         except PasswordFileError as error:
             raise DeviceFault(str(error), hint=error.hint) from error
 
-    async def admit(self, connect: mqtt5.ConnectPacket, certificate_name: str | None) -> Admission:
-        """Return the device behind a CONNECT, or why there is none."""
+    async def admit(self, connect: mqtt5.ConnectPacket, certificate_name: str | None, origin: str) -> Admission:
+        """Return the device behind a CONNECT, or why there is none. `origin` as `origin_of` says it."""
         if certificate_name is not None:
             if connect.username not in (None, certificate_name):
                 return Admission(refusal=ConnAck.NOT_AUTHORIZED, why="user name and certificate are not the same")
             return _device(certificate_name, ConnAck.NOT_AUTHORIZED)
         if connect.username is not None and self._passwords is not None:
-            return await self._admit_user(connect.username, connect.password or b"", self._passwords)
+            return await self._admit_user(connect.username, connect.password or b"", self._passwords, origin)
         if self._accepts_anyone:
             return _device(connect.client_id, ConnAck.CLIENT_ID_NOT_VALID)
         return Admission(refusal=ConnAck.NOT_AUTHORIZED, why="neither user name nor certificate")
 
-    async def _admit_user(self, user: str, password: bytes, passwords: PasswordFile) -> Admission:
+    async def _admit_user(self, user: str, password: bytes, passwords: PasswordFile, origin: str) -> Admission:
         loop = asyncio.get_running_loop()
         try:
-            async with self._verifications:
-                is_known = await loop.run_in_executor(self._executor, passwords.verify, user, password)
+            is_known = await loop.run_in_executor(self._executor, passwords.recalls, user, password)
+            if not is_known:
+                async with self._verifications.of(origin):
+                    is_known = await loop.run_in_executor(self._executor, passwords.verify, user, password)
         except PasswordFileError as error:
             return Admission(refusal=ConnAck.SERVER_UNAVAILABLE, why=str(error))
         if not is_known:

@@ -2,8 +2,9 @@
 
 Theory of operation. Everything is bounded, and whoever reaches a bound pays for it alone:
 
-- Connections. When all places are taken, the oldest that has not yet said who it is makes room for the next one, so
-  that a flood of silent sockets cannot keep a handheld out. When all are known devices, the newcomer is turned away.
+- Connections. When all places are taken, one that has not yet proved who it is makes room for the next one: the oldest
+  from where most of them come, so that neither a flood of silent sockets nor one of wrong passwords keeps a handheld
+  out. When all are known devices, the newcomer is turned away.
 - Bytes on their way to disk. A connection that brings more than its share is not read until the disk caught up.
 - Sessions of devices that went away. Kept in memory, a limited number for a limited time, and for one device no more
   than it may have connections. Kept at all because a client that reconnects and is told "no session" has to forget the
@@ -30,6 +31,7 @@ from drivers.mqtt_doorkeeper import Doorkeeper
 from drivers.mqtt_gathering import Gathering
 from drivers.mqtt_routes import Routes
 from drivers.mqtt_settings import ListenerSettings
+from drivers.mqtt_turns import origin_of
 from drivers.mqtt_wire import WireFault
 from drivers.reading import Reading, Verdict
 from drivers.slow_lane import LaneSelector, running_lanes
@@ -53,6 +55,8 @@ class Guest(Protocol):
     """A connection as the hall sees it."""
 
     identity: str
+    peer: object
+    """Address of its socket."""
 
     def abort(self) -> None:
         """Close at once, saying nothing."""
@@ -109,8 +113,8 @@ class Hall:
     """Called with an error that ends the run: a programming error in `emit` must not be lost in a task."""
     guests: dict[Guest, None] = field(default_factory=dict)
     """Every open connection, oldest first."""
-    strangers: dict[Guest, None] = field(default_factory=dict)
-    """Those of them that have not said who they are, oldest first."""
+    strangers: dict[str, dict[Guest, None]] = field(default_factory=dict)
+    """Those of them that have not proved who they are, oldest first, by where they come from."""
     seated: dict[SessionKey, Guest] = field(default_factory=dict)
     emits: set[asyncio.Future[list[Verdict]]] = field(default_factory=set)
     """Emits under way. They outlive their connection: a QoS 0 message may be followed by good-bye at once."""
@@ -138,7 +142,8 @@ class Hall:
         if self.is_closed:
             return False
         if len(self.guests) >= self.settings.connections_max:
-            oldest = next(iter(self.strangers), None)
+            crowd = max(self.strangers.values(), key=len, default=None)
+            oldest = next(iter(crowd)) if crowd else None
             self.stats.connections_refused += 1
             self.tell("connection_refused", 'reason="all places are taken" places=%d', self.settings.connections_max)
             if oldest is None:
@@ -146,15 +151,23 @@ class Hall:
             self.leave(oldest)
             oldest.abort()
         self.guests[guest] = None
-        self.strangers[guest] = None
+        self.strangers.setdefault(origin_of(guest.peer), {})[guest] = None
         return True
 
     def leave(self, guest: Guest) -> None:
         """Forget a connection, before its socket is closed."""
         self.guests.pop(guest, None)
-        self.strangers.pop(guest, None)
+        self._is_no_stranger(guest)
         if self.lanes is not None and (fd := self._lane_fds.pop(guest, None)) is not None:
             self.lanes.leave(fd)
+
+    def _is_no_stranger(self, guest: Guest) -> None:
+        origin = origin_of(guest.peer)
+        crowd = self.strangers.get(origin)
+        if crowd is not None:
+            crowd.pop(guest, None)
+            if not crowd:
+                del self.strangers[origin]
 
     def take_slow_lane(self, guest: Guest, transport: asyncio.BaseTransport) -> None:
         """Nobody need wake up any more for a read of this connection that would have to wait for company."""
@@ -170,7 +183,7 @@ class Hall:
 
     def seat(self, key: SessionKey, guest: Guest) -> Guest | None:
         """The device is known: return its earlier connection with this client id, which it takes over."""
-        self.strangers.pop(guest, None)
+        self._is_no_stranger(guest)
         earlier = self.seated.get(key)
         self.seated[key] = guest
         return earlier

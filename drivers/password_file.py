@@ -121,6 +121,11 @@ def password_line(user: str, password: bytes) -> str:
     return f"{user}:$7${ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(derived).decode()}\n"
 
 
+def _proof(user: str, password: bytes, stored: StoredPassword) -> tuple[str, bytes]:
+    """Return by what a proven password is remembered: a keyed digest, never itself."""
+    return user, hashlib.blake2b(password, key=stored.hash[:64]).digest()
+
+
 class PasswordFile:
     """The users file on disk. All methods block and are safe to call from several threads."""
 
@@ -153,6 +158,14 @@ class PasswordFile:
             raise PasswordFileError("everybody may write it", hint=f"chmod o-w {self.path}")
         return parse_password_file(self.path.read_text("utf-8"))
 
+    def recalls(self, user: str, password: bytes) -> bool:
+        """Return whether this password was proven before and is still this user's; costs next to nothing. Raises
+        PasswordFileError."""
+        stored = self.users().get(user)
+        if stored is None or len(password) > PASSWORD_BYTES_MAX:
+            return False
+        return self._proven.get(_proof(user, password, stored)) == stored
+
     def verify(self, user: str, password: bytes) -> bool:
         """Return whether this user exists and this is the password. Raises PasswordFileError."""
         users = self.users()
@@ -162,7 +175,7 @@ class PasswordFile:
         if stored is None:
             _like_one_of(users, user).matches(password)
             return False
-        proof = (user, hashlib.blake2b(password, key=stored.hash[:64]).digest())
+        proof = _proof(user, password, stored)
         if self._proven.get(proof) == stored:
             return True
         if not stored.matches(password):

@@ -16,6 +16,7 @@ from mqtt_peer import BOUND_S, Peer, Shelf, ack_topic, listening, publish, scan_
 
 from drivers import Verdict, mqtt_connection, mqtt_unread
 from drivers.mqtt_listener import MqttListener
+from drivers.password_file import PasswordFile
 
 
 async def until(condition: Any, what: str) -> None:
@@ -186,6 +187,63 @@ async def test_a_flood_of_silent_sockets_keeps_no_handheld_out_and_throws_none_o
         for writer in flood:
             writer.close()
         await seated.close()
+
+
+async def test_a_flood_of_wrong_passwords_keeps_no_handheld_out(tmp_path: Path) -> None:
+    """Each is believed or not in its turn; behind a queue of hundreds a device lost its place before it had one."""
+    file = tmp_path / "devices.passwd"
+    file.write_text("hh-7:$6$c2FsdA==$" + _sha512("seven") + "\n")
+    hands = SlowHands()
+    async with listening(Shelf(), users_file=file, connections_max=20, executor=hands) as listener:
+        hands.is_held, port = True, listener.address[1]
+        flood = await flooding(port)
+        await until(lambda: listener.stats.connections_refused >= 20, "the flood has all the places")
+        peer = Peer(*await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0)))
+        peer.send(mqtt5.ConnectPacket("hh-7", username="hh-7", password=b"seven").write())
+        flood += await flooding(port)
+        await until(lambda: listener.stats.connections_refused >= 60, "and takes them again and again")
+        hands.is_held = False
+        hands.may_begin.set()
+        connack = await peer.receive()
+        assert connack is not None, "it was not the one that made room"
+        assert int(connack.reason_code) == 0
+        for one in (*flood, peer):
+            await one.close()
+    hands.shutdown()
+
+
+async def test_a_device_that_was_here_before_does_not_wait_for_those_with_wrong_passwords(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when they come from where it does: behind one router everybody has one address."""
+    file = tmp_path / "devices.passwd"
+    file.write_text("hh-7:$6$c2FsdA==$" + _sha512("seven") + "\n")
+    verify, may_end = PasswordFile.verify, threading.Event()
+
+    def slow(passwords: PasswordFile, user: str, password: bytes) -> bool:
+        assert password == b"seven" or may_end.wait(BOUND_S)
+        return verify(passwords, user, password)
+
+    monkeypatch.setattr(PasswordFile, "verify", slow)
+    with ThreadPoolExecutor(8) as hands:
+        async with listening(Shelf(), users_file=file, executor=hands) as listener:
+            port, known = listener.address[1], {"username": "hh-7", "password": b"seven"}
+            await (await Peer.hello(port, "hh-7", **known)).close()
+            flood = await flooding(port)
+            try:
+                again = await Peer.hello(port, "hh-7", **known)
+            finally:
+                may_end.set()
+            for one in (*flood, again):
+                await one.close()
+
+
+async def flooding(port: int) -> list[Peer]:
+    """Return forty strangers with a wrong password."""
+    crowd = [await Peer.connect(port) for _ in range(40)]
+    for one in crowd:
+        one.send(mqtt5.ConnectPacket("x", username="hh-7", password=b"wrong").write())
+    return crowd
 
 
 async def test_when_all_places_are_taken_by_devices_the_newcomer_waits_outside() -> None:
