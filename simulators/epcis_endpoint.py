@@ -160,8 +160,14 @@ def _record(event: dict[str, Any]) -> dict[str, Any]:
         "sequence": place[f"{_NAMESPACE}sequence"],
         "type": place[f"{_NAMESPACE}type"],
         # A gap record says of a run where it begins.
-        "data": {"reason": event.get(f"{_NAMESPACE}reason"), **_first_of(event), "epcis": event},
+        "data": {"reason": _reason_of(event), **_first_of(event), "epcis": event},
     }
+
+
+def _reason_of(event: dict[str, Any]) -> str | None:
+    """Return what a gap record says; a report has it in words."""
+    reports = [report for element in event.get("sensorElementList", ()) for report in element["sensorReport"]]
+    return next((str(report["stringValue"]) for report in reports if "stringValue" in report), None)
 
 
 def _first_of(event: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from troubled_site import TroubledSite, troubled_site, until
 
-from simulators.centre import Policy
+from simulators.centre import Centre, Policy
 from simulators.centre_script import Act
 from simulators.ledger import CentreEvent
 
@@ -52,6 +52,19 @@ async def test_a_rejected_event_leaves_no_hole_unexplained(tmp_path: Path, answe
         await until(lambda: len(records(site)) == 2, "the decision is announced")
         assert [reason(record).split(":")[0] for record in records(site)] == ["quarantined", "discarded"]
         assert (site.centre.ledger.redeliveries, is_explained(site)) == (0, True)
+
+
+async def test_a_repository_that_refused_an_event_holds_its_gap_record(tmp_path: Path) -> None:
+    """Its capture job only says that something in a document was wrong: who queries it could not know of the hole."""
+    async with Centre(policy=Policy(poison=(BAD,))) as repository:
+        url = f"http://127.0.0.1:{repository.port}/capture"
+        async with troubled_site(tmp_path, kind="epcis-capture", url=url, job_poll_s=0.05) as site:
+            await rejected(site)
+            ledger = repository.ledger
+            await until(lambda: not ledger.missing and any(event.is_gap for event in ledger.events), "it is told")
+            (record,) = [event for event in ledger.events if event.is_gap]
+            assert reason(record).startswith("quarantined: ")
+            assert (ledger.late, ledger.conflicts) == ([], [])
 
 
 async def test_a_kill_before_and_while_a_hole_is_announced_leaves_none(tmp_path: Path) -> None:
