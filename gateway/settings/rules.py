@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from drivers.mqtt_settings import is_loopback_host
 from gateway.credentials import CredentialError, check_secret_file, check_secret_owner, credential_path
 from gateway.settings.document import Document
 from gateway.settings.model import ApiSettings, Bind, DeviceSettings, StorageSettings
@@ -24,6 +25,10 @@ PUBLIC_FILES = ("certificate", "ca_file", "client_ca")
 
 NOTHING_YET = "this gateway is not set up yet: it has neither an upstream nor a station nor a device"
 """A file as an installation leaves it: the service runs, takes nothing in, and says so."""
+CLEAR_SCHEMES = {"http": "https", "mqtt": "mqtts"}
+"""Schemes without TLS, and those with it."""
+SENT_SECRETS = {"token_file": "token", "token_credential": "token", "password_file": "password"}
+"""Keys of secrets that are sent as they are."""
 EXAMPLE_NAMES = (".example", ".example.com", ".example.net", ".example.org")
 """Names that are nobody's and never will be (RFC 2606)."""
 
@@ -61,6 +66,7 @@ def check_rules(document: Document, draft: Draft, *, environ: Mapping[str, str],
     if not must_run:
         _check_owners(document, draft)
     notices += _example_notices(draft)
+    notices += _clear_notices(draft)
     notices += _lab_notices(draft)
     _check_file_mode(document, draft.file)
     return tuple(notices)
@@ -193,6 +199,22 @@ def _example_notices(draft: Draft) -> list[str]:
         for _, upstream in draft.upstreams
         if (host := urlsplit(upstream.url).hostname or "").endswith(EXAMPLE_NAMES)
     ]
+
+
+def _clear_notices(draft: Draft) -> list[str]:
+    """What leaves this computer readable: inside a site that may be right, and somebody should have meant it."""
+    found = []
+    for base, table in _tables(draft):
+        url = urlsplit(str(getattr(table, "url", "") or ""))
+        if url.scheme not in CLEAR_SCHEMES or not url.hostname or is_loopback_host(url.hostname):
+            continue
+        secret = next((what for key, what in SENT_SECRETS.items() if getattr(table, key, None) is not None), None)
+        also = f", {secret} included" if secret else ""
+        found.append(
+            f"{path_text((*base, 'url'))}: what is said to {url.hostname} goes without TLS{also}: anybody in between "
+            f"can read it, and answer in its place; use {CLEAR_SCHEMES[url.scheme]}:// where there is one"
+        )
+    return found
 
 
 def _lab_notices(draft: Draft) -> list[str]:

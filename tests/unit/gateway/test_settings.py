@@ -49,6 +49,32 @@ def test_the_example_of_the_documentation_is_no_centre(tmp_path: Path) -> None:
     assert load(SMALLEST.replace("wms.example", "wms.example.lan"), tmp_path).notices == ()
 
 
+CLEAR = """
+[mqtt.broker]
+url = "mqtt://broker.lan"
+username = "gateway"
+password_file = "{secret}"
+
+[expectations]
+url = "http://wms.lan/v1/expectations"
+"""
+
+
+def test_what_leaves_this_computer_without_tls_is_said(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("SECRET-5d3f9a")
+    secret.chmod(0o600)
+    plain = SMALLEST.replace("https://wms.example/v1/events", f'http://wms.lan/v1/events"\ntoken_file = "{secret}')
+    clear = plain + CLEAR.format(secret=secret)
+    found = load(clear, tmp_path).notices
+    assert [one.partition(":")[0] for one in found] == ["expectations.url", "mqtt.broker.url", "upstream[1].url"]
+    assert ["included" in one for one in found] == [False, True, True]
+    assert "https://" in found[2] and "mqtts://" in found[1]
+    for here in ("127.0.0.1", "localhost", "[::1]"):
+        assert load(clear.replace("wms.lan", here).replace("broker.lan", here), tmp_path).notices == ()
+    assert load(clear.replace("http:", "https:").replace("mqtt:", "mqtts:"), tmp_path).notices == ()
+
+
 def test_check_asks_who_owns_a_secret_and_the_service_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, storage: Path) -> None:
         assert storage == Path("/var/lib/dockline")
