@@ -180,7 +180,7 @@ def _description() -> bytes:
 def actor_of(request: Request, caller: Caller) -> str:
     """Return who acts, for the audit; the command line may say for which user of this computer it runs."""
     user = request.headers.get("dockline-user", "")
-    return f"{caller.name}:{user}" if caller.name == "cli" and _ACTOR.fullmatch(user) else caller.name
+    return f"{caller.name}:{user}" if caller.may_name and _ACTOR.fullmatch(user) else caller.name
 
 
 def event_filter(asked: Any) -> EntryFilter:

@@ -46,6 +46,8 @@ class Caller:
     role: Role
     device: str | None = None
     """The device a `device` token speaks for."""
+    may_name: bool = False
+    """Root and the command line's own token: they may say for which user of this computer they act."""
 
     def may(self, role: Role) -> bool:
         """True when the caller stands at `role` or above; a device stands on no rung of the ladder but its own."""
@@ -140,7 +142,7 @@ class Tokens:
         for entry in (*self._entries, *self._own):
             if hmac.compare_digest(entry.sha256, digest):
                 found = entry
-        return Caller(found.name, found.role, found.device) if found else None
+        return Caller(found.name, found.role, found.device, found in self._own) if found else None
 
     def _refresh(self) -> None:
         stamp = self._look()

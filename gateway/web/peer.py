@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from gateway.settings.model import ApiSettings
 from gateway.web.auth import Caller, Role
 
-ROOT = Caller("cli", "admin")
+ROOT = Caller("cli", "admin", may_name=True)
 """Root may say for whom it acts (`Dockline-User`: the person behind sudo), as it may do everything else."""
 _UCRED = struct.Struct("3i")
 """Process, user and group of the peer (unix(7), SO_PEERCRED), as they were when it connected."""

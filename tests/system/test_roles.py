@@ -85,6 +85,20 @@ def test_what_root_does_behind_sudo_is_audited_with_the_person(
     assert [one["actor"] for one in records if one["action"] == "backup_taken"][-1] == "cli:anna"
 
 
+def test_a_token_acts_under_its_own_name_whatever_it_is_called_and_says(tmp_path: Path) -> None:
+    """Only root, and the command line with the daemon's own token, say for whom they act."""
+    token, digest = new_token()
+    file = tmp_path / "tokens.toml"
+    file.write_text(f'[[token]]\nname = "cli"\nsha256 = "{digest}"\nrole = "admin"\n')
+    file.chmod(0o600)
+    with gateway(tmp_path / "one", STRICT + f'tokens_file = "{file}"\n') as daemon:
+        daemon.start()
+        for mine in (token, daemon.cli_token()):
+            assert daemon.ask("POST", "/v1/backup", {"reason": "x"}, token=mine, Dockline_User="anna").status == 200
+        records = json.loads(daemon.command("audit", "list", "--json").stdout)
+    assert [one["actor"] for one in records if one["action"] == "backup_taken"] == ["cli", "cli:anna"]
+
+
 def test_over_the_address_the_socket_is_no_way_in(strict: GatewayProcess) -> None:
     """A header cannot say who the peer is."""
     answer = strict.ask("POST", "/v1/backup", {"reason": "x"}, peer_uid="0", Dockline_User="root")

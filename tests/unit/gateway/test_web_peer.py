@@ -25,7 +25,7 @@ def roles(**groups: str | None) -> LocalRoles:
 @pytest.mark.parametrize(
     ("uid", "caller"),
     [
-        (0, Caller("cli", "admin")),
+        (0, Caller("cli", "admin", may_name=True)),
         (997, Caller("cli:dockline", "admin")),
         (1000, Caller("cli:anna", "operator")),
         (1001, Caller("cli:ben", "technician")),
