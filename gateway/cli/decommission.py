@@ -46,7 +46,7 @@ def decommission(
     from gateway.cli.show import counted, print_line
 
     site = Site(config)
-    if receipt is not None and receipt.exists():
+    if receipt is not None and (receipt.exists() or receipt.is_symlink()):
         raise Failure(f"{receipt} exists already", hint="a receipt overwrites nothing", code=EXIT_USAGE)
     found, owed = _survey(site)
     secrets = sorted(_secrets(config))
@@ -65,9 +65,10 @@ def decommission(
     gone, left = _wipe(site, secrets)
     record |= {"wiped": gone, "secrets_wiped": [str(path) for path in secrets], "left": left}
     text = json.dumps(record, indent=2)
-    if receipt is not None:
-        receipt.write_text(text + "\n")
     print(text)
+    if receipt is not None:
+        with receipt.open("x") as file:  # never through a link
+            file.write(text + "\n")
     for name in left:
         print_line(f"left, not ours: {site.storage / name}", "yellow")
 

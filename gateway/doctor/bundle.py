@@ -35,6 +35,8 @@ _SOUNDS_SECRET = re.compile(
 )
 _BEARER = re.compile(r"(?i)(bearer\s+)[A-Za-z0-9._~+/=-]{6,}")
 _QUERY = re.compile(r"(?i)([?&][\w.-]*(?:token|key|secret|passw(?:or)?d|signature|sig)=)[^&\s\"'#]+")
+_OUR_TOKEN = re.compile(r"\bdkl_[A-Za-z0-9_-]{20,}")
+"""Of those only a hash is here, so what somebody typed in the wrong place is known by its look."""
 _USER_INFO = re.compile(r"(?i)([a-z][a-z0-9+.-]*://)[^/\s:@\"']+:[^/\s@\"']+@")
 
 
@@ -80,6 +82,7 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
     """Return the text with every secret struck out."""
     for secret in secrets:
         text = text.replace(secret, STRUCK_OUT)
+    text = _OUR_TOKEN.sub(STRUCK_OUT, text)
     text = _BEARER.sub(rf"\1{STRUCK_OUT}", text)
     text = _QUERY.sub(rf"\1{STRUCK_OUT}", text)
     text = _USER_INFO.sub(rf"\1{STRUCK_OUT}@", text)

@@ -135,6 +135,15 @@ def test_the_receipt_of_a_wipe_says_what_there_was(stopped: GatewayProcess, tmp_
     assert stopped.config.exists()
 
 
+def test_a_link_where_the_receipt_is_to_be_is_no_place_for_it(stopped: GatewayProcess, tmp_path: Path) -> None:
+    """Root would write where somebody else's link leads, after everything is gone."""
+    receipt, elsewhere = tmp_path / "receipt.json", tmp_path / "elsewhere"
+    receipt.symlink_to(elsewhere)
+    done = stopped.command("decommission", "--undelivered", "3", "--receipt", str(receipt))
+    assert (done.returncode, "exists already" in done.stderr) == (64, True)
+    assert not elsewhere.exists() and (stopped.state / "outbox.db").exists()
+
+
 def test_a_rehearsal_needs_no_stop_and_leaves_nothing(running: GatewayProcess) -> None:
     done = running.command("rehearse")
     assert done.returncode == 0 and " events proved" in done.stdout

@@ -93,6 +93,7 @@ def test_a_planted_secret_is_nowhere_in_the_bundle(tmp_path: Path) -> None:
         f'"token": "{PLANTED}"',
         f"Authorization: Bearer {PLANTED}",
         f"mqtt://user:{PLANTED}@broker:1883",
+        f"reason: they gave me dkl_{PLANTED}-0123456789abcdef and it works",
     ],
 )
 def test_what_sounds_like_a_secret_is_struck_out_though_nobody_knows_it(text: str) -> None:
