@@ -149,7 +149,8 @@ def discard(writer: Writer, upstream: str, seqs: Sequence[int], *, actor: str, n
             writer, upstream, seq, "discarded", allowed=("open", "retry"), actor=actor, action="entry_discarded",
             detail=note,
         )  # fmt: skip
-        announce(writer.connection, upstream, seq)
+        if reason_of(writer.connection, upstream, seq) != DAMAGED:  # that was told, and said that it never comes
+            announce(writer.connection, upstream, seq)
     writer.retention_due = True
 
 
@@ -195,6 +196,12 @@ def _change(
 def state_of(connection: sqlite3.Connection, upstream: str, seq: int) -> QuarantineState | None:
     """Return the state of an entry in the quarantine of an upstream; None when it is not in it."""
     row = connection.execute("SELECT state FROM quarantine WHERE upstream = ? AND seq = ?", (upstream, seq)).fetchone()
+    return None if row is None else row[0]
+
+
+def reason_of(connection: sqlite3.Connection, upstream: str, seq: int) -> str | None:
+    """Return why an entry is in the quarantine of an upstream; None when it is not in it."""
+    row = connection.execute("SELECT reason FROM quarantine WHERE upstream = ? AND seq = ?", (upstream, seq)).fetchone()
     return None if row is None else row[0]
 
 

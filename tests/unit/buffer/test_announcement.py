@@ -89,6 +89,18 @@ async def test_a_decision_to_discard_is_told_once_more(rig: Rig) -> None:
     await outbox.close(5)
 
 
+async def test_to_discard_what_was_told_as_damaged_tells_nothing_new(rig: Rig) -> None:
+    outbox = await rejecting(rig, through=0)
+    await outbox.close(5)
+    outbox = await rig.open()
+    rig.tamper("DROP TRIGGER entry_is_never_updated", "UPDATE entry SET payload = x'7b7d' WHERE seq = 2")
+    assert told(await outbox.head("centre", after=0, count_max=9, bytes_max=10**6))[1] == (2, "damaged")
+    await outbox.settle("centre", through=5)
+    await outbox.quarantine_discard("centre", [2], actor="op7", note="known")
+    assert await due(outbox) == []
+    await outbox.close(5)
+
+
 async def test_a_decision_while_its_record_was_under_way_is_not_lost(rig: Rig) -> None:
     outbox = await rejecting(rig, 2)
     under_way = told(await due(outbox))
