@@ -81,9 +81,13 @@ class PacketReader:
                 first, length = chunk[at], chunk[at + 1]
                 body = at + 2
                 if length >= 128:
-                    length, body = _remaining_length(chunk, at + 1)
-                    if not body:
-                        break
+                    if size > body and 0 < (second := chunk[body]) < 128:
+                        length += (second - 1) << 7  # two bytes, as nearly every scan has
+                        body += 1
+                    else:
+                        length, body = _remaining_length(chunk, at + 1)
+                        if not body:
+                            break
                 stop = body + length
                 if stop - at > self.packet_bytes_max:
                     return packets, WireFault(Reason.PACKET_TOO_LARGE, f"a packet of {stop - at} bytes")

@@ -78,22 +78,26 @@ def join_batch(
 
     `source_of` says under which source a sequence was given: that of an older epoch for what it left pending.
     """
-    ids = [entry.id if entry.gap_reason is None else gap_id(entry) for entry in entries]
-    payloads = [
-        entry.payload if entry.gap_reason is None else gap_payload(source_of(entry.seq), entry) for entry in entries
-    ]
-    sequences = [entry.seq for entry in entries]
+    if any(entry.gap_reason is not None for entry in entries):
+        entries = [entry if entry.gap_reason is None else _announced(source_of(entry.seq), entry) for entry in entries]
+    payloads = [entry.payload for entry in entries]
     assert {payload[:1] for payload in payloads} == {b"{"}, "every event is a JSON object"
+    sequences = tuple([entry.seq for entry in entries])
     parts = [_SEQUENCE % seq + payload[1:] for seq, payload in zip(sequences, payloads, strict=True)]
     return Batch(
         source=source_of(entries[-1].seq),
-        sequences=tuple(sequences),
-        ids=tuple(ids),
+        sequences=sequences,
+        ids=tuple([entry.id for entry in entries]),
         body=b"[" + b",".join(parts) + b"]",
         chain=chain,
         retry=retry,
         instance=instance,
     )
+
+
+def _announced(source: str, entry: Entry) -> Entry:
+    """Return the gap record of an entry in its place."""
+    return entry._replace(id=gap_id(entry), payload=gap_payload(source, entry))
 
 
 def cut_entries(entries: Sequence[Entry], *, count_max: int, bytes_max: int) -> Sequence[Entry]:

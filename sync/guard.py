@@ -74,6 +74,10 @@ class Guard:
 
     def judge(self, entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> Settlement:
         """Return what the outcomes allow. The entries follow directly on what is withheld."""
+        if not self._withheld and set(map(type, outcomes)) == {Accepted}:
+            # Nearly every answer, and a thousand outcomes one by one take as long as sending them.
+            self._run_settled, self._is_suspicious = 0, False
+            return Settlement(entries[-1].seq, accepted=len(entries))
         through: int | None = None
         rejected: list[tuple[int, str]] = []
         unannounced: list[int] = []

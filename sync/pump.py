@@ -109,6 +109,8 @@ class Pump:
         self._retries_due = True
         self._last_start = float("-inf")
         self._nudged = asyncio.Event()
+        self._pause: asyncio.Future[None] | None = None
+        """Between two requests."""
         self._is_stopping = False
         self.state = PumpState(settings.name)
 
@@ -141,7 +143,12 @@ class Pump:
     def stop(self) -> None:
         """Let `run` return when the request under way is settled. Cancelling it instead is safe, too."""
         self._is_stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
         self._nudged.set()
+        if self._pause is not None:
+            self._pause.cancel()
 
     # One round: find the position, announce, retry, wait for entries, send, settle.
 
@@ -153,9 +160,10 @@ class Pump:
         if self._retries_due:
             await self._retry()
         if not self._has_more and not self._guard.is_wary:
+            # First, because what is to be sent comes meanwhile: looked for before, it would have to be waited for.
+            await self._pace()
             if not await self._await_entries(after):
                 return
-            await self._pace()
         spans = await self._read(after)
         if not spans:
             self._has_more = False
@@ -217,8 +225,13 @@ class Pump:
 
     async def _pace(self) -> None:
         wait_s = self._last_start + self._settings.linger_s - self._monotonic()
-        if wait_s > 0:
-            await self._sleep(wait_s)
+        if wait_s <= 0 or self._nudged.is_set():
+            return
+        pause = self._pause = asyncio.ensure_future(self._sleep(wait_s))
+        try:
+            await asyncio.wait([pause])
+        finally:
+            pause.cancel()
 
     async def _read(self, after: int) -> list[_Span]:
         settings, window = self._settings, self._window

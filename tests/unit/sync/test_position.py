@@ -279,8 +279,9 @@ async def test_a_pump_that_the_outbox_ended_asks_again_where_it_is() -> None:
     outbox = FakeOutbox(entries(1, 4))
     bench = PumpBench(outbox, ScriptedUpstream())
     outbox.settle, settle = damaged, outbox.settle  # type: ignore[method-assign]
+    bench.task = asyncio.ensure_future(bench.pump.run())
     with pytest.raises(OutboxDamaged):
-        await bench.pump.run()
+        await bench.settled(4)
     outbox.settle = settle  # type: ignore[method-assign]
     asked = outbox.cursor_asked
     bench.task = asyncio.ensure_future(bench.pump.run())
