@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from gateway.log import event
@@ -33,6 +33,9 @@ PEER = "peer_uid"
 """Key in a request's state: the user at the other end of the local socket. Only the server puts it there."""
 ABANDON = "abandon"
 """Key in a request's state: closes the connection without a word, for whoever does not take what it asked for."""
+TAKE_PLACE = "take_place"
+"""Key in a request's state: its connection makes no room any more. Called as the request is begun with, not when its
+head came: a crowd whose heads came together, and that is refused in the next moment, must not fill all places."""
 GIVE_WAY = "give_way"
 """Key in a request's state: lets the connection make room for others at the limit although its request is under way."""
 HEAD_BYTES_MAX = 16 * 1024
@@ -70,7 +73,7 @@ class Connections:
         return True
 
     def owes_nothing(self, connection: Placed) -> None:
-        """A whole request head came."""
+        """A whole request head came, and is begun with."""
         self._owing.pop(connection, None)
 
     def owes_again(self, connection: Placed) -> None:
@@ -94,7 +97,8 @@ class BoundedProtocol(H11Protocol):
         uid = peer_uid(transport.get_extra_info("socket"))
         if uid is not None:
             self.app_state = {**self.app_state, PEER: uid}
-        self.app_state = {**self.app_state, ABANDON: self.abandon, GIVE_WAY: self._give_way}
+        more = {ABANDON: self.abandon, GIVE_WAY: self._give_way, TAKE_PLACE: self._take_place}
+        self.app_state = {**self.app_state, **more}
         self._deadline: asyncio.TimerHandle | None = None
         self._asked: RequestResponseCycle | None = None
         """The last request whose head was seen."""
@@ -118,7 +122,6 @@ class BoundedProtocol(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        self.places.owes_nothing(self)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, and say so in our log: what uvicorn says of it has neither name nor address."""
@@ -139,6 +142,9 @@ class BoundedProtocol(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
         super().connection_lost(exc)
+
+    def _take_place(self) -> None:
+        self.places.owes_nothing(self)
 
     def _give_way(self) -> None:
         self.places.owes_again(self)
@@ -167,8 +173,13 @@ class ApiServer:
         self._files = (certificate, key) if certificate is not None and key is not None else None
         self._version = self._look()
         self._context = server_tls(*self._files) if self._files is not None else None
+
+        async def begin(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["state"][TAKE_PLACE]()
+            await app(scope, receive, send)
+
         config = uvicorn.Config(
-            app,
+            begin,
             http=protocol if self._context is None else self._with_tls(protocol, self._context),
             ws="none",
             lifespan="off",
