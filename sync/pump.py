@@ -47,6 +47,9 @@ CREDENTIAL_LOOK_S = 5.0
 IDLE_LOOK_S = 30.0
 """An idle pump looks for retries this often, should nobody have told it."""
 
+SHORT_PAUSE_S = 0.1
+"""A pause of this length between two requests need not be ended by whoever wakes us."""
+
 POSITION_EVERY_S = 300.0
 """How often the upstream is asked where it is though nothing failed: one that was restored from a backup over night, or
 between two requests, tells nobody by itself."""
@@ -226,6 +229,9 @@ class Pump:
     async def _pace(self) -> None:
         wait_s = self._last_start + self._settings.linger_s - self._monotonic()
         if wait_s <= 0 or self._nudged.is_set():
+            return
+        if wait_s <= SHORT_PAUSE_S:
+            await self._sleep(wait_s)
             return
         pause = self._pause = asyncio.ensure_future(self._sleep(wait_s))
         try:

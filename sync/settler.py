@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 
 AHEAD_MAX = 8
 """Requests that may be answered and wait to be written down: a crash repeats them."""
+TRICKLE_MAX = 100
+"""So few events in a request that has nothing behind it: the next one is not due before the commit that comes anyway,
+and waiting for that here takes less than writing beside it."""
 
 
 class Settler:
@@ -57,9 +60,10 @@ class Settler:
         """Move the cursor as the settlement says. What it rejects is in quarantine when this returns, and what readers
         have to be told of is due; the rest is on its way. `patience_s` is how long it may wait for a commit that is
         made anyway. Raises OutboxError."""
-        if settlement.rejected or settlement.unannounced:
+        is_urgent = bool(settlement.rejected or settlement.unannounced)
+        if is_urgent or (patience_s and settlement.accepted <= TRICKLE_MAX):
             await self.settled()
-            await self._settle(settlement, 0.0)
+            await self._settle(settlement, 0.0 if is_urgent else patience_s)
             return
         has_failed = self._writing is not None and self._writing.done()
         if has_failed or self._is_refused or len(self._due) >= AHEAD_MAX:

@@ -288,7 +288,7 @@ async def test_a_pump_that_the_outbox_ended_asks_again_where_it_is() -> None:
     await bench.settled(4)
     assert outbox.cursor_asked == asked + 1
     bench.pump.stop()
-    await bench.task
+    await bench.until(bench.task.done)
 
 
 async def damaged(*_: object, **__: object) -> None:

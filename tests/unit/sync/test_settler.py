@@ -121,7 +121,7 @@ async def test_a_stop_waits_for_what_is_being_written() -> None:
         await bench.time.turn()
         assert bench.task is not None and not bench.task.done()
         outbox.may_commit.set()
-        await bench.task
+        await bench.until(bench.task.done)
         assert (outbox.at, len(upstream.sent)) == (20, 2)
 
 
