@@ -26,6 +26,7 @@ from typing import Any, Final
 
 _READ: Final = selectors.EVENT_READ
 _WRITE: Final = selectors.EVENT_WRITE
+_IN: Final = select.EPOLLIN
 _Ready = list[tuple[selectors.SelectorKey, int]]
 
 
@@ -99,7 +100,7 @@ class LaneSelector(selectors.BaseSelector):
         ready = self._fast.select(timeout)
         for number, (key, _) in enumerate(ready):
             if key.fileobj is self._slow:
-                ready[number : number + 1] = self._slow.ready(1 if self.is_narrow else -1)
+                ready[number : number + 1] = self._slow.ready(1 if self.is_narrow else None)
                 break
         return ready
 
@@ -148,11 +149,15 @@ class _SlowLane:
     def get_map(self) -> dict[int, selectors.SelectorKey]:
         return self._keys
 
-    def ready(self, count_max: int) -> _Ready:
-        """Return who is ready now, at most so many (-1: all of them); the kernel lets the others go first next time."""
-        found = []
-        for fd, mask in self._epoll.poll(0, count_max):
-            key = self._keys[fd]
+    def ready(self, count_max: int | None) -> _Ready:
+        """Return who is ready now, at most so many; the kernel lets the others go first next time."""
+        found, keys = [], self._keys
+        # Room for just those: the default is room for a thousand, and it is made anew each time.
+        for fd, mask in self._epoll.poll(0, count_max or len(keys) or 1):
+            key = keys[fd]
+            if mask == _IN:
+                found.append((key, _READ & key.events))
+                continue
             # An error or a hang-up is told to whoever reads or writes, as the selectors of Python do.
             events = (_READ if mask & ~select.EPOLLOUT else 0) | (_WRITE if mask & ~select.EPOLLIN else 0)
             found.append((key, events & key.events))
