@@ -17,9 +17,13 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import mqtt5
 
+from simulators.epc import check_digit
+
+GTINS = [f"0952123{number:06d}{check_digit(f'0952123{number:06d}')}" for number in range(97)]
 CONNACK, PUBACK, DISCONNECT = 0x20, 0x40, 0xE0
 
 
@@ -39,6 +43,8 @@ class LoadPlan:
     """Unanswered messages a device keeps, at most (the listener may announce less)."""
     prefix: str = "b"
     """Start of every message id, so that two runs do not redeliver each other's messages."""
+    labels: Literal["own", "gs1"] = "own"
+    """Article numbers of the site's own, or GS1-128 with GTIN, lot and serial number."""
 
 
 @dataclass(slots=True)
@@ -56,11 +62,17 @@ class LoadResult:
 
 
 def body(plan: LoadPlan, device: str, number: int) -> bytes:
-    """Return the message of a handheld scanning its `number`-th label: about 200 bytes, a label never seen before."""
+    """Return the message of a handheld scanning its `number`-th label: about 200 bytes, a label never seen before (of
+    GS1 labels each tenth has no serial number, and is like many others)."""
+    if plan.labels == "own":
+        code = f"ITEM-{device}-{number:08d}"
+    else:
+        serial = f"\\u001d21{plan.prefix}{device[3:]}{number:08d}" if number % 10 else ""
+        code = f"]C101{GTINS[number % len(GTINS)]}10L{number % 7}{serial}"
     return (
-        f'{{"id": "{plan.prefix}-{device}-{number:06d}", "code": "ITEM-{device}-{number:08d}", '
+        f'{{"id": "{plan.prefix}-{device}-{number:06d}", "code": "{code}", '
         f'"at": "2026-11-21T08:00:00Z", "activity": "pick", "document": "PL-1001", "location": "A-01-03", '
-        f'"quantity": 2, "operator": "op7"}}'
+        f'"quantity": {2 if plan.labels == "own" else 1}, "operator": "op7"}}'
     ).encode()
 
 
@@ -234,6 +246,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=kind, default=getattr(defaults, name))
     parser.add_argument("--in-flight-max", type=int, default=defaults.in_flight_max)
     parser.add_argument("--prefix", default=defaults.prefix)
+    parser.add_argument("--labels", choices=("own", "gs1"), default=defaults.labels)
     plan = LoadPlan(**vars(parser.parse_args()))
     result = asdict(asyncio.run(load(plan)))
     print(json.dumps(result))

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from gateway.cli.child import GatewayProcess, free_port
 
@@ -107,10 +108,13 @@ class Rig:
             await self._centre.wait()
         self._centre = None
 
-    async def load(self, count: int, *, rate: float | None = None, devices: int = 40) -> Load:
+    async def load(
+        self, count: int, *, rate: float | None = None, devices: int = 40, labels: Literal["own", "gs1"] = "own"
+    ) -> Load:
         """Publish `count` scans, labels and ids never used before, and return when all are acknowledged."""
         self._runs += 1
-        arguments = {"port": self.port, "site": "bench", "count": count, "devices": devices, "prefix": f"r{self._runs}"}
+        arguments = {"port": self.port, "site": "bench", "count": count, "devices": devices, "prefix": f"r{self._runs}",
+                     "labels": labels}  # fmt: skip
         if rate is not None:
             arguments["rate"] = rate
         command = [sys.executable, "-m", "simulators.load"]
