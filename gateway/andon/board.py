@@ -218,7 +218,7 @@ class Board:
             or result == "repeat_read"
         ):
             return False
-        at = _TONE_AT.get(result, 2)
+        at = _TONE_AT.get(verdicts[-1].result, 2)
         count, first = len(readings), self.number + 1
         self.number += count
         station = self._station_of(device)

@@ -13,6 +13,7 @@ from buffer.entry import Accepted, Outcome, Rejected
 from buffer.errors import CommitUnknown
 from sync import UpstreamUnavailable
 from sync.batch import Batch
+from sync.pump import POSITION_EVERY_S
 from sync.settler import AHEAD_MAX
 
 
@@ -110,6 +111,20 @@ async def test_after_an_error_the_position_is_asked_when_all_is_written() -> Non
         outbox.may_commit.set()
         await bench.settled(20)
     assert [batch.first for batch in upstream.sent] == [1, 11, 11], "nothing that was answered is sent again"
+
+
+async def test_from_time_to_time_the_position_is_asked_when_all_is_written() -> None:
+    """Asked while it is being written, the outbox would say where the upstream was before."""
+    outbox = SlowOutbox(30)
+    upstream = DistantUpstream()
+    async with pumping(outbox, upstream, batch_events_max=10) as bench:
+        upstream.before_answer = lambda _batch: setattr(bench.time, "now", bench.time.now + POSITION_EVERY_S)
+        await bench.until(lambda: len(upstream.sent) == 1)
+        await bench.time.turn()
+        assert (len(upstream.sent), outbox.cursor_asked) == (1, 1)
+        outbox.may_commit.set()
+        await bench.settled(30)
+    assert [batch.first for batch in upstream.sent] == [1, 11, 21]
 
 
 async def test_a_stop_waits_for_what_is_being_written() -> None:
