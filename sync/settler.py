@@ -25,7 +25,7 @@ from sync.settings import PumpSettings
 _log = logging.getLogger(__name__)
 
 AHEAD_MAX = 8
-"""Requests that may be answered and wait to be written down: a crash repeats them."""
+"""Requests that may be answered and not written down: a crash repeats them."""
 TRICKLE_MAX = 100
 """So few events in a request that has nothing behind it: the next one is not due before the commit that comes anyway,
 and waiting for that here takes less than writing beside it."""
@@ -53,6 +53,8 @@ class Settler:
         self._on_refused = on_refused
         self._due: list[Settlement] = []
         """Answered, and to be written by the next commit."""
+        self._ahead = 0
+        """Answered and not known to be on disk."""
         self._writing: asyncio.Task[None] | None = None
         self._is_refused = False
 
@@ -66,9 +68,10 @@ class Settler:
             await self._settle(settlement, 0.0 if is_urgent else patience_s)
             return
         has_failed = self._writing is not None and self._writing.done()
-        if has_failed or self._is_refused or len(self._due) >= AHEAD_MAX:
+        if has_failed or self._is_refused or self._ahead >= AHEAD_MAX:
             await self.settled()
         self._due.append(settlement)
+        self._ahead += 1
         if self._writing is None:
             self._writing = asyncio.create_task(self._write(patience_s))
 
@@ -79,10 +82,12 @@ class Settler:
                 await self._writing
             finally:
                 self._writing = None
+                self._ahead = 0
 
     def drop(self) -> None:
         """Wait for nothing any more: the pump has ended. What is on its way arrives or does not."""
         self._due.clear()
+        self._ahead = 0
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
@@ -104,6 +109,7 @@ class Settler:
         while self._due:
             due, self._due = self._due, []
             await self._settle(replace(due[-1], accepted=sum(one.accepted for one in due)), patience_s)
+            self._ahead -= len(due)
         self._writing = None
 
     async def _settle(self, settlement: Settlement, patience_s: float) -> None:
