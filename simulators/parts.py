@@ -11,10 +11,10 @@ from simulators.ledger import CentreEvent
 
 @dataclass(frozen=True, slots=True)
 class PartsCount:
-    """Parts since the gateway first looked; nobody outside the PLC can know of those made before."""
+    """Parts that were made, and parts that were heard of."""
 
     counted: int
-    """By the PLC, up to its last reading."""
+    """By the PLC, all of them: the machine stood until its counter was read."""
     delivered: int
     """Sum of the count increments at the centre, each event once."""
 
@@ -26,13 +26,7 @@ class PartsCount:
 
 def count_parts(journal: Iterable[Mapping[str, object]], events: Iterable[CentreEvent], signal: str) -> PartsCount:
     """Return both counts of one counter. `journal` is the PLC's own."""
-    first: int | None = None
-    total = 0
-    for line in journal:
-        if line.get("signal") == signal:
-            total = int(str(line["total"]))
-            if line["what"] == "first_read" and first is None:
-                first = total
+    totals = [int(str(line["total"])) for line in journal if line.get("signal") == signal]
     seen: dict[str, int] = {}
     for event in events:
         if '"dockline.count.v1"' not in event.body:
@@ -40,4 +34,14 @@ def count_parts(journal: Iterable[Mapping[str, object]], events: Iterable[Centre
         data = json.loads(event.body)["data"]
         if data["kind"] == "increment" and data["measurement"]["name"] == signal:
             seen[event.id] = int(data["quantity"]["value"])
-    return PartsCount(counted=total - (first if first is not None else total), delivered=sum(seen.values()))
+    return PartsCount(counted=totals[-1] if totals else 0, delivered=sum(seen.values()))
+
+
+def is_watched(events: Iterable[CentreEvent], device: str) -> bool:
+    """Return whether the centre has heard that a PLC is read: its link is up, so its first values are on disk."""
+    for event in events:
+        if '"dockline.device.v1"' in event.body:
+            data = json.loads(event.body)["data"]
+            if (data["device"]["id"], data["state"]) == (device, "up"):
+                return True
+    return False

@@ -9,7 +9,9 @@ that what a master sees is what a bad line, a slow gateway or a wrong map would 
 
 The journal notes what each signal did, in order, with the total it has really counted. A checker that knows only
 the journal and what the gateway delivered can say whether parts were lost or invented.
-`first_read` is the value at which counting from outside can begin: nobody can know of parts made before it.
+`first_read` is the earliest value at which counting from outside can begin: nobody knows of parts made before it. Nor
+of parts made before an answer came in time, and the PLC cannot know which one did; so whoever has to judge every part
+lets the machine stand until its counter is known to be watched (`Site.press`).
 """
 
 from __future__ import annotations

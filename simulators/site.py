@@ -23,7 +23,7 @@ from simulators.journal import Journal
 from simulators.labels import GTINS, carton
 from simulators.ledger import CentreEvent, DeviceScan
 from simulators.network import Network
-from simulators.parts import PartsCount, count_parts
+from simulators.parts import PartsCount, count_parts, is_watched
 from simulators.plc import Plc, work
 from simulators.plc_signal import Signal
 from simulators.rfid import PassJournal, PortalClock, PortalPlan, passed_tags, run_portal
@@ -33,7 +33,7 @@ from simulators.scanner_port import PtyPort
 from simulators.token import Token, find_tokens
 
 DOCUMENTS = ("ASN-1001", "ASN-1002", "ASN-1003")
-COUNTER = "good_parts"
+PRESS, COUNTER = "press-plc", "good_parts"
 ACTIVITIES = ("pick", "pick", "count", "pick")
 
 
@@ -69,7 +69,7 @@ class Site:
         self.centre = Centre(script=Script([lost], rng=random.Random(plan.seed)), ledger_file=folder / "centre.ndjson")
         self.uplink = Network("127.0.0.1", 0, seed=plan.seed)
         self.counter = Signal(COUNTER, 0, rollover=2**32, shows=2**32 - 40)
-        self.plc = Plc([self.counter], journal=Journal("press-plc", folder / "press-plc.ndjson"))
+        self.plc = Plc([self.counter], journal=Journal(PRESS, folder / f"{PRESS}.ndjson"))
         self.scanners = [self._scanner(number) for number in range(1, plan.scanners + 1)]
         self.handhelds = [self._handheld(number) for number in range(1, plan.handhelds + 1)]
         self.portal_journal = Journal("portal-1", folder / "portal-1.ndjson")
@@ -104,9 +104,7 @@ class Site:
 
     async def work(self) -> None:
         """Return when every scanner, handheld and the portal has had an answer to everything it said."""
-        machine = asyncio.create_task(
-            work(self.counter, rng=self._rng, sleep=asyncio.sleep, interval_s=0.12, parts_max=3), name="press"
-        )
+        machine = asyncio.create_task(self.press(), name="press")
         self._background.add(machine)
         shares = _shares(self.plan.scans, len(self.scanners) + len(self.handhelds))
         async with asyncio.TaskGroup() as group:
@@ -116,6 +114,15 @@ class Site:
                 group.create_task(self._walk(handheld, share))
             group.create_task(self._pallets_pass())
         machine.cancel()
+
+    async def press(self) -> None:
+        """Make parts, from the moment the centre hears that the gateway reads the counter. Never returns.
+
+        Nobody outside a PLC knows of the parts before the first answer that came in time, and only the gateway knows
+        which one did. So that every part has to arrive, none is made until it has told.
+        """
+        await self.centre.until(lambda centre: is_watched(centre.ledger.events, PRESS))
+        await work(self.counter, rng=self._rng, sleep=asyncio.sleep, interval_s=0.12, parts_max=3)
 
     def done(self) -> int:
         """Scans and tags that have heard a positive answer so far."""

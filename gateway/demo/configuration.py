@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from simulators.site import COUNTER, Site
+from simulators.site import COUNTER, PRESS, Site
 
 _HEAD = """\
 # Written by `dockline demo`. Any of this can be pasted into a gateway.toml of your own.
@@ -40,7 +40,7 @@ backoff_max_s = 1.0
 id = "line-1"
 
 [[device]]
-id = "press-plc"
+id = "{press}"
 station = "line-1"
 driver = "modbus-poller"
 url = "modbus-tcp://127.0.0.1:{plc}?unit=1"
@@ -92,6 +92,7 @@ def demo_configuration(folder: Path, site: Site, *, listener: int, api: int) -> 
         api=api,
         uplink=site.uplink.port,
         plc=site.plc.port,
+        press=PRESS,
         counter=COUNTER,
     )
     docks = (_DOCK.format(number=number, url=scanner.port.url) for number, scanner in enumerate(site.scanners, start=1))

@@ -6,6 +6,7 @@ python planted_gateway.py BUG run --config FILE
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import socket
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from buffer import Outbox, connection, lock, opening
 from buffer.errors import OutboxError
 from buffer.writer import OnKnown, Writer
+from drivers.modbus_counter import Counter, Increment, Observed
 from gateway.web.server import BoundedProtocol
 
 ANSWER_AFTER_S = 0.05
@@ -136,6 +138,21 @@ def keep_sockets() -> None:
     BoundedProtocol.connection_lost = lost  # type: ignore[method-assign]
 
 
+def pocket_parts() -> None:
+    """Of the increments of a counter the third is noted as told, and is not told."""
+    really_see = Counter.see
+    increments = itertools.count(1)
+
+    def see(self: Counter, now: int, now_s: float) -> Observed | None:
+        observed = really_see(self, now, now_s)
+        if isinstance(observed, Increment) and next(increments) == 3:
+            self.settle(now)
+            return None
+        return observed
+
+    Counter.see = see  # type: ignore[method-assign]
+
+
 BUGS = {
     "boots": boots,
     "no-flush": no_flush,
@@ -145,6 +162,7 @@ BUGS = {
     "hang-writer": hang_writer,
     "keep-payloads": keep_payloads,
     "keep-sockets": keep_sockets,
+    "pocket-parts": pocket_parts,
 }
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ class Soak:
             await self._site.work()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SETTLE_S):
-                    await self._site.centre.until(lambda _: self._is_complete())
+                    await self._settled()
         finally:
             for task in tasks:
                 task.cancel()
@@ -157,6 +157,20 @@ class Soak:
         for error in ended:
             if isinstance(error, Exception):
                 raise error
+
+    async def _settled(self) -> None:
+        """Return when the centre has everything. To find out takes seconds after an hour, and beside it: a loop that
+        stands still for longer than the gateway waits for an answer would keep the last parts in the PLC."""
+        events, known = self._site.centre_events(), -1
+
+        def is_news(_: object) -> bool:
+            return len(events) > known
+
+        while True:
+            await self._site.centre.until(is_news)
+            known = len(events)
+            if await asyncio.to_thread(self._is_complete):
+                return
 
     # -- what goes wrong
 
