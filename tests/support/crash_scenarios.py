@@ -141,7 +141,7 @@ async def migration(stage: Stage) -> list[Take]:
 async def retention(stage: Stage) -> list[Take]:
     """Old entries leave, a few with each commit, while new ones come."""
     base = await stage.load()
-    image = aging(base.after, ms_each=5)
+    image = aging(base.after, ms_each=2)
     work, storage = partial(stage.scanning, tag="q"), Storage(retention_days=0)
     name = "retention"
     return [
@@ -276,12 +276,17 @@ def _database(image: Image, change: Callable[[sqlite3.Connection], None]) -> Ima
 
 
 def aging(image: Image, *, ms_each: int) -> Image:
-    """Return an outbox whose entries come of age one after the other, and then as many of those to come."""
+    """Return an outbox whose entries come of age one after the other, and then all of those to come at once.
+
+    Were those to come of age one after the other too, they would come faster than they age: then nothing but their age
+    keeps what the centre does not have.
+    """
 
     def change(connection: sqlite3.Connection) -> None:
         head, now_ms = connection.execute("SELECT head_seq, operating_ms FROM ledger").fetchone()
         connection.execute("DELETE FROM age_mark")
-        rows = [(now_ms + number * ms_each, number) for number in range(1, 2 * head + 1)]
+        rows = [(now_ms + number * ms_each, number) for number in range(1, head + 1)]
+        rows.append((now_ms + (head + 1) * ms_each, 2 * head))
         connection.executemany("INSERT INTO age_mark VALUES (?, ?)", rows)
 
     return _database(image, change)
