@@ -1,12 +1,16 @@
 """`make soak`: a short one here, its judge with histories made up, and leaks planted in the real program."""
 
+import asyncio
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import soak_judge
 from soak import Soak, SoakPlan, told
 from soak_judge import SAMPLES_MIN, SECONDS_MIN, Sample, TooShort, judge
+
+from simulators.site import Site, SitePlan
 
 PLANTED = str(Path(__file__).parents[1] / "support" / "planted_gateway.py")
 LOOKS = 400
@@ -62,6 +66,16 @@ async def test_a_quarter_of_a_minute_keeps_every_promise(tmp_path: Path) -> None
     assert outcome.ledger.injected > 300 and outcome.ledger.redeliveries
     assert {"reload with a change", "a scanner is unplugged", "a captive portal"} <= set(outcome.disturbances)
     assert "too short" in told(outcome)
+
+
+async def test_the_loop_goes_on_beside_the_last_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an hour it takes seconds; a PLC that answers nobody meanwhile would keep its last parts."""
+    loop_goes_on = threading.Event()
+    monkeypatch.setattr(Soak, "_is_complete", lambda _: loop_goes_on.wait(5))
+    soak = Soak(tmp_path, SoakPlan())
+    async with Site(tmp_path, SitePlan(scanners=0, handhelds=0), listener_port=1) as soak._site:
+        asyncio.get_running_loop().call_later(0.01, loop_goes_on.set)
+        await asyncio.wait_for(soak._settled(), 60)
 
 
 @pytest.mark.long
