@@ -590,7 +590,7 @@ def sail(
     parent = folder or (Path("/dev/shm") if Path("/dev/shm").is_dir() else None)
     home = Path(tempfile.mkdtemp(prefix="voyage-", dir=parent))
     voyage_loop.complaints.clear()
-    sync.pump.POSITION_EVERY_S = POSITION_EVERY_S
+    everyday, sync.pump.POSITION_EVERY_S = sync.pump.POSITION_EVERY_S, POSITION_EVERY_S
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
 
@@ -600,5 +600,6 @@ def sail(
     try:
         return voyage_loop.run(course)
     finally:
+        sync.pump.POSITION_EVERY_S = everyday
         logging.disable(before)
         shutil.rmtree(home, ignore_errors=True)
