@@ -154,7 +154,9 @@ class _SlowLane:
         found, keys = [], self._keys
         # Room for just those: the default is room for a thousand, and it is made anew each time.
         for fd, mask in self._epoll.poll(0, count_max or len(keys) or 1):
-            key = keys[fd]
+            key = keys.get(fd)
+            if key is None:
+                continue  # closed, and still open in a copy: the kernel goes on telling of it
             if mask == _IN:
                 found.append((key, _READ & key.events))
                 continue

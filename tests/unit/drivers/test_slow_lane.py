@@ -76,6 +76,18 @@ def test_a_narrow_lane_gives_everybody_a_turn_in_between(lanes: LaneSelector) ->
         assert len(ready(lanes)) == 5
 
 
+def test_a_socket_that_lives_on_in_a_copy_is_passed_over(lanes: LaneSelector, pair: Pair) -> None:
+    ours, theirs = pair
+    number = ours.fileno()
+    lanes.register(number, READ)
+    lanes.join(number)
+    with ours.dup():
+        ours.close()
+        lanes.unregister(number)
+        theirs.send(b"x")
+        assert ready(lanes) == []
+
+
 def test_a_peer_that_went_away_is_read(lanes: LaneSelector, pair: Pair) -> None:
     ours, theirs = pair
     lanes.register(ours.fileno(), READ)
