@@ -74,7 +74,8 @@ class Guard:
 
     def judge(self, entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> Settlement:
         """Return what the outcomes allow. The entries follow directly on what is withheld."""
-        if not self._withheld and set(map(type, outcomes)) == {Accepted}:
+        is_whole = len(outcomes) == len(entries) and set(map(type, outcomes)) == {Accepted}
+        if is_whole and not self._withheld:
             # Nearly every answer, and a thousand outcomes one by one take as long as sending them.
             self._run_settled, self._is_suspicious = 0, False
             return Settlement(entries[-1].seq, accepted=len(entries))

@@ -205,7 +205,7 @@ class Board:
         """Note scans of one device that all went the same way, as a handheld sends them that has caught up: one look
         for all. Returns False, with nothing noted, when they are not that."""
         device, result = readings[0].device, verdicts[0].result
-        if readings[-1].device != device or verdicts[-1].result != result:
+        if readings[-1].device != device or verdicts[-1].result != result or len(readings) != len(verdicts):
             return False  # most takes of several devices
         lengths = [len(reading.code) for reading in readings]
         if (

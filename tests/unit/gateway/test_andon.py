@@ -117,6 +117,12 @@ def test_many_scans_at_once_are_noted_as_one_by_one(readings: list[Reading], ver
         }
 
 
+def test_every_reading_has_its_verdict(board: Board) -> None:
+    for count in (7, 9):
+        with pytest.raises(ValueError, match="zip"):
+            board.note([scan(f"A-{number}") for number in range(8)], [STORED] * count)
+
+
 def test_readings_without_a_code_say_what_they_are(board: Board) -> None:
     tag = Reading("s-1", "tag", b"", tag=TagRead(bytes.fromhex("3034257bf400b7800004cb2f")))
     unreadable = Reading("s-1", "unreadable", b"\xff\xfe?", reason="not UTF-8")

@@ -115,3 +115,10 @@ def test_whatever_is_answered_nothing_open_is_passed_and_no_rejection_is_lost(
     assert settlement.accepted == passed.count(A)
     withheld = guard.withheld_through
     assert withheld is None or set(outcomes[through:withheld]) == {N}
+
+
+def test_an_outcome_too_few_or_too_many_settles_nothing() -> None:
+    """What an upstream did not speak of would count as taken."""
+    for count in (2, 4):
+        with pytest.raises(ValueError, match="zip"):
+            Guard(10).judge(entries(1, 3), [Accepted()] * count)
