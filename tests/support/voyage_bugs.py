@@ -182,7 +182,7 @@ def ids_without_chance(patch: Patch) -> None:
     """Two processes begin with the same ids."""
 
     def begin(self: EventIds, ms: int) -> None:
-        self._ms, self._head, self._counter = ms, "01a1fd1e-0000-7000-", self._counter + 1
+        self._ms, self._head, self._low = ms, "01a1fd1e-0000-7000-8000-", self._low + 1
 
     patch.setattr(EventIds, "_begin", begin)
 
