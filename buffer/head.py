@@ -37,7 +37,8 @@ _HELD = (
 
 
 _ANNOUNCED = """
-SELECT quarantine.state, quarantine.reason, announcement.seq,
+SELECT quarantine.state, quarantine.reason,
+       EXISTS (SELECT 1 FROM purged WHERE announcement.seq BETWEEN first_seq AND last_seq), announcement.seq,
        coalesce(id, ''), coalesce(type, ''), coalesce(station, ''), coalesce(device, ''), coalesce(captured_at, 0),
        coalesce(payload, x''), coalesce(digest, x''), coalesce(chain, x'')
 FROM announcement JOIN cursor USING (upstream) LEFT JOIN quarantine USING (upstream, seq)
@@ -46,7 +47,7 @@ WHERE announcement.upstream = ? AND announcement.seq <= cursor.seq AND quarantin
 ORDER BY announcement.seq LIMIT ?
 """
 """Of a discarded entry that retention has removed since, nothing is left but its number and what was decided; of one
-that a salvage found gone, not even that it was held."""
+that a salvage found gone, or that was rejected when there was no room for it any more, not even that it was held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,9 @@ def _read_head(connection: sqlite3.Connection, upstream: str, after: int, count_
 def read_announcements(connection: sqlite3.Connection, upstream: str, count_max: int) -> list[Entry]:
     """Return the gap entries that an upstream has to be sent behind their place, in order; see `announcement`."""
     found: list[Entry] = []
-    for state, reason, *row in connection.execute(_ANNOUNCED, (upstream, count_max)):
+    for state, reason, is_purged, *row in connection.execute(_ANNOUNCED, (upstream, count_max)):
         entry = Entry(*row)
-        told = MISSING if state is None else told_as(state, reason)
+        told = told_as(state, reason) if state is not None else SKIPPED if is_purged else MISSING
         found.append(_gap(entry, told if not entry.id or is_whole(entry) else DAMAGED))
     return found
 

@@ -86,7 +86,13 @@ def held_through(connection: sqlite3.Connection, upstream: str) -> int:
 
 
 def admit(writer: Writer, upstream: str, seq: int, *, reason: str, owner: str) -> None:
-    """Take an entry in as open; one that is in already gets the new reason."""
+    """Take an entry in as open; one that is in already gets the new reason.
+
+    One that was removed while its answer was under way is not taken in: it is counted as skipped, and nobody could have
+    it sent again.
+    """
+    if writer.connection.execute("SELECT 1 FROM purged WHERE ? BETWEEN first_seq AND last_seq", (seq,)).fetchone():
+        return
     changed = writer.connection.execute(
         "INSERT INTO quarantine (upstream, seq, reason, owner, state, since) VALUES (?, ?, ?, ?, 'open', ?)"
         " ON CONFLICT DO UPDATE SET reason = excluded.reason, owner = excluded.owner, state = 'open'"

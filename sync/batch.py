@@ -114,11 +114,13 @@ def cut_entries(entries: Sequence[Entry], *, count_max: int, bytes_max: int) -> 
 def gap_id(entry: Entry) -> str:
     """Return the id of the gap record for an entry: the same for every retry and every upstream.
 
-    The reason is part of it, since an entry that was quarantined may be discarded before the record is heard: two
-    contents must not share one id. A damaged row has no id of its own that could be trusted; its sequence serves.
+    All that a record tells is part of it, for two contents must not share one id. An entry that was quarantined may be
+    discarded before the record is heard; a run may begin earlier in a replay, or after a kill. A damaged row has no id
+    of its own that could be trusted; its sequence serves, and its digest, which may become unreadable, too.
     """
-    reason = hashlib.sha256((entry.gap_reason or "").encode()).hexdigest()[:8]
-    return f"gap-{entry.id or f'{entry.seq:020d}'}-{reason}"
+    told = (entry.gap_reason or "").encode() + (b"" if entry.id else entry.digest)
+    run = "" if entry.gap_first is None else f"{entry.gap_first:020d}-"
+    return f"gap-{entry.id or f'{run}{entry.seq:020d}'}-{hashlib.sha256(told).hexdigest()[:8]}"
 
 
 def gap_payload(source: str, entry: Entry) -> bytes:

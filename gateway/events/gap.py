@@ -30,7 +30,7 @@ class GapRecord(Closed):
 
     specversion: Literal["1.0"]
     id: Annotated[str, StringConstraints(pattern=r"^gap-.+$")]
-    """The same for every retry of the same announcement."""
+    """The same for every retry of the same announcement; another when it tells anything else."""
     source: Annotated[str, StringConstraints(pattern=r"^//[^/]+/[^/]+/[^/]+$")]
     type: Literal["dockline.gap.v1"]
     datacontenttype: Literal["application/json"]

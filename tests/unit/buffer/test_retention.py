@@ -221,6 +221,23 @@ async def test_at_the_cap_an_optional_upstream_skips_and_is_told(rig: Rig) -> No
     await outbox.close(5)
 
 
+async def test_what_is_rejected_after_it_was_skipped_is_counted_once(rig: Rig) -> None:
+    """The lake's answer takes a minute; meanwhile the outbox is full and gives up what was asked about."""
+    outbox = await opened(rig, FULL, wms=True, lake=False)
+    refused = await fill(outbox, 1)
+    await outbox.head("lake", after=0, count_max=10, bytes_max=10**6)
+    await outbox.settle("wms", through=refused - 1)
+    assert kept(rig)[0] > 10
+    await outbox.settle("lake", through=10, rejected=[(3, "no")], untold=[5])
+    assert await outbox.quarantine_list("lake") == []
+    told = [(one.seq, one.gap_reason) for one in await outbox.announcements("lake", count_max=10)]
+    assert told == [(3, "skipped")]
+    await outbox.settle_announced("lake", told)
+    assert await outbox.announcements("lake", count_max=10) == []
+    assert (await outbox.census("lake", fresh=True)).imbalance == 0
+    await outbox.close(5)
+
+
 async def test_a_required_upstream_never_skips(rig: Rig) -> None:
     outbox = await opened(rig, FULL, wms=True, lake=True)
     refused = await fill(outbox, 1)

@@ -82,6 +82,15 @@ def test_a_gap_record_of_a_damaged_row_or_a_run_needs_no_column_but_the_sequence
     assert run["data"]["first_sequence"] == "00000000000000000003"
 
 
+def test_two_gap_records_that_tell_different_things_have_two_ids() -> None:
+    """A run that begins earlier in a replay than it did at first; a damaged row whose digest is unreadable by now."""
+    run = Entry(7, "", "", "", "", 0, b"", b"", b"", gap_reason="skipped", gap_first=3)
+    damaged = run._replace(gap_reason="damaged", gap_first=None)
+    told = [run, run._replace(gap_first=1), run._replace(gap_first=7), run._replace(gap_reason="missing")]
+    told += [damaged, damaged._replace(digest=b"x")]
+    assert len({json.loads(gap_payload(SOURCE, one))["id"] for one in told}) == len(told)
+
+
 def test_a_gap_record_bears_the_source_its_sequence_was_given_under() -> None:
     rows = [entry(1, gap_reason="damaged"), entry(2, gap_reason="damaged")]
     body = join_batch(lambda seq: f"//dc07/dock-pc-1/e{seq}", rows).body
