@@ -55,6 +55,32 @@ def test_it_gives_the_next_entries_or_nothing(
     assert found == expected
 
 
+def test_what_every_upstream_has_is_let_go_of() -> None:
+    """Memory holds what somebody waits for, and not eight megabytes of what was delivered a minute ago."""
+    tail = Tail(MIB, lambda _: 0)
+    tail.extend(rows(1, [10] * 9))
+    assert len(tail.behind("slow", 2, count_max=2, bytes_max=MIB)) == 2
+    assert [entry.seq for entry in tail.behind("quick", 7, count_max=9, bytes_max=MIB)] == [8, 9]
+    assert [entry.seq for entry in tail.behind("slow", 2, count_max=2, bytes_max=MIB)] == [3, 4], "still waited for"
+    assert tail.behind("quick", 9, count_max=9, bytes_max=MIB) == []
+    assert tail.kept_bytes == 70
+    assert [entry.seq for entry in tail.behind("slow", 6, count_max=2, bytes_max=MIB)] == [7, 8]
+    assert tail.kept_bytes == 30
+    assert tail.behind("quick", 5, count_max=9, bytes_max=MIB) == [], "who goes back reads the file"
+    tail.extend(rows(10, [10]))
+    assert [entry.seq for entry in tail.behind("quick", 9, count_max=9, bytes_max=MIB)] == [10]
+
+
+@pytest.mark.parametrize("after", range(12))
+@pytest.mark.parametrize("count", [1, 5, 12])
+def test_whichever_end_is_nearer_it_gives_the_same(after: int, count: int) -> None:
+    tail = Tail(MIB, lambda _: 0)
+    tail.extend(rows(1, [10] * 12))
+    assert len(tail.behind("slow", 0, count_max=1, bytes_max=MIB)) == 1
+    found = tail.behind("quick", after, count_max=count, bytes_max=MIB)
+    assert [entry.seq for entry in found] == list(range(after + 1, min(after + count, 12) + 1))
+
+
 async def test_it_is_silent_while_quarantine_may_change() -> None:
     held = {"centre": 0}
     tail = Tail(MIB, lambda upstream: held[upstream])
