@@ -22,10 +22,15 @@ run_release() { # run_release RELEASE WORDS...
     "$BASE/$release/bin/python3" -sP -m gateway "$@"
 }
 
+# In the folder of the outbox root does nothing by itself: whoever took over the service could have put links there.
+as_dockline() { # as_dockline PROGRAM WORDS...
+    (cd / && TERM=dumb setpriv --reuid dockline --regid dockline --init-groups "$@")
+}
+
 as_service() { # as_service RELEASE WORDS...
     release=$1
     shift
-    (cd / && TERM=dumb setpriv --reuid dockline --regid dockline --init-groups "$BASE/$release/bin/python3" -sP -m gateway "$@")
+    as_dockline "$BASE/$release/bin/python3" -sP -m gateway "$@"
 }
 
 point_to() {
@@ -59,7 +64,7 @@ storage_folder() {
 
 outbox_marks() { # outbox_marks FILE: "SCHEMA HEAD", empty when there is none
     [ -s "$1" ] || return 0
-    "$BASE/current/bin/python3" -I - "$1" <<'PYTHON'
+    as_dockline "$BASE/current/bin/python3" -I - "$1" <<'PYTHON'
 import sqlite3, sys
 file = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
 print(*file.execute("PRAGMA user_version").fetchone(), *file.execute("SELECT head_seq FROM ledger").fetchone())
@@ -69,7 +74,7 @@ PYTHON
 # Events that came in after the copy, but for those the gateway makes about its own links; they are counted, and when
 # there is none but those the copy is told to begin a new epoch: their numbers may have been delivered.
 events_since() { # events_since COPY OUTBOX
-    "$BASE/current/bin/python3" -I - "$1" "$2" <<'PYTHON'
+    as_dockline "$BASE/current/bin/python3" -I - "$1" "$2" <<'PYTHON'
 import sqlite3, sys
 copy = sqlite3.connect(sys.argv[1], isolation_level=None)
 file = sqlite3.connect(f"file:{sys.argv[2]}?mode=ro", uri=True)
@@ -114,8 +119,8 @@ go_back() { # go_back VERSION OLD
             deb-systemd-invoke start "$UNIT" || true
             exit 1
         fi
-        rm -f "$FOLDER/outbox.db-wal" "$FOLDER/outbox.db-shm"
-        mv "$SAVED" "$FOLDER/outbox.db"
+        as_dockline rm -f "$FOLDER/outbox.db-wal" "$FOLDER/outbox.db-shm"
+        as_dockline mv -T "$SAVED" "$FOLDER/outbox.db"
     fi
     point_to "$2"
     if deb-systemd-invoke start "$UNIT" && is_up; then
@@ -157,7 +162,7 @@ switch_to() { # switch_to VERSION
     fi
     marks=$(outbox_marks "$FOLDER/outbox.db")
     if [ -n "$marks" ] && [ "${marks% *}" != "$(newest_schema "$target")" ]; then
-        rm -f "$SAVED"
+        as_dockline rm -f "$SAVED"
         as_service "$target" backup --config "$CONFIG" "$SAVED" >/dev/null || {
             [ "$state" != active ] || deb-systemd-invoke start "$UNIT"
             refuse "$1" "the outbox could not be copied before its schema changes"
@@ -176,7 +181,7 @@ switch_to() { # switch_to VERSION
     rm -rf "$BASE/kept"
     # What an unpacking that was killed left of other versions.
     find "$BASE/releases" -mindepth 1 -maxdepth 1 ! -name "$1" -exec rm -rf {} +
-    rm -f "$SAVED"
+    as_dockline rm -f "$SAVED"
     say "version $1 is installed"
 }
 

@@ -188,6 +188,55 @@ def test_an_installation_by_hand_is_not_run_over(root: Path, tmp_path: Path) -> 
     assert done.returncode == 1 and "installed by hand" in done.stderr
 
 
+def program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("way", ["forward", "back"])
+def test_in_the_folder_of_the_outbox_root_does_nothing_by_itself(tmp_path: Path, way: str) -> None:
+    """Whoever took over the service owns that folder; a link there must not lead root to other files."""
+    base, folder, log, tools = (tmp_path / name for name in ("base", "state", "log", "tools"))
+    config = outbox(folder, 1)
+    for path in (base / "kept/1.0", base / "releases/2.0"):
+        # Who runs it is written down. The outbox has schema 1, nothing came since the copy, and a copy is a file.
+        program(
+            path / "bin/python3",
+            f'echo "${{AS:-root}} python3 $*" >> {log}\n'
+            'case "$*" in *" backup "*) for copy; do :; done; touch "$copy" ;; esac\n'
+            '[ "$2" != - ] || if [ $# = 4 ]; then echo 0; else echo 1 0; fi',
+        )
+    (base / "current").symlink_to("kept/1.0")
+    for name in ("rm", "mv", "cp", "ln", "chown", "chmod"):
+        program(tools / name, f'echo "${{AS:-root}} {name} $*" >> {log}\nexec /bin/{name} "$@"')
+    program(
+        tools / "setpriv",
+        'while [ "${1#--}" != "$1" ]; do case $1 in --re*) shift ;; esac; shift; done; AS=dockline exec "$@"',
+    )
+    active = "activating" if way == "forward" else "active"
+    program(
+        tools / "systemctl",
+        f"case $1 in is-active) echo {active} ;; --quiet) [ {way} = forward ] ;; show) echo 7 ;; esac",
+    )
+    program(tools / "dockline", 'echo "{\\"ready\\": true, \\"version\\": \\"2.0\\"}"')
+    for name in ("deb-systemd-invoke", "journalctl", "sleep"):
+        program(tools / name, "exit 0")
+    library = (DEB / "switch.sh").read_text().replace("BASE=/opt/dockline", f"BASE={base}")
+    library = library.replace("CONFIG=/etc/dockline/gateway.toml", f"CONFIG={config}").replace(
+        "/run/systemd/system", str(base)
+    )
+    script = tmp_path / "switch.sh"
+    script.write_text(f"set -e\nPATH={tools}:$PATH\n{library}\nswitch_to 2.0\n")
+    (folder / "outbox.before-2.0").touch()
+    done = subprocess.run(["sh", script], capture_output=True, text=True, check=False)
+    assert done.returncode == (0 if way == "forward" else 1), done.stderr
+    touched = [line for line in log.read_text().splitlines() if str(folder) in line and " check " not in line]
+    expected = "dockline rm -f" if way == "forward" else "dockline mv -T"
+    assert any(line.startswith(expected) and "outbox.before-2.0" in line for line in touched), log.read_text()
+    assert [line for line in touched if not line.startswith("dockline ")] == []
+
+
 @pytest.mark.long
 @pytest.mark.install
 def test_lintian_has_nothing_to_say_that_was_not_answered(tmp_path: Path) -> None:
