@@ -81,12 +81,12 @@ def _read_head(connection: sqlite3.Connection, upstream: str, after: int, count_
         if not at < entry.seq <= head:
             continue  # a broken page can show a row under a number that is not its own
         if entry.seq > at + 1:
-            found += _gaps(connection, at + 1, entry.seq - 1)
+            found += gaps_between(connection, at + 1, entry.seq - 1)
         at = entry.seq
         if at in held:
-            entry = _gap(entry, told_as(*held[at]))
+            entry = gap_entry(entry, told_as(*held[at]))
         elif entry.gap_reason is not None or not is_whole(entry):
-            entry = _gap(entry, DAMAGED)
+            entry = gap_entry(entry, DAMAGED)
             newly_damaged.append(at)
         size += len(entry.payload)
         if found and size > bytes_max:
@@ -95,7 +95,7 @@ def _read_head(connection: sqlite3.Connection, upstream: str, after: int, count_
         if len(found) >= count_max:
             return HeadRead(found[:count_max], newly_damaged)
     if at < head and len(found) < count_max:
-        found += _gaps(connection, at + 1, head)
+        found += gaps_between(connection, at + 1, head)
     return HeadRead(found[:count_max], newly_damaged)
 
 
@@ -105,11 +105,11 @@ def read_announcements(connection: sqlite3.Connection, upstream: str, count_max:
     for state, reason, is_purged, *row in connection.execute(_ANNOUNCED, (upstream, count_max)):
         entry = Entry(*row)
         told = told_as(state, reason) if state is not None else SKIPPED if is_purged else MISSING
-        found.append(_gap(entry, told if not entry.id or is_whole(entry) else DAMAGED))
+        found.append(gap_entry(entry, told if not entry.id or is_whole(entry) else DAMAGED))
     return found
 
 
-def _gap(entry: Entry, reason: str) -> Entry:
+def gap_entry(entry: Entry, reason: str) -> Entry:
     """Return the gap entry for a row; of a damaged one nothing but seq and digest is handed on."""
     if reason != DAMAGED:
         return entry._replace(gap_reason=reason)
@@ -117,8 +117,11 @@ def _gap(entry: Entry, reason: str) -> Entry:
     return Entry(entry.seq, "", "", "", "", 0, b"", digest, b"", gap_reason=DAMAGED)
 
 
-def _gaps(connection: sqlite3.Connection, first: int, last: int) -> list[Entry]:
-    """Return gap entries that account for every seq of a run without rows, each within one source."""
+def gaps_between(connection: sqlite3.Connection, first: int, last: int) -> list[Entry]:
+    """Return gap entries that account for every seq of a run without rows, each within one source.
+
+    Of what every upstream had, and retention removed, the reason is "skipped" as well: there is one anchor for both.
+    """
     gaps: list[Entry] = []
     begun = connection.execute("SELECT first_seq FROM epoch WHERE first_seq > ? AND first_seq <= ?", (first, last))
     for next_first in sorted({seq for (seq,) in begun}):

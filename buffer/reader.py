@@ -20,7 +20,7 @@ from buffer.connection import DATABASE_NAME, fault_at_open, fault_of, open_reade
 from buffer.delivery import Position
 from buffer.entry import Entry
 from buffer.errors import OutboxMissing, UpstreamUnknown
-from buffer.head import HeadRead, read_announcements, read_head
+from buffer.head import HeadRead, gaps_between, read_announcements, read_head
 from buffer.incident import Incident, incidents
 from buffer.ledger import ChainHead, Epoch, Ledger, read_epochs, read_ledger, source_at
 from buffer.migrate import migrations, require_known, version_of
@@ -220,6 +220,11 @@ class OutboxReader:
         with self._snapshot() as connection:
             rows = connection.execute(_NEWEST_FIRST if wanted.newest_first else _OLDEST_FIRST, values).fetchall()
         return [Entry(*row) for row in rows]
+
+    def gaps(self, first: int, last: int) -> list[Entry]:
+        """Return gap entries for sequences that have no row, all of them; see `head.gaps_between`."""
+        with self._snapshot() as connection:
+            return gaps_between(connection, first, last)
 
     def tally(self, wanted: EntryFilter) -> Tally:
         """Count the entries that the filter lets through; its limit does not count."""

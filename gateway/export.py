@@ -1,8 +1,8 @@
 """Events as a file for others: EPCIS documents, one CloudEvent a line, or a table.
 
 Everything here is bytes in the order of the sequence, produced as it is read, so an export of a million events takes no
-more memory than one of ten. What cannot be told as itself because its row is damaged stands in its place as a gap
-record, the same that a centre would be sent: an export has no silent holes either.
+more memory than one of ten. What cannot be told as itself, because its row is damaged or gone, stands in its place as a
+gap record, the same that a centre would be sent: an export has no silent holes either.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Literal
 
 from buffer import Entry
+from buffer.head import gap_entry
+from buffer.quarantine import DAMAGED
 from gateway.epcis_encoder import as_json
 from gateway.events.epcis import document, encode
 from gateway.events.epcis_words import kind_of
@@ -35,11 +37,28 @@ _MARK: Final = b"\0"
 """Stands in an empty document where its events go; JSON text never holds it."""
 
 
+def with_gaps(
+    entries: Iterable[Entry], gaps: Callable[[int, int], Iterable[Entry]], *, after: int | None, through: int
+) -> Iterator[Entry]:
+    """Yield the entries, and gap entries in the place of what is not there, behind `after` and up to `through`.
+
+    `gaps` returns those from its first to its second argument. `after` None: what lies before the first entry is no
+    hole; of a `through` below the last entry nothing lies behind it.
+    """
+    for entry in entries:
+        if after is not None and entry.seq > after + 1:
+            yield from gaps(after + 1, entry.seq - 1)
+        yield entry
+        after = entry.seq
+    if after is not None and after < through:
+        yield from gaps(after + 1, through)
+
+
 def delivered(entry: Entry, source_of: Callable[[int], str], *, is_whole: Callable[[Entry], bool]) -> Json:
-    """Return an entry as a centre is sent it; a damaged one as the gap record that announces it."""
-    payload = entry.payload
-    if not is_whole(entry) or not payload.startswith(b"{"):
-        payload = gap_payload(source_of(entry.seq), entry._replace(gap_reason="damaged in the outbox"))
+    """Return an entry as a centre is sent it; a gap entry, or a damaged one, as the record that announces it."""
+    if entry.gap_reason is None and not (is_whole(entry) and entry.payload.startswith(b"{")):
+        entry = gap_entry(entry, DAMAGED)
+    payload = entry.payload if entry.gap_reason is None else gap_payload(source_of(entry.seq), entry)
     found: Json = {"sequence": f"{entry.seq:020d}", **json.loads(payload)}
     return found
 

@@ -62,7 +62,7 @@ def _chunks(
     from buffer.digest import is_whole
     from gateway.clock import wall_ms
     from gateway.events.cloudevents import instant
-    from gateway.export import as_csv, as_epcis, as_ndjson, delivered
+    from gateway.export import as_csv, as_epcis, as_ndjson, delivered, with_gaps
 
     epochs = reader.epochs()
 
@@ -73,7 +73,12 @@ def _chunks(
         entry = reader.entry(event_id)
         return None if entry is None else delivered(entry, source_of, is_whole=is_whole)
 
-    events = (delivered(entry, source_of, is_whole=is_whole) for entry in _pages(reader, wanted, limit))
+    entries = _pages(reader, wanted, limit)
+    if wanted.type is wanted.station is wanted.device is None:
+        after = wanted.seq_from - 1 or None
+        through = min(wanted.seq_to, reader.ledger().head_seq) if limit is None else 0
+        entries = with_gaps(entries, reader.gaps, after=after, through=through)
+    events = (delivered(entry, source_of, is_whole=is_whole) for entry in entries)
     if as_ == "csv":
         return as_csv(events)
     if as_ == "ndjson":

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import csv
 import json
+import re
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Set
+from collections.abc import AsyncIterator, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,11 +30,14 @@ from strict_consumer import GAP, UNWRITTEN_MAX, Break, Reading, read, repeats
 from troubled_site import BOUND_S, LOOK_S, QUICK, describe, until
 
 from gateway.cli.child import GatewayProcess, free_port
+from gateway.events.epcis import decode
 from simulators.centre import Centre, Policy
 from simulators.network import Network
 
 BAD = "BAD"
 """In a code: a centre with the policy `picky()` refuses the event."""
+
+RELOADED = re.compile("configuration_applied")
 
 _CONFIG = """\
 [site]
@@ -71,30 +76,40 @@ class Line:
     centre: Centre
     network: Network
     breaks: list[Break] = field(default_factory=list)
+    _refused: dict[str, tuple[str, int]] = field(default_factory=dict)
+    _looked: int = 0
 
-    def note_break(self, reach: int = UNWRITTEN_MAX + 1) -> None:
-        """Note that what was not written down until now may come again."""
-        self.breaks.append(Break(len(self.centre.attempts), reach))
+    @contextlib.contextmanager
+    def broken(self, reach: int = UNWRITTEN_MAX) -> Iterator[None]:
+        """Note that what was not written down before the end of the block may come again."""
+        began = len(self.centre.attempts)
+        yield
+        self.breaks.append(Break(began, len(self.centre.attempts), reach))
 
     def cut(self) -> None:
         """Break the connections: the answer under way is lost."""
-        self.network.cut()
-        self.note_break(reach=1)
+        with self.broken(reach=0):
+            self.network.cut()
 
     def reading(self) -> Reading:
         """Return what was taken so far."""
         return read([event.body for event in self.centre.ledger.events], refused=self.refused.values())
 
+    def untold(self, reading: Reading) -> list[str]:
+        """Return what was refused and is not named by a record."""
+        refused = self.refused.values()
+        return [f"{seq} of {name} is not named" for name, seq in refused if not reading.sources[name].knows(seq)]
+
     @property
     def refused(self) -> dict[str, tuple[str, int]]:
         """Source and sequence of what the centre said no to, by id."""
-        found = {}
         if self.centre.policy.poison:
-            for attempt in self.centre.attempts:
+            for attempt in self.centre.attempts[self._looked :]:
                 for event in json.loads(attempt.body or b"[]"):
                     if event["type"] != GAP and BAD in json.dumps(event["data"]):
-                        found[event["id"]] = (event["source"], int(event["sequence"]))
-        return found
+                        self._refused[event["id"]] = (event["source"], int(event["sequence"]))
+            self._looked = len(self.centre.attempts)
+        return self._refused
 
 
 @dataclass
@@ -104,8 +119,10 @@ class ConsumerSite:
     folder: Path
     gateway: GatewayProcess
     api: int
+    http: httpx2.AsyncClient
     storage: dict[str, object]
     lines: dict[str, Line]
+    stack: contextlib.AsyncExitStack
     acknowledged: set[str] = field(default_factory=set)
     """Ids of the events whose devices heard that they are held."""
     refusals: int = 0
@@ -127,8 +144,7 @@ class ConsumerSite:
 
     async def _is_answered(self, scans: list[dict[str, str]]) -> bool:
         try:
-            async with httpx2.AsyncClient(trust_env=False, timeout=BOUND_S) as http:
-                answer = await http.post(f"http://127.0.0.1:{self.api}/v1/scans", json=scans)
+            answer = await self.http.post("/v1/scans", json=scans)
         except httpx2.TransportError:
             return False
         if answer.status_code == 503:
@@ -141,22 +157,31 @@ class ConsumerSite:
         return True
 
     @contextlib.asynccontextmanager
-    async def flow(self, count: int = 20, *, note: str = "", bad: Set[int] = frozenset()) -> AsyncIterator[None]:
-        """Scan all the while, `count` in a message."""
+    async def flow(
+        self, count: int, *, pause_s: float = 0.0, note: str = "", bad: Set[int] = frozenset()
+    ) -> AsyncIterator[None]:
+        """Scan all the while, `count` in a message; the people rest for `pause_s` between two."""
         stop = asyncio.Event()
 
         async def scan() -> None:
             while not stop.is_set():
                 await self.post(count, note=note, bad=bad)
+                await asyncio.sleep(pause_s)
 
-        task = asyncio.create_task(scan())
-        try:
-            yield
-        finally:
-            stop.set()
-            await task
+        async with asyncio.TaskGroup() as group:
+            group.create_task(scan())
+            try:
+                yield
+            finally:
+                stop.set()
 
     # -- the gateway
+
+    async def add(self, name: str, keys: Mapping[str, object], policy: Policy | None = None) -> None:
+        """Set up an upstream and the consumer behind it; in force with the next start, or `reload`."""
+        centre = await self.stack.enter_async_context(Centre(policy=policy or Policy()))
+        network = await self.stack.enter_async_context(Network(centre.host, centre.port, seed=7))
+        self.lines[name] = Line(dict(keys), centre, network)
 
     def configure(self) -> None:
         """Write the configuration as the lines say it now."""
@@ -169,22 +194,26 @@ class ConsumerSite:
 
     async def kill(self) -> None:
         """SIGKILL, in the middle of whatever is under way, and a start."""
-        await self.crash()
-        await self.gateway.start()
-
-    async def crash(self) -> None:
-        """SIGKILL."""
-        await self.gateway.kill()
-        for line in self.lines.values():
-            line.note_break()
+        with self.broken():
+            await self.gateway.kill()
+            await self.gateway.start()  # a slow line hands over what was under way meanwhile
 
     async def reload(self) -> None:
-        """Have the file that `configure` wrote applied; return when it is."""
+        """Have the file that `configure` writes applied; return when it is."""
         self.configure()
-        before = self.log().count("settings_reloaded")
         assert self.gateway.process is not None
-        self.gateway.process.send_signal(signal.SIGHUP)
-        await until(lambda: self.log().count("settings_reloaded") > before, "the file is applied")
+        before = len(RELOADED.findall(self.log()))
+        with self.broken():
+            self.gateway.process.send_signal(signal.SIGHUP)
+            await until(lambda: len(RELOADED.findall(self.log())) > before, "the file is applied")
+
+    @contextlib.contextmanager
+    def broken(self) -> Iterator[None]:
+        """Note for every line that something happened to the gateway."""
+        with contextlib.ExitStack() as stack:
+            for line in self.lines.values():
+                stack.enter_context(line.broken())
+            yield
 
     async def command(self, *words: str) -> str:
         """Run a command line against this gateway; return what it printed."""
@@ -192,13 +221,26 @@ class ConsumerSite:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    async def export(self) -> Reading:
+        """Return what an export says, in all its formats, after the same rules were held against it."""
+        texts = {}
+        for kind in ("ndjson", "epcis", "csv"):
+            await self.command("events", "export", "--format", kind, "--out", str(self.folder / kind))
+            texts[kind] = (self.folder / kind).read_text()
+        lines = texts["ndjson"].splitlines()
+        reading = read(lines)
+        assert reading.problems == []
+        events = [json.loads(line) for line in lines]
+        assert [decode(event) for event in json.loads(texts["epcis"])["epcisBody"]["eventList"]] == events
+        assert [row["id"] for row in csv.DictReader(texts["csv"].splitlines())] == [event["id"] for event in events]
+        return reading
+
     def log(self) -> str:
         return self.gateway.log.read_text(errors="replace")
 
     async def upstream(self, name: str) -> Any:
         """Return what the status says of an upstream."""
-        async with httpx2.AsyncClient(trust_env=False, timeout=BOUND_S) as http:
-            status = (await http.get(f"http://127.0.0.1:{self.api}/v1/status")).json()
+        status = (await self.http.get("/v1/status")).json()
         return next(line for line in status["upstreams"] if line["name"] == name)
 
     async def settled(self, *names: str) -> None:
@@ -209,7 +251,8 @@ class ConsumerSite:
                     await asyncio.sleep(LOOK_S)
 
     def _is_short(self, name: str) -> bool:
-        return any(source.holes for source in self.lines[name].reading().sources.values())
+        reading = self.lines[name].reading()
+        return any(source.holes for source in reading.sources.values()) or bool(self.lines[name].untold(reading))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Return rows of the outbox."""
@@ -218,13 +261,17 @@ class ConsumerSite:
 
     # -- judgement
 
-    def judge(self, name: str) -> Reading:
-        """Return what a consumer has, after every rule of docs/delivery.md was held against it."""
+    def judge(self, name: str, *, owed: Set[str] | None = None) -> Reading:
+        """Return what a consumer has, after every rule of docs/delivery.md was held against it.
+
+        `owed`: ids of the events that it has to have, or there is a record for each; all that devices heard of.
+        """
         line = self.lines[name]
         reading, refused = line.reading(), line.refused
-        problems = reading.problems + repeats(line.centre.attempts, line.breaks, excused=refused)
+        problems = reading.problems + line.untold(reading)
+        problems += repeats(line.centre.attempts, line.breaks, excused=refused)
         assert problems == [], f"{name}: " + "\n".join(problems[:10])
-        missing = self.acknowledged - reading.events
+        missing = (self.acknowledged if owed is None else owed) - reading.events
         gone = sum(len(source.gone) for source in reading.sources.values())
         assert len(missing) <= gone, f"{name}: {len(missing)} scans are gone, {gone} sequences are named"
         return reading
@@ -247,13 +294,13 @@ async def consumer_site(
     """Lend a running site; afterwards the gateway has stopped in order. `storage` are keys of its `[storage]`."""
     policies = policies or {}
     async with contextlib.AsyncExitStack() as stack:
-        lines = {}
-        for name, keys in upstreams.items():
-            centre = await stack.enter_async_context(Centre(policy=policies.get(name, Policy())))
-            network = await stack.enter_async_context(Network(centre.host, centre.port, seed=7))
-            lines[name] = Line(dict(keys), centre, network)
+        api = free_port()
+        client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{api}", timeout=BOUND_S, trust_env=False)
+        http = await stack.enter_async_context(client)
         gateway = GatewayProcess(folder / "gateway.toml", folder / "gateway.log", start_timeout_s=BOUND_S)
-        site = ConsumerSite(folder, gateway, free_port(), storage, lines)
+        site = ConsumerSite(folder, gateway, api, http, storage, {}, stack)
+        for name, keys in upstreams.items():
+            await site.add(name, keys, policies.get(name))
         site.configure()
         await gateway.start()
         try:

@@ -138,11 +138,17 @@ def _advance(
 
 @dataclass(frozen=True)
 class Break:
-    """Something that excuses repeats: between which requests it was, and how many before it may come again."""
+    """Something that excuses repeats: requests answered when it began, and when it was over."""
 
-    at: int
-    """Requests answered until then."""
-    reach: int = UNWRITTEN_MAX + 1
+    began: int
+    ended: int
+    reach: int = UNWRITTEN_MAX
+    """Requests before it that may come again, beside those under way."""
+
+    def excuses(self, before: int, number: int) -> bool:
+        """Whether the request `number` may repeat what was in the request `before`; both count from 0."""
+        # The one that was under way is written down a moment later, or was already.
+        return self.began - self.reach - 1 <= before <= self.ended and self.began <= number
 
 
 def repeats(attempts: Sequence[Attempt], breaks: Iterable[Break], *, excused: Collection[str] = ()) -> list[str]:
@@ -150,14 +156,13 @@ def repeats(attempts: Sequence[Attempt], breaks: Iterable[Break], *, excused: Co
     again, and of what was refused."""
     last: dict[str, int] = {}
     found = []
-    causes = sorted(breaks, key=lambda one: one.at)
+    causes = list(breaks)
     for number, attempt in enumerate(attempts):
         for id in attempt.ids:
             before = last.get(id)
             last[id] = number
             if before is None or id in excused or attempts[before].status != 200 or attempts[before].act is not None:
                 continue
-            # One that was under way is written down a moment later than the break.
-            if not any(one.at - one.reach <= before <= one.at <= number for one in causes):
+            if not any(one.excuses(before, number) for one in causes):
                 found.append(f"request {number + 1} repeats {id} of request {before + 1}, which was answered")
     return found

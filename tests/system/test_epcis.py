@@ -145,6 +145,6 @@ def test_a_damaged_row_is_exported_as_the_gap_it_leaves(tmp_path: Path) -> None:
     connection.commit()
     connection.close()
     lines = [json.loads(line) for line in exported(daemon, tmp_path, "--format", "ndjson").splitlines()]
-    assert [one["data"]["reason"] for one in lines if one["type"] == "dockline.gap.v1"] == ["damaged in the outbox"]
+    assert [one["data"]["reason"] for one in lines if one["type"] == "dockline.gap.v1"] == ["damaged"]
     document = json.loads(exported(daemon, tmp_path))
     assert [decode(event) for event in document["epcisBody"]["eventList"]] == lines

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from gateway.export import as_csv
+from buffer import Entry
+from gateway.export import as_csv, with_gaps
 
 
 def row(**data: object) -> dict[str, str]:
@@ -27,3 +28,30 @@ def test_what_a_spreadsheet_would_run_has_an_apostrophe_before_it(code: str) -> 
 @pytest.mark.parametrize("text", ["A-1", "12", "-3.5", "+4", "09521234543213", "PL=1", "'", "", "a@b"])
 def test_what_is_no_formula_stays_as_it_is(text: str) -> None:
     assert row(quantity={"value": text}, operator=text)["quantity"] == text
+
+
+@pytest.mark.parametrize(
+    ("after", "through", "told"),
+    [
+        (None, 9, [4, "5-6", 7, "8-9"]),
+        (None, 7, [4, "5-6", 7]),
+        (None, 0, [4, "5-6", 7]),
+        (1, 0, ["2-3", 4, "5-6", 7]),
+        (3, 8, [4, "5-6", 7, "8-8"]),
+    ],
+)
+def test_what_is_gone_between_two_events_is_told_in_its_place(after: int | None, through: int, told: list[str]) -> None:
+    """`after`: somebody asked for what follows it; None: what left before the first event kept is no hole."""
+    entries = [Entry(seq, "", "", "", "", 0, b"", b"", b"") for seq in (4, 7)]
+
+    def gaps(first: int, last: int) -> list[Entry]:
+        return [entries[0]._replace(seq=last, gap_first=first, gap_reason="skipped")]
+
+    found = with_gaps(entries, gaps, after=after, through=through)
+    assert [one.seq if one.gap_first is None else f"{one.gap_first}-{one.seq}" for one in found] == told
+
+
+def test_nothing_kept_is_no_hole_unless_it_was_asked_for() -> None:
+    gap = Entry(9, "", "", "", "", 0, b"", b"", b"")
+    assert list(with_gaps([], lambda _first, _last: [gap], after=None, through=9)) == []
+    assert list(with_gaps([], lambda _first, _last: [gap], after=3, through=9)) == [gap]
