@@ -22,6 +22,7 @@ from buffer.errors import OutboxError, OutboxFull, OutboxLocked
 from buffer.ownership import adopt
 
 LOCK_NAME = "outbox.lock"
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -70,6 +71,13 @@ class FolderLock:
                 f"{self.path.parent} is in use by process {pid if pid is not None else '(unknown)'}",
                 pid=pid,
                 hint="stop the other daemon, or give this one a [storage] path of its own",
+            ) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            raise OutboxError(
+                f"{self.path.parent} is on a file system that gives no locks: {os.strerror(error.errno)}",
+                hint="is it a network share? put [storage] path on a disk of this computer",
             ) from error
         traces = Traces(*("" if word == "-" else word for word in text[1:3])) if len(text) >= 3 else Traces()
         self._write(traces)

@@ -10,6 +10,7 @@ for longer than he wants to.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from contextlib import suppress
 from threading import Thread
@@ -38,10 +39,15 @@ class NameLoop(LaneLoop):
         asked = (host, port, family, type, proto, flags)
         lookup = self._lookups.get(asked)
         if lookup is None:
-            lookup = self._lookups[asked] = self.create_future()
+            lookup = self.create_future()
             lookup.add_done_callback(lambda _: self._lookups.pop(asked))
             # A daemon thread: the process may end while the system still waits for an answer.
-            Thread(target=self._look_up, args=(asked, lookup), name=f"look-up of {host}", daemon=True).start()
+            thread = Thread(target=self._look_up, args=(asked, lookup), name=f"look-up of {host}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as starved:  # at a limit of threads (TasksMax=) or memory; the next to ask may get one
+                raise OSError(errno.EAGAIN, str(starved)) from None
+            self._lookups[asked] = lookup
         found, error = await asyncio.shield(lookup)
         if error is not None:
             raise error.with_traceback(None)

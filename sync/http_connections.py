@@ -44,6 +44,8 @@ _CLOSING_S: Final = 2.0
 """How long TLS waits for the other side's farewell."""
 _HAPPY_EYEBALLS_S: Final = 0.25
 """RFC 8305, 5: how long one address has before the next is tried beside it."""
+_FROM_THE_CENTRE: Final = frozenset({400, 409, 412, 413, 415, 422, 429})
+"""Refusals that only a server at work gives, about what it was sent."""
 _TARGET_SAFE: Final = "/?:@!$&'()*+,;=-._~%[]|"
 
 
@@ -100,6 +102,10 @@ class Connections:
             if answer is None:
                 # What made this one end, or silent, happened to those beside it: a router was changed, a server left.
                 self._drop(place.origin)
+        if answer.status >= 300 and answer.status not in _FROM_THE_CENTRE:
+            self._drop(place.origin)
+            connection.close()
+            return answer
         idle = self._idle[place.origin]
         if connection.is_clean and connection.context is self._context and len(idle) < self._idle_max:
             idle.append(connection)

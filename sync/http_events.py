@@ -95,9 +95,13 @@ class HttpEvents:
             answer = await self._post(batch, coded=False)
         if self._settings.compression == "auto" and not self._compression_refused:
             self._compresses = "gzip" in answer.headers.get("accept-encoding", "").lower()
-        return read_answer(
-            answer, batch, acknowledge=self._settings.acknowledge, wall_ms=self._wall(), on_claim=self._claim
-        )
+        try:
+            return read_answer(
+                answer, batch, acknowledge=self._settings.acknowledge, wall_ms=self._wall(), on_claim=self._claim
+            )
+        except NotAnAnswer:
+            self._carrier.close()  # a portal or another server: the name may lead elsewhere by the next attempt
+            raise
 
     def _claim(self, through: int) -> None:
         self.claimed_through = through
@@ -113,7 +117,11 @@ class HttpEvents:
             raise UpstreamUnavailable(f"{self._host} answered {answer.status} when asked for its position")
         if 300 <= answer.status < 500:
             raise hold_for(answer)
-        return _read_position(answer, source)
+        try:
+            return _read_position(answer, source)
+        except NotAnAnswer:
+            self._carrier.close()
+            raise
 
     async def probe(self, source: str) -> str:
         """Find out whether the upstream lets us in, with requests that it can store nothing from.

@@ -82,6 +82,10 @@ def run_command(arguments: Sequence[str]) -> int:
         # The reader of our output left (`| head`): not worth a word, and Python must not try to flush again.
         _silence_output()
         return 0
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):
+            return 0  # the same, where a table was printed: rich has silenced the output and ends with 1
+        raise
     except OSError as error:
         what = f"{error.filename}: " if error.filename else ""
         say(f"{what}{error.strerror or error}")

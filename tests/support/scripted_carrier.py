@@ -12,12 +12,13 @@ class ScriptedCarrier:
 
     def __init__(self, answer: Callable[[Request], Answer]) -> None:
         self._answer = answer
+        self.closings = 0
 
     async def exchange(self, request: Request) -> Answer:
         return self._answer(request)
 
     def close(self) -> None:
-        pass
+        self.closings += 1
 
 
 def said(

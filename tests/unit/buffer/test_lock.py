@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -47,6 +48,21 @@ def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
         assert caught.value.pid == child.pid
         child.kill()
         child.wait(60)
+    FolderLock(tmp_path).release()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Most network shares: two gateways could write there at once, so none does."""
+
+    def refuse(_fd: int, _how: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as share:
+        share.setattr("buffer.lock.fcntl.flock", refuse)
+        with pytest.raises(OutboxError, match="gives no locks") as caught:
+            FolderLock(tmp_path)
+    assert "network share" in (caught.value.hint or "")
     FolderLock(tmp_path).release()
 
 

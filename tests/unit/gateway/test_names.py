@@ -102,6 +102,27 @@ def test_a_name_that_does_not_exist_is_an_error_each_time(server: DeadNameServer
     run(course())
 
 
+def test_a_look_up_that_gets_no_thread_is_an_error_and_the_next_one_a_new_attempt(
+    server: DeadNameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a limit of threads (TasksMax=) everybody would join a look-up that never ends."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def course() -> None:
+        loop = asyncio.get_running_loop()
+        with monkeypatch.context() as scarce:
+            scarce.setattr(threading.Thread, "start", refuse)
+            for _ in range(2):
+                with pytest.raises(OSError, match="thread"):
+                    await loop.getaddrinfo("wms.example", 443)
+        server.answers.set()
+        assert (await loop.getaddrinfo("wms.example", 443))[0][4] == ("192.0.2.7", 443)
+
+    run(course())
+
+
 def test_nobody_waits_for_a_name_at_the_end() -> None:
     """`systemctl stop` while the name server is dead: the process ends."""
     program = """

@@ -283,6 +283,21 @@ async def test_an_answer_that_ignores_our_wish_for_plain_bytes_is_not_unpacked()
         await HttpEvents(settings, wall=lambda: 0, carrier=carrier).send(batch())
 
 
+@pytest.mark.parametrize("body", [b"<html>please log in", {"accepted_through": 0}], ids=["a portal", "another centre"])
+async def test_who_answers_in_place_of_the_centre_is_not_asked_again_on_the_same_connection(body: object) -> None:
+    """By the next attempt the portal may have let us through, or the name may lead elsewhere."""
+    carrier = ScriptedCarrier(lambda _: said(200, body))
+    settings = HttpEventsSettings(name="centre", url="http://c.example/", position_url="http://c.example/p")
+    sender = HttpEvents(settings, wall=lambda: 0, carrier=carrier)
+    with pytest.raises(NotAnAnswer):
+        await sender.send(batch())
+    assert carrier.closings == 1
+    if isinstance(body, bytes):
+        with pytest.raises(NotAnAnswer):
+            await sender.position(SOURCE)
+        assert carrier.closings == 2
+
+
 @pytest.mark.parametrize(
     "weather",
     [{"cut_after_request": 100}, {"cut_after_answer": 20}, {"loses_answers": True}],
