@@ -64,13 +64,13 @@ def audit_chain(previous: bytes, fields: tuple[int, int, int, str, str, str, int
     return blake2b(previous + text.encode(), digest_size=DIGEST_BYTES).digest()
 
 
-def records(connection: sqlite3.Connection, *, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
-    """Return records with a number above `after`, oldest first."""
-    rows = connection.execute(
-        "SELECT number, at, operating_ms, actor, action, upstream, seq, detail, chain FROM audit"
-        " WHERE number > ? ORDER BY number LIMIT ?",
-        (after, limit),
-    )
+def records(connection: sqlite3.Connection, *, after: int | None = None, limit: int = 1000) -> list[AuditRecord]:
+    """Return the first records with a number above `after`, or the newest when it is None; oldest first."""
+    columns = "SELECT number, at, operating_ms, actor, action, upstream, seq, detail, chain FROM audit"
+    if after is None:
+        rows = connection.execute(f"{columns} ORDER BY number DESC LIMIT ?", (limit,)).fetchall()[::-1]
+    else:
+        rows = connection.execute(f"{columns} WHERE number > ? ORDER BY number LIMIT ?", (after, limit)).fetchall()
     return [AuditRecord(*row) for row in rows]
 
 

@@ -110,8 +110,8 @@ class Desk(ABC):
         """Note that a person knows of an incident; audited. Raises OutboxError when there is none open."""
         await self._write(incident.acknowledge, number, actor=actor, note=note)
 
-    async def audit_list(self, *, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
-        """Return audit records with a number above `after`, oldest first."""
+    async def audit_list(self, *, after: int | None = None, limit: int = 1000) -> list[AuditRecord]:
+        """Return the first audit records with a number above `after`, or the newest without it; oldest first."""
         return await self._read(self._opened.reader.audit_list, after=after, limit=limit)
 
     async def entry(self, id_or_seq: str | int) -> Entry | None:

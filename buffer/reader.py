@@ -277,8 +277,8 @@ class OutboxReader:
         with self._snapshot() as connection:
             return incidents(connection, unacknowledged_only=unacknowledged_only)
 
-    def audit_list(self, *, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
-        """Return audit records with a number above `after`, oldest first."""
+    def audit_list(self, *, after: int | None = None, limit: int = 1000) -> list[AuditRecord]:
+        """Return the first audit records with a number above `after`, or the newest without it; oldest first."""
         with self._snapshot() as connection:
             return audit.records(connection, after=after, limit=limit)
 

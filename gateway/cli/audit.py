@@ -89,25 +89,38 @@ def head_of(text: str) -> ChainHead:
 @app.command("list")
 def list_records(
     *,
-    after: Annotated[int, typer.Option(min=0, help="Only records behind this number.")] = 0,
+    after: Annotated[
+        int | None, typer.Option(min=0, help="The first records behind this number; without it the newest.")
+    ] = None,
     limit: LimitOption = 100,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """List what people and the outbox itself did, oldest first."""
     from gateway.cli.client import Site
-    from gateway.cli.show import clock, print_json, print_table
+    from gateway.cli.show import clock, counted, print_json, print_rest, print_table
 
     reader = Site(config).read()
     try:
-        records = reader.audit_list(after=after, limit=limit)
+        records = reader.audit_list(after=after, limit=limit + 1)
     finally:
         reader.close()
+    more = None
+    if len(records) > limit:
+        records = records[1:] if after is None else records[:-1]
+        go_on = (
+            " before them: --after 0 begins with the first"
+            if after is None
+            else f": --after {records[-1].number} goes on"
+        )
+        more = f"{counted(limit, 'record')} shown, and there are more{go_on}"
     if as_json:
         print_json([{**asdict(one), "chain": one.chain.hex()} for one in records])
+        print_rest(more)
         return
     rows = [(one.number, clock(one.at), one.actor, one.action, one.upstream, one.seq, one.detail) for one in records]
     print_table("Audit", ("number", "at", "actor", "action", "upstream", "seq", "detail"), rows)
+    print_rest(more)
 
 
 @app.command("acknowledge")

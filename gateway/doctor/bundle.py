@@ -122,7 +122,7 @@ def _outbox(folder: Path) -> dict[str, object]:
         return {"unreadable": str(error)}
     try:
         positions = reader.upstreams()
-        newest = reader.audit_list(limit=1_000_000)[-AUDIT_RECORDS:]
+        newest = reader.audit_list(limit=AUDIT_RECORDS)
         return {
             "upstreams": [{**asdict(one), **asdict(reader.census(one.upstream))} for one in positions],
             "epochs": [{**asdict(one), "linked_chain": one.linked_chain.hex()} for one in reader.epochs()],

@@ -21,6 +21,8 @@ async def test_records_are_numbered_timed_and_kept(rig: Rig) -> None:
     ]
     assert (records[1].at, records[1].operating_ms) == (rig.wall_ms, 1000)
     assert (await outbox.audit_list(after=1, limit=1)) == records[1:]
+    assert (await outbox.audit_list(limit=1)) == records[1:], "the newest"
+    assert (await outbox.audit_list(after=0, limit=1)) == records[:1], "the first"
     await outbox.close(5)
 
 

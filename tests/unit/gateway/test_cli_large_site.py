@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from buffer import AuditRecord
 from gateway.cli import client
 from gateway.cli.errors import run_command, say
 
@@ -184,3 +185,39 @@ def test_a_cut_list_of_documents_says_how_to_go_on(daemon: Daemon, capsys: pytes
     assert run_command(["expectations", "list", "--after", "ASN-0"]) == 0
     assert capsys.readouterr().err == ""
     assert daemon.asked[-1][1]["after"] == "ASN-0"
+
+
+class Journal:
+    """An outbox with nine audit records."""
+
+    def audit_list(self, *, after: int | None, limit: int) -> list[AuditRecord]:
+        numbers = list(range(1, 10))
+        numbers = numbers[-limit:] if after is None else [one for one in numbers if one > after][:limit]
+        return [AuditRecord(one, 0, 0, "op7", "did", "", None, f"thing {one}", b"") for one in numbers]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("form", ["people", "json"])
+@pytest.mark.parametrize(
+    ("words", "shown", "rest"),
+    [
+        (["-n", "3"], "789", "3 records shown, and there are more before them: --after 0 begins with the first\n"),
+        (["-n", "3", "--after", "2"], "345", "3 records shown, and there are more: --after 5 goes on\n"),
+        (["-n", "9"], "123456789", ""),
+        (["-n", "3", "--after", "6"], "789", ""),
+    ],
+)
+def test_the_audit_shows_what_was_done_last_and_says_that_there_is_more(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], form: str, words: list[str], shown: str, rest: str
+) -> None:
+    """After a year the first hundred records were those of the installation."""
+    daemon.read = Journal  # type: ignore[attr-defined]
+    assert run_command(["audit", "list", *words, *(["--json"] if form == "json" else [])]) == 0
+    said = capsys.readouterr()
+    assert said.err == rest
+    if form == "json":
+        assert "".join(str(one["number"]) for one in json.loads(said.out)) == shown
+    else:
+        assert "".join(line.split()[-1] for line in said.out.splitlines() if "thing" in line) == shown
