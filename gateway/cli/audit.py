@@ -17,7 +17,9 @@ app = typer.Typer()
 
 HeadOption = Annotated[
     list[str] | None,
-    typer.Option("--head", help='A head kept elsewhere, "SOURCE:SEQUENCE:HASH" as in the header Dockline-Chain.'),
+    typer.Option(
+        "--head", metavar="HEAD", help='A head kept elsewhere, "SOURCE:SEQUENCE:HASH" as in the header Dockline-Chain.'
+    ),
 ]
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def bench(
     *,
     quick: Annotated[bool, typer.Option("--quick", help="Small amounts, one round: shows that it works.")] = False,
-    row: Annotated[list[str] | None, typer.Option(help="Only these rows (1, 2, 4, 5, 6, 8, 10, 12, 13, 14).")] = None,
+    row: Annotated[
+        list[str] | None, typer.Option(metavar="ROW", help="Only these rows (1, 2, 4, 5, 6, 8, 10, 12, 13, 14).")
+    ] = None,
     folder: Annotated[Path | None, typer.Option(help="Where to write; the disk that is measured.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print rows as JSON.")] = False,
 ) -> None:

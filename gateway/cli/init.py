@@ -43,7 +43,8 @@ def init(
     station: InitStations = None,
     device: InitDevices = None,
     upstream: Annotated[
-        list[str] | None, typer.Option("--upstream", help="'NAME url=... token-file=...'; the secret is copied.")
+        list[str] | None,
+        typer.Option("--upstream", metavar="WORDS", help="'NAME url=... token-file=...'; the secret is copied."),
     ] = None,
     broker: Annotated[
         str | None, typer.Option("--broker", help="'url=mqtt://... username=... password-file=...'.")

@@ -25,7 +25,8 @@ def labels(
     *,
     config: ConfigOption = DEFAULT_CONFIG,
     quantity: Annotated[
-        list[str] | None, typer.Option("--quantity", "-q", help="A quantity label; may be given several times.")
+        list[str] | None,
+        typer.Option("--quantity", "-q", metavar="N", help="A quantity label; may be given several times."),
     ] = None,
     paper: Annotated[str, typer.Option(help="a4 or letter.")] = "a4",
 ) -> None:

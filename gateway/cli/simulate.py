@@ -23,7 +23,8 @@ app = typer.Typer(help="Play a device, a centre or a whole site.", no_args_is_he
 Count = Annotated[int, typer.Option("--count", min=0, help="How many scans; 0 goes on until Ctrl-C.")]
 Interval = Annotated[float, typer.Option("--interval", min=0, help="Seconds between two scans.")]
 Codes = Annotated[
-    list[str] | None, typer.Option("--code", help="Labels to scan in turn; without it, labels with a token.")
+    list[str] | None,
+    typer.Option("--code", metavar="LABEL", help="Labels to scan in turn; without it, labels with a token."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Draws everything that is left to chance.")]
 Host = Annotated[str, typer.Option(help="Where the listener or broker is.")]
@@ -189,7 +190,7 @@ def centre(
     plan: Annotated[Path | None, typer.Option(help="Script of misbehaviour, JSON.")] = None,
     token_file: Annotated[Path | None, typer.Option(help="Insist on this bearer token.")] = None,
     secret_file: Annotated[Path | None, typer.Option(help="Insist on Standard Webhooks signatures.")] = None,
-    poison: Annotated[list[str] | None, typer.Option(help="Reject events that hold this text.")] = None,
+    poison: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Reject events that hold this text.")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Count only, for benchmarks.")] = False,
 ) -> None:
     """Play the centre: takes events, keeps a strict ledger, misbehaves by plan."""
