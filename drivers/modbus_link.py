@@ -7,6 +7,8 @@ Theory of operation. pymodbus speaks the protocol; what it leaves open is closed
 - Every byte that goes out or comes in passes an `AnswerFilter` (see there): reads only, and no value that is not
   the answer to this very question.
 - It lets a request wait for its time-out although the connection is gone; here the wait ends at once.
+- Many PLCs close a connection that is idle for a few seconds, small ones after each answer. That is no loss: what was
+  closed between two requests is opened again before the next one, and an answer that came before the close counts.
 - `asyncio.wait_for` of Python 3.11, which it uses, may swallow a cancellation that arrives together with the
   answer; here it is noticed.
 - Its logger writes dumps of frames at ERROR; it is silenced, what matters is said by us.
@@ -72,6 +74,8 @@ class ModbusLink:
         self._wait: asyncio.Timeout | None = None
         self._reads: dict[Table, Callable[..., Awaitable[ModbusPDU]]] = {}
         self._is_lost = False
+        self._connection = object()
+        """Which one it is: an earlier one may still say that it ended."""
         self._owed: dict[int, tuple[Block, int]] = {}
         self.last_byte: float | None = None
         """When something last arrived, on the loop's clock."""
@@ -80,11 +84,12 @@ class ModbusLink:
         """Return when connected; raises LinkLost, or DeviceFault when a port cannot be set up as configured."""
         logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
         made = asyncio.Event()
+        connection = self._connection = object()
 
         def on_connect(is_up: bool) -> None:
             if is_up:
                 made.set()
-            else:
+            elif connection is self._connection:
                 self._on_loss()
 
         self._client = self._new_client(on_connect)
@@ -113,6 +118,23 @@ class ModbusLink:
         """Give the connection back."""
         if self._client is not None:
             self._client.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the other side closed it, or the port is gone."""
+        return self._is_lost
+
+    async def reopen(self) -> None:
+        """Open a TCP connection again that the other side closed between two requests. Raises LinkLost."""
+        if not self._is_lost or self._target.framing != "tcp":
+            return
+        self._connection = object()
+        self.close()
+        self._is_lost, self._filter = False, AnswerFilter(self._target.framing)
+        try:
+            await self.open()
+        except LinkLost as error:
+            raise LinkLost(f"{self._target.describe()} closed the connection; now: {error}", hint=error.hint) from error
 
     async def read(self, block: Block) -> Answer | Refusal | Silence:
         """Ask for one block. Raises LinkLost when the connection is gone or can no longer be trusted."""
@@ -146,7 +168,8 @@ class ModbusLink:
         response = await self._ask(block)
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise asyncio.CancelledError
-        self._check()
+        if response is None or self._filter.out_of_step:
+            self._check()
         if response is None:
             return Silence(self._filter.foreign or self._why_silent(late))
         if response.isError():

@@ -102,6 +102,11 @@ class Outage:
         return self._since is not None
 
     @property
+    def last_reason(self) -> str:
+        """Why the last poll that failed did."""
+        return self._last_reason
+
+    @property
     def complaint(self) -> str | None:
         """What lasts: why the last polls brought no value. None when they did, or only one or two did not."""
         if self._missed_in_a_row < LASTING_POLLS:

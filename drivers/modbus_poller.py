@@ -6,9 +6,9 @@ what is *on disk*, so an event that could not be stored is not lost: the next ro
 larger one. After `StorageUnavailable` nobody knows whether the reading is on disk; then the rows are read again
 before anything is counted. For the same reason a driver that is cancelled during a commit waits for its outcome.
 
-One bad thing is one bad thing: a silent slave costs its budget and rests (see `modbus_outage`), a slave that refuses
-an address rests too, while others on the bus are well. Only when nobody is left does `run` raise: `LinkLost` when
-all are silent (reopening may help), `DeviceFault` when one refuses what it is asked (a person has to look).
+One bad thing is one bad thing: a silent slave costs its budget and rests (see `modbus_outage`), a point that is
+refused rests too, while the others are read on. Only when nobody brings anything does `run` raise: `LinkLost` when all
+are silent (reopening may help), `DeviceFault` when one refuses all it is asked (a person has to look).
 
 The gateway never writes to a PLC: there are four requests, and each of them reads.
 """
@@ -66,9 +66,27 @@ class _Unit:
         self.blocks = blocks
         self.outage = Outage(unit_id)
         self.key = f"modbus/{device}/unit/{unit_id}"
-        self.fault: DeviceFault | None = None
+        self.refused: dict[Block, tuple[float, DeviceFault]] = {}
+        """What it will not be asked for until then, and why; a point that is put into the PLC comes by itself."""
+        self.has_brought = False
+        """In the last round: at least one value."""
         self.has_answered = False
         """In this run: a link on which nobody ever did is one that could not be opened, not one that was lost."""
+
+    @property
+    def fault(self) -> DeviceFault | None:
+        """Why it is no use to ask it: everything it is asked for is refused."""
+        if not all(block in self.refused for block in self.blocks):
+            return None
+        return self.refused[self.blocks[0]][1]
+
+    @property
+    def complaint(self) -> str | None:
+        """What a person should look at. A refusal is certain at once; a silence only when it lasts."""
+        if not self.refused:
+            return self.outage.complaint
+        first, *others = (fault for _, fault in self.refused.values())
+        return _in_words(first) + (f"; {len(others)} more refused" if others else "")
 
 
 class ModbusPoller:
@@ -149,7 +167,7 @@ class ModbusPoller:
 
     def _resume_outages(self) -> None:
         for unit in self._units:
-            unit.outage, unit.has_answered = Outage(unit.unit_id), False
+            unit.outage, unit.has_answered, unit.refused = Outage(unit.unit_id), False, {}
             unit.outage.resume(self._recall(unit.key), self._monotonic(), self._wall())
 
     async def _poll(self, link: ModbusLink, emit: Emit) -> None:
@@ -166,18 +184,24 @@ class ModbusPoller:
 
     async def _visit(self, unit: _Unit, link: ModbusLink, emit: Emit) -> bool:
         """Read what a unit has to say and hand it on; return whether every value arrived."""
-        begun, before = self._monotonic(), unit.outage.complaint
+        begun, before = self._monotonic(), unit.complaint
         if unit.outage.rests(begun):
             unit.outage.missed(begun, "")
-            self._log_change(before, unit.outage.complaint)
+            unit.has_brought = False
+            self._log_change(before, unit.complaint)
             await self._commit([], unit, emit)
             return False
         said: list[Said] = []
         problem: str | None = None
-        unit.fault = None
+        unit.has_brought = False
         for block in tuple(unit.blocks):
+            until, fault = unit.refused.get(block, (begun, None))
+            if fault is not None and begun < until:
+                problem = _in_words(fault)
+                continue
             outcome = await self._read(unit, block, link)
             if isinstance(outcome, Answer):
+                unit.has_brought = True
                 problem = self._listen(block, outcome, said) or problem
             else:
                 problem = outcome.reason
@@ -187,7 +211,7 @@ class ModbusPoller:
             unit.outage.answered(self._monotonic())
         else:
             unit.outage.missed(begun, problem)
-        self._log_change(before, unit.outage.complaint)
+        self._log_change(before, unit.complaint)
         if unit.fault is not None and len(self._units) > 1:
             unit.outage.rest(self._monotonic(), REFUSED_REST_S)
         if said or unit.outage.is_pending:
@@ -195,8 +219,8 @@ class ModbusPoller:
         return problem is None
 
     def complaints(self) -> Sequence[str]:
-        """Return the units that have brought no value for several polls, and why."""
-        return [complaint for unit in self._units if (complaint := unit.outage.complaint) is not None]
+        """Return what is refused, and the units that have brought no value for several polls, and why."""
+        return [complaint for unit in self._units if (complaint := unit.complaint) is not None]
 
     def _log_change(self, before: str | None, now: str | None) -> None:
         if before is None and now is not None:
@@ -207,9 +231,11 @@ class ModbusPoller:
     async def _read(self, unit: _Unit, block: Block, link: ModbusLink) -> Answer | Silence:
         """One block, and what its failure means for the unit."""
         begun = self._monotonic()
+        await link.reopen()
         outcome = await link.read(block)
         if isinstance(outcome, Answer):
             unit.has_answered = True
+            unit.refused.pop(block, None)
             if unit.outage.strikes:
                 unit.outage.spoke()
             return outcome
@@ -223,22 +249,32 @@ class ModbusPoller:
         if isinstance(outcome, Silence):
             return outcome
         if outcome.code in NOT_CONFIGURED:
-            await self._isolate(unit, block, outcome.code, link)
+            return Silence(await self._isolate(unit, block, outcome.code, link))
         return Silence(_exception_text(block, outcome.code))
 
-    async def _isolate(self, unit: _Unit, block: Block, code: int, link: ModbusLink) -> None:
-        """Find the point that is refused among those that were joined; from now on ask for each by itself."""
+    async def _isolate(self, unit: _Unit, block: Block, code: int, link: ModbusLink) -> str:
+        """Find the point that is refused among those that were joined; from now on ask for each by itself.
+
+        Return what is refused, in words.
+        """
         single = [replace(block, address=p.address, count=p.size, points=(p,)) for p in block.points]
         if len(single) == 1:
-            unit.fault = unit.fault or _fault(block, code)
-            return
+            return self._leave_out(unit, block, code)
         unit.blocks = [b for b in unit.blocks if b != block] + single
+        words = _exception_text(block, code)
         for candidate in single:
+            await link.reopen()
             outcome = await link.read(candidate)
             if isinstance(outcome, Silence):
-                return
+                break
             if isinstance(outcome, Refusal) and outcome.code in NOT_CONFIGURED:
-                unit.fault = unit.fault or _fault(candidate, outcome.code)
+                words = self._leave_out(unit, candidate, outcome.code)
+        return words
+
+    def _leave_out(self, unit: _Unit, block: Block, code: int) -> str:
+        fault = _fault(block, code)
+        unit.refused[block] = (self._monotonic() + REFUSED_REST_S, fault)
+        return _in_words(fault)
 
     def _listen(self, block: Block, answer: Answer, said: list[Said]) -> str | None:
         """Collect what the points of a block have to say; return why one of them has no value."""
@@ -308,12 +344,19 @@ class ModbusPoller:
     def _raise_when_nobody_is_left(self) -> None:
         outages = [unit.outage for unit in self._units]
         if all(outage.strikes >= SILENT_ROUNDS_MAX for outage in outages):
-            units = ", ".join(str(outage.unit_id) for outage in outages)
             where = self._settings.target.describe()
-            raise LinkLost(f"{where}: no answer from unit {units}", hint="is it switched on, is this its unit id?")
+            units = ", ".join(str(outage.unit_id) for outage in outages)
+            what = f"no answer from unit {units}"
+            if len(outages) == 1:
+                what += f" ({outages[0].last_reason})"
+            raise LinkLost(f"{where}: {what}", hint="is it switched on, is this its unit id?")
         fault = next((unit.fault for unit in self._units if unit.fault is not None), None)
-        if fault is not None and all(outage.is_silent for outage in outages):
+        if fault is not None and not any(unit.has_brought for unit in self._units):
             raise fault
+
+
+def _in_words(fault: DeviceFault) -> str:
+    return f"{fault}: {fault.hint}"
 
 
 def _exception_text(block: Block, code: int) -> str:

@@ -219,7 +219,7 @@ class Report:
     def _complaint_alarms(self, links: Sequence[LinkStatus]) -> list[AlarmStatus]:
         """Return what drivers complain of while their link is up; one that is not has an alarm already."""
         hint = (
-            "its values are missing, and recorded as a gap; look at its power, its cable, its unit id and its display"
+            "what is missing is recorded as a gap; of a unit that is silent look at power, cable, unit id and display"
         )
         found: list[AlarmStatus] = []
         for link in links:

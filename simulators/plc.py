@@ -57,6 +57,8 @@ class PlcFaults:
     """So many answers claim to come from the next slave."""
     wrong_transaction_next: int = 0
     """So many answers carry the transaction id 0 (TCP)."""
+    hang_up: bool = False
+    """The connection is closed after every answer (TCP)."""
     exceptions: dict[int, int] = field(default_factory=dict)
     """Exception code that a slave answers to everything."""
 
@@ -248,6 +250,8 @@ class _Handler(ServerRequestHandler):
             self.loop.call_later(self._plc.faults.delay_s, self._send_late, answer)
         else:
             super().send(answer, addr)
+        if self._plc.faults.hang_up and self.transport is not None:
+            cast(asyncio.Transport, self.transport).close()
 
     def _send_late(self, answer: bytes) -> None:
         """As `send` of the library, without forgetting the request that is arriving meanwhile."""

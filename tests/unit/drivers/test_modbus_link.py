@@ -184,6 +184,42 @@ async def test_a_connection_that_breaks_ends_the_wait_at_once() -> None:
             await link.read(A)
 
 
+@pytest.mark.parametrize("is_reset", [False, True])
+async def test_what_is_closed_between_two_requests_is_opened_again(is_reset: bool) -> None:
+    """Most PLCs close what is idle, small ones after each answer: the answer counts, and the next one comes."""
+
+    def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(request, 6, 7))
+        writer.close()
+        if is_reset:
+            asyncio.get_running_loop().call_soon(writer.transport.abort)
+
+    async with scripted(answer) as target, link_to(target, 60) as link:
+        for _ in range(5):
+            await link.reopen()
+            assert await asyncio.wait_for(link.read(A), 60) == Answer([6, 7])
+            async with asyncio.timeout(60):
+                while not link.is_closed:
+                    await asyncio.sleep(0.001)
+
+
+async def test_what_cannot_be_opened_again_is_lost() -> None:
+    def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(request, 6, 7))
+        writer.close()
+
+    async with scripted(answer) as target:
+        link = ModbusLink(target, timeout_s=60, sleep=asyncio.sleep)
+        await link.open()
+        assert await asyncio.wait_for(link.read(A), 60) == Answer([6, 7])
+    async with asyncio.timeout(60):
+        while not link.is_closed:
+            await asyncio.sleep(0.001)
+        with pytest.raises(LinkLost, match=r"closed the connection; now: cannot open"):
+            await link.reopen()
+    link.close()
+
+
 async def test_many_time_outs_do_not_make_the_library_close_the_connection() -> None:
     """pymodbus counts time-outs of all slaves together; one dead slave must not cost the others their connection."""
     mute = [True] * 8

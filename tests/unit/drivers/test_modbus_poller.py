@@ -289,17 +289,34 @@ async def test_a_refused_reading_is_a_fault_a_person_hears_of(site: Site) -> Non
 
 async def test_a_wrong_address_names_the_point_and_the_rest_was_still_read(site: Site) -> None:
     wrong = {"name": "typo", "address": 40, "type": "uint16", "means": "count"}
-    with pytest.raises(DeviceFault, match="illegal data address") as caught:
-        await asyncio.wait_for(site.poller(GOOD, wrong).run(site.disk.emit), 60)
-    assert "typo" in str(caught.value)
-    assert "holding address 40" in str(caught.value.hint)
-    assert site.disk.kinds() == ["baseline", "gap"]
+    poller = site.poller(GOOD, wrong)
+    task = asyncio.ensure_future(poller.run(site.disk.emit))
+    await site.disk.until(lambda: bool(site.disk.stored))
+    await site.polled(2)
+    (complaint,) = poller.complaints()
+    assert "illegal data address" in complaint and "of point typo" in complaint
+    assert "holding address 40" in complaint
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_a_plc_that_refuses_all_it_is_asked_is_a_fault(site: Site) -> None:
+    wrong = {"name": "typo", "address": 40, "type": "uint16", "means": "count"}
+    worse = {"name": "typo2", "address": 50, "type": "uint16"}
+    with pytest.raises(DeviceFault, match=r"illegal data address.*typo"):
+        await asyncio.wait_for(site.poller(wrong, worse).run(site.disk.emit), 60)
+    assert "count" not in site.disk.kinds()
 
 
 async def test_the_wrong_point_is_found_among_those_that_were_joined(site: Site) -> None:
     wrong = {"name": "typo", "address": 3, "type": "uint16"}
-    with pytest.raises(DeviceFault, match=r"typo .*holding 3 to 3"):
-        await asyncio.wait_for(site.poller(GOOD, SCRAP, wrong).run(site.disk.emit), 60)
+    poller = site.poller(GOOD, SCRAP, wrong)
+    task = asyncio.ensure_future(poller.run(site.disk.emit))
+    await site.disk.until(lambda: len(site.disk.stored) == 2)
+    (complaint,) = poller.complaints()
+    assert "typo (unit 1, holding 3 to 3)" in complaint
+    task.cancel()
+    await asyncio.wait({task})
 
 
 async def test_registers_between_points_that_do_not_exist_cost_nothing_but_a_second_try(site: Site) -> None:
@@ -532,3 +549,54 @@ async def test_one_slave_of_two_that_brings_nothing_is_complained_of_while_it_la
             await site.polled(1)
     task.cancel()
     await asyncio.wait({task})
+
+
+@pytest.mark.parametrize("unit_id", [1, 2])
+async def test_a_point_that_is_refused_leaves_the_others_of_its_plc_alone(site: Site, unit_id: int) -> None:
+    """One register is gone after a change in the PLC: the door beside it is not looked at once a minute for that."""
+    wrong = {"name": "typo", "address": 40, "type": "uint16", "unit_id": unit_id}
+    other = {"name": "other", "address": 0, "type": "uint16", "means": "count", "unit_id": 2}
+    points = (wrong, GOOD, other) if unit_id == 2 else (wrong, GOOD)
+    name, signal = ("other", site.other) if unit_id == 2 else ("good", site.good)
+    poller = site.poller(*points)
+    task = asyncio.ensure_future(poller.run(site.disk.emit))
+    await site.disk.until(lambda: bool(site.disk.stored))
+    for made in range(1, 6):
+        signal.count(1)
+        await site.disk.until(lambda made=made: site.disk.parts(name) == made)
+    await site.polled(10)
+    (complaint,) = poller.complaints()
+    assert "typo" in complaint and "check address and table" in complaint
+    assert sum(request.address == 40 for request in site.plc.requests) == 1
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_a_point_that_is_refused_is_asked_for_again_once_a_minute(site: Site) -> None:
+    """Somebody puts it into the PLC and nobody tells the gateway."""
+    clock = [1000.0]
+    wrong = {"name": "typo", "address": 40, "type": "uint16"}
+
+    def asked() -> int:
+        return sum(request.address == 40 for request in site.plc.requests)
+
+    async with site.polling(wrong, GOOD, monotonic=lambda: clock[0]) as task:
+        await site.disk.until(lambda: bool(site.disk.stored))
+        await site.polled(5)
+        assert asked() == 1
+        clock[0] += 61
+        await site.polled(5)
+        assert asked() == 2
+        assert not task.done()
+
+
+async def test_a_server_that_closes_after_each_answer_is_polled_like_any_other(site: Site) -> None:
+    """And one that closes what is idle, as most PLCs do: no loss of a link, no gap."""
+    site.plc.faults.hang_up = True
+    async with site.polling(GOOD, poll_interval_s=0.05) as task:
+        await site.disk.until(lambda: bool(site.disk.stored))
+        for made in range(1, 6):
+            site.good.count(1)
+            await site.disk.until(lambda made=made: site.disk.parts("good") == made)
+        assert not task.done()
+    assert site.disk.gaps() == []
