@@ -5,9 +5,9 @@ keeps seq, id, digest and chain, and is carried only when its digest holds. Two 
 commit that never was; the chain says which one is real. Then everything that hangs on the entries: epochs, anchors,
 state, annex, answers, positions, quarantine, audit.
 
-A position is believed when the books of its upstream balance; one that does not is put back before the oldest entry
-kept, because a repeated delivery is harmless and a skipped one is not. What is gone is counted as lost for each
-upstream that was still owed it, so the books balance and say so.
+A position is believed when the books of its upstream balance; one that does not is put back before everything that the
+upstream may lack, because a repeated delivery is harmless and a skipped one is not. What is gone is counted as lost for
+each upstream that was still owed it, so the books balance and say so.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from buffer.digest import CHAIN_START, chain_of
 from buffer.incident import SALVAGED, Run, Told
 from buffer.mending import mended
 from buffer.pages import Era
+from buffer.retention import before_all
 from buffer.row_check import cursor_crc
 from buffer.shapes import is_believable
 from buffer.wreck import Values, Wreck
@@ -278,10 +279,9 @@ class Carrier:
             announce(self._new, upstream, seq)
 
     def _put_back(self, cursor: Values, cases: Sequence[Values]) -> Values:
-        """Return a position before the oldest entry kept, with books that begin there."""
+        """Return a position before everything that the upstream may lack, with books that begin there."""
         carried = self.carried
-        (oldest,) = self._new.execute("SELECT min(seq) FROM entry").fetchone()
-        seq = carried.head if oldest is None else oldest - 1
+        seq = before_all(self._new, required=cursor[2] == 1)
         delivered = {case[1] for case in cases if case[4] == "delivered"}
         here = {s for (s,) in self._new.execute("SELECT seq FROM entry")} if delivered else set()
         discarded = sum(1 for case in cases if case[4] == "discarded")
@@ -295,7 +295,7 @@ class Carrier:
 
 
 class Gone:
-    """The missing sequences."""
+    """Sequences that have no entry."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self._runs = runs
@@ -324,7 +324,10 @@ def believable(cursor: Values, cases: Sequence[Values], carried: Carried) -> boo
     # An entry delivered on retry is counted as delivered; one that was held ahead of the cursor is not behind it.
     ahead = sum(1 for case in cases if case[1] > seq and case[4] == "delivered")
     announced = Gone(carried.announced).within(seq, carried.head, ())
-    return bool(seq == before + delivered - ahead + skipped + lost + behind - announced)
+    # What an optional upstream was not told of yet is counted as skipped when it leaves.
+    left = Gone([(first, last) for first, last, _ in carried.anchors])
+    untold = left.within(seq, carried.head, ()) - sum(1 for case in cases if case[1] > seq and case[1] in left)
+    return bool(seq == before + delivered - ahead + skipped - untold + lost + behind - announced)
 
 
 def _with_losses(cursor: Values, cases: Sequence[Values], carried: Carried, gone: Gone) -> Values:

@@ -10,6 +10,7 @@ from buffer.announcement import announce, forget_announcements, withdraw
 from buffer.audit import OUTBOX_ACTOR
 from buffer.errors import UpstreamTaken, UpstreamUnknown
 from buffer.incident import REWIND_SHORT, Told, positions_are_lost, record_incident
+from buffer.retention import before_all
 from buffer.row_check import position_row, seal_cursor
 from buffer.settlement import note_settled
 from buffer.writer import Writer
@@ -46,7 +47,7 @@ def register(writer: Writer, upstream: str, *, required: bool, retained: bool) -
     """Give an upstream a cursor: after the newest entry, or before the oldest one still here.
 
     An upstream that has one keeps it; only whether it is required follows the configuration. When a salvage lost
-    positions, this may be one of them, and everything kept is delivered again.
+    positions, this may be one of them: everything kept is delivered again, and what is gone is told of.
     """
     execute = writer.connection.execute
     row = position_row(writer.connection, upstream)
@@ -63,10 +64,13 @@ def register(writer: Writer, upstream: str, *, required: bool, retained: bool) -
     # The counter of the ledger is written at the end of the commit; what this commit appended is not in it yet.
     (stored_head,) = execute("SELECT head_seq FROM ledger").fetchone()
     accepted += writer.ledger.head_seq - stored_head
-    if retained or positions_are_lost(writer.connection):
+    is_lost = positions_are_lost(writer.connection)
+    if retained or is_lost:
         oldest, rows = execute("SELECT min(seq), count(*) FROM entry").fetchone()
         seq = seq if oldest is None else oldest - 1
         accepted -= rows
+    if is_lost:
+        seq = before_all(writer.connection, required=required)
     execute(
         "INSERT INTO cursor (upstream, seq, required, accepted_before, delivered, skipped, registered_at, lost)"
         " VALUES (?, ?, ?, ?, 0, 0, ?, 0)",

@@ -82,6 +82,15 @@ def settled_through(connection: sqlite3.Connection, *, optional_too: bool) -> in
     return min(pinning, default=0)
 
 
+def before_all(connection: sqlite3.Connection, *, required: bool) -> int:
+    """Return the position from which an upstream of which nobody knows how far it was is sent all that it may lack.
+
+    What left in order at the beginning every required upstream had; an optional one may have been skipped there.
+    """
+    row = connection.execute("SELECT last_seq FROM purged WHERE first_seq = 1").fetchone() if required else None
+    return 0 if row is None else int(row[0])
+
+
 def purge(connection: sqlite3.Connection, through: int, rows_max: int = CHUNK_ROWS) -> Purge:
     """Remove up to `rows_max` entries up to `through` that nobody holds, inside the caller's transaction."""
     seqs = [seq for (seq,) in connection.execute(_SEQS, (through, rows_max))]

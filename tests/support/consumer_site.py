@@ -37,6 +37,10 @@ from simulators.network import Network
 BAD = "BAD"
 """In a code: a centre with the policy `picky()` refuses the event."""
 
+CAP = 1048576
+"""The smallest cap there is, in bytes; some seven hundred scans fill it."""
+EVERYTHING = 10**9
+"""All requests may come again: somebody wants that, or the position was lost."""
 RELOADED = re.compile("configuration_applied")
 
 _CONFIG = """\
@@ -208,11 +212,11 @@ class ConsumerSite:
             await until(lambda: len(RELOADED.findall(self.log())) > before, "the file is applied")
 
     @contextlib.contextmanager
-    def broken(self) -> Iterator[None]:
+    def broken(self, reach: int = UNWRITTEN_MAX) -> Iterator[None]:
         """Note for every line that something happened to the gateway."""
         with contextlib.ExitStack() as stack:
             for line in self.lines.values():
-                stack.enter_context(line.broken())
+                stack.enter_context(line.broken(reach))
             yield
 
     async def command(self, *words: str) -> str:

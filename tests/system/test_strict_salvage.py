@@ -10,10 +10,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from consumer_site import ConsumerSite, consumer_site, picky
+from consumer_site import CAP, EVERYTHING, ConsumerSite, consumer_site, picky
 
 PAGE = 4096
-EVERYTHING = 10**9
 
 Damage = Callable[[Path], None]
 
@@ -59,7 +58,7 @@ def head(state: Path) -> None:
     ("damage", "killed"),
     [
         pytest.param(some_entries, False, id="some entries"),
-        pytest.param(table("cursor"), False, id="positions"),
+        pytest.param(table("cursor"), False, id="positions", marks=pytest.mark.long),
         pytest.param(log_in_the_middle, True, id="log"),
         pytest.param(table("entry"), False, id="all ways to entries", marks=pytest.mark.long),
         pytest.param(table("quarantine", "announcement"), False, id="quarantine", marks=pytest.mark.long),
@@ -78,7 +77,7 @@ async def test_a_salvage_leaves_no_hole_unexplained(tmp_path: Path, damage: Dama
         last = site.rows("SELECT head_seq FROM ledger")[0][0]
         await stopped(site, killed=killed)
         damage(tmp_path / "state")
-        with line.broken(reach=EVERYTHING):
+        with site.broken(reach=EVERYTHING):
             await site.gateway.start()
         assert list((tmp_path / "state").glob("damaged-*"))
         await site.post(50, bad={7})
@@ -91,6 +90,31 @@ async def test_a_salvage_leaves_no_hole_unexplained(tmp_path: Path, damage: Dama
         await site.judge_books("centre")
         exported = await site.export()
         assert exported.gone("missing") >= reading.gone("missing")
+
+
+@pytest.mark.parametrize("damage", [table("entry"), table("cursor")], ids=["all ways to entries", "positions"])
+async def test_what_a_full_outbox_gave_up_is_named_behind_a_salvage(tmp_path: Path, damage: Damage) -> None:
+    """The mirror was not told yet what was given up when the outbox is damaged."""
+    upstreams: dict[str, dict[str, object]] = {"centre": {}, "mirror": {"required": False}}
+    async with consumer_site(tmp_path, upstreams, bytes_max=CAP) as site:
+        mirror = site.lines["mirror"]
+        await site.post(20)
+        await site.settled()
+        mirror.cut()
+        while not (await site.upstream("mirror"))["skipped"]:
+            await site.post(100, note="x" * 300)
+        await site.settled("centre")
+        await stopped(site, killed=False)
+        damage(tmp_path / "state")
+        with site.broken(reach=EVERYTHING):
+            await site.gateway.start()
+        await site.post(50)
+        await mirror.network.mend()
+        await site.settled()
+        assert site.acknowledged <= site.judge("centre").events
+        assert site.judge("mirror").gone("skipped") > 0
+        await site.judge_books("centre")
+        await site.judge_books("mirror")
 
 
 @pytest.mark.long
@@ -112,7 +136,7 @@ async def test_salvage_upon_salvage_leaves_no_hole_unexplained(tmp_path: Path, s
             for _ in range(rng.randrange(1, 7)):
                 path = rng.choice([one for one in files if not one.name.endswith("-shm")])
                 spoil(path, rng.randrange(1, path.stat().st_size // PAGE))
-            with site.lines["centre"].broken(reach=EVERYTHING), site.lines["mirror"].broken(reach=EVERYTHING):
+            with site.broken(reach=EVERYTHING):
                 await site.gateway.start()
             await site.post(30, bad={7})
             for name in ["centre", *(["mirror"] if round_ != 0 else [])]:

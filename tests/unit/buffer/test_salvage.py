@@ -14,6 +14,7 @@ from buffer import CommitUnknown, Outbox, OutboxFull, OutboxReader
 from buffer import salvage as salvage_module
 from buffer.inspection import Finding, read_wish
 from buffer.lock import FolderLock
+from buffer.retention import purge
 from buffer.salvage import complete, salvage, without
 
 PAGE = 4096
@@ -196,6 +197,67 @@ async def test_a_position_that_the_books_contradict_is_put_back(rig: Rig) -> Non
     outbox = await rig.open()
     assert await outbox.cursor("centre") == 0
     assert (await outbox.census("centre")).imbalance == 0
+    await outbox.close(5)
+
+
+async def skipping(rig: Rig) -> None:
+    """Leave an outbox that gave up 11 to 50 before the lake had them; the centre had everything, 51 to 80 are kept."""
+    outbox = await rig.open()
+    await outbox.register("centre", required=True, start="now")
+    await outbox.register("lake", required=False, start="now")
+    await outbox.append(drafts(1, 80, size=300))
+    await outbox.settle("lake", through=10)
+    await outbox.settle("centre", through=80)
+    await outbox._group.submit(lambda writer: purge(writer.connection, 50))
+    assert (await outbox.census("lake")).skipped == 40
+    await outbox.close(5)
+
+
+def page_of(rig: Rig, number: int) -> int:
+    return (rig.folder / "outbox.db").read_bytes().index(draft(number).id.encode()) // PAGE + 1
+
+
+async def test_what_was_skipped_is_still_told_behind_a_salvage(rig: Rig) -> None:
+    """The lake was away when the outbox was full, and did not hear of it before the disk was damaged, too."""
+    await skipping(rig)
+    rig.zero_page(page_of(rig, 70))
+    outbox = await rig.open()
+    assert (await outbox.cursor("centre"), await outbox.cursor("lake")) == (80, 10)
+    assert not (await outbox.incidents())[0].told.positions_lost
+    gap, following = await outbox.head("lake", after=10, count_max=2, bytes_max=10**6)
+    assert (gap.gap_first, gap.seq, gap.gap_reason, following.seq) == (11, 50, "skipped", 51)
+    assert (await outbox.census("lake")).imbalance == 0
+    await outbox.settle("lake", through=80)
+    assert (await outbox.census("lake")).imbalance == 0
+    await outbox.close(5)
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+async def test_a_lost_position_means_that_what_is_gone_is_told_as_well(rig: Rig, is_gone: bool) -> None:
+    """Before the oldest event kept there is what the disk lost, and what an optional upstream never had."""
+    await skipping(rig)
+    pages = [page_of(rig, 51)]
+    if is_gone:
+        pages += [root for (root,) in rig.query("SELECT rootpage FROM sqlite_master WHERE name = 'cursor'")]
+    else:
+        rig.tamper("UPDATE cursor SET seq = seq - 3")
+    for page in pages:
+        rig.zero_page(page)
+    outbox = await rig.open()
+    for name in ("centre", "lake"):
+        await outbox.register(name, required=name == "centre", start="now")
+        assert (await outbox.census(name)).imbalance == 0
+    centre = await outbox.head("centre", after=await outbox.cursor("centre"), count_max=9, bytes_max=10**6)
+    assert (centre[0].gap_first, centre[0].gap_reason) == (51, "missing")
+    lake = await outbox.head("lake", after=await outbox.cursor("lake"), count_max=9, bytes_max=10**6)
+    assert [(one.gap_first, one.gap_reason) for one in lake[:2]] == [(1, "skipped"), (51, "missing")]
+    for name in ("centre", "lake"):
+        await outbox.settle(name, through=80)
+        assert (await outbox.census(name)).imbalance == 0
+    await outbox.close(5)
+    rig.zero_page(page_of(rig, 75))
+    outbox = await rig.open()
+    assert [await outbox.cursor(name) for name in ("centre", "lake")] == [80, 80], "the books balance"
     await outbox.close(5)
 
 
