@@ -33,6 +33,11 @@ def monotonic_s() -> float:
     return time.monotonic()
 
 
+def boottime_s() -> float:
+    """Return a clock as `monotonic_s` that goes on while the computer sleeps: a lid that is closed, a standby."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def is_synchronised() -> bool:
     """Return True when the system's time service vouches for the wall clock, and the clock can be right at all."""
     return time.time() >= EARLIEST_S and _is_vouched_for()

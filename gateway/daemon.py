@@ -179,7 +179,7 @@ class Daemon:
             site_map(settings),
             self.outbox,
             wall=world.wall,
-            monotonic=world.monotonic,
+            monotonic=world.elapsed,
             ids=ids,
             clock_quality=self.clock_quality,
             knocking=KnockingRegister(settings.limits.knocking_max),

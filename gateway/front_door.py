@@ -46,7 +46,7 @@ class FrontDoor:
         self._local: ApiServer | None = None
         """The same over the local socket; without it commands use the address."""
         self._tokens = Tokens(None)
-        self._sessions = Sessions(self._tokens, daemon.world.monotonic)
+        self._sessions = Sessions(self._tokens, daemon.world.elapsed)
         self._cli_token = self._tokens.admit("cli", "admin")
         self._written: dict[str, object] = {}
         self.report = Report(daemon)

@@ -64,6 +64,13 @@ class World:
     """Differs between two machines, also when their disks were cloned."""
     troubles: Callable[[], list[AlarmStatus]] = field(default=list)
     """What the process itself runs short of, which only its edge can see."""
+    boottime: Callable[[], float] | None = None
+    """As `monotonic`, and goes on while the computer sleeps; None where it never does."""
+
+    @property
+    def elapsed(self) -> Callable[[], float]:
+        """How long people and devices were away for. What is kept for a time is kept by `monotonic`: for longer."""
+        return self.boottime or self.monotonic
 
 
 def new_epoch(world: World) -> str:

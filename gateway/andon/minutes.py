@@ -1,8 +1,9 @@
 """A ring of minutes: figures of the last hour or day, a row a minute, the oldest overwritten.
 
-A minute is that of the wall clock, because that is what people compare it with. A clock that is set back counts for
-the minute it left; one that is set on leaves minutes that nobody saw, and they are told apart from minutes in which
-nothing happened.
+A minute is that of the wall clock, because that is what people compare it with. A clock that is set back a little
+counts for the minute it left; one that had been far ahead and is right again counts from where it is, on top of what
+these minutes have. One that is set on leaves minutes that nobody saw, and these are not minutes in which nothing
+happened.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 MINUTE_MS: Final = 60_000
+BACK_MAX: Final = 5
+"""Minutes: as far a time service may correct a clock at work. A clock that goes back further had been wrong."""
 
 
 class MinuteRing:
@@ -27,11 +30,12 @@ class MinuteRing:
     def row(self, at_ms: int) -> list[float]:
         """Return the row of a moment, to be changed in place; the same list until the minute is over."""
         minute = at_ms // MINUTE_MS
-        if minute > self._now:
+        if minute > self._now or minute < self._now - BACK_MAX:
             self._now = minute
             at = minute % self._size
-            self._stamps[at] = minute
-            self._row = self._rows[at] = [0] * len(self.names)
+            if self._stamps[at] != minute:
+                self._stamps[at], self._rows[at] = minute, [0] * len(self.names)
+            self._row = self._rows[at]
         return self._row
 
     def column(self, name: str, now_ms: int, count: int) -> list[float | None]:

@@ -17,9 +17,9 @@ What holds how long:
     trail        what `undo` can still reach: the last events of each device, until the document is closed
 
 A session idle for longer than the station's `session_idle_s` is empty: whoever comes back from lunch scans the document
-again rather than booking on the last one. While the gateway runs, idleness is monotonic time. Over a restart only the
-wall clock can tell: the row carries the time of the last use, at most a quarter of the idle time old, and a clock that
-was set back counts as no time at all.
+again rather than booking on the last one. While the gateway runs, idleness is monotonic time in which the sleep of the
+computer counts too. Over a restart only the wall clock can tell: the row carries the time of the last use, at most a
+quarter of the idle time old, and a clock that was set back counts as no time at all.
 
 A device that carries its own context (a handheld) has a session of its own, so that two of them at one station do not
 set each other's location, and whatever context its message states goes before the session and leaves it untouched.

@@ -124,7 +124,7 @@ def real_world(troubles: Callable[[], list[AlarmStatus]] = list) -> World:
     from concurrent.futures import ThreadPoolExecutor
     from random import SystemRandom
 
-    from gateway.clock import is_synchronised, monotonic_s, wall_ms
+    from gateway.clock import boottime_s, is_synchronised, monotonic_s, wall_ms
     from gateway.wiring import World
 
     return World(
@@ -136,6 +136,7 @@ def real_world(troubles: Callable[[], list[AlarmStatus]] = list) -> World:
         is_synchronised=is_synchronised,
         machine=_machine_id(),
         troubles=troubles,
+        boottime=boottime_s,
     )
 
 

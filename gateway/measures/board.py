@@ -95,7 +95,7 @@ class Measures:
         told = {}
         for station, (counted, this, before) in sorted(self._hours.items()):
             age = hour - counted
-            told[station] = (before, this) if age <= 0 else (this, 0) if age == 1 else (0, 0)
+            told[station] = (before, this) if age in (0, -1) else (this, 0) if age == 1 else (0, 0)
         return told
 
     @property
@@ -153,10 +153,11 @@ class Measures:
 
     def _scanned(self, station: str, hour: int, count: int) -> None:
         counted, this, before = self._hours.get(station, (hour, 0, 0))
-        if hour > counted:
+        if hour > counted or hour < counted - 1:
+            # Far back: the clock had been wrong, and by the hour it left nobody would ever see another one.
             self._hours[station] = (hour, count, this if hour == counted + 1 else 0)
         else:
-            # A clock that was set back counts for the hour it left.
+            # A clock that was set back a little counts for the hour it left.
             self._hours[station] = (counted, this + count, before)
 
     def _read(self, device: str, *, readable: int = 0, unreadable: int = 0) -> None:

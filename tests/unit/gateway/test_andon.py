@@ -176,11 +176,23 @@ def test_minutes_that_nobody_saw_are_not_minutes_without_scans() -> None:
     assert ring.column("scans", NOON + 90 * MINUTE_MS, 5) == [None] * 5, "what is older than the ring is gone"
 
 
-def test_a_clock_that_is_set_back_counts_for_the_minute_it_left() -> None:
+def test_a_clock_that_is_set_back_a_little_counts_for_the_minute_it_left() -> None:
     ring = MinuteRing(5, ("scans",))
     ring.row(NOON)[0] += 1
-    ring.row(NOON - 40 * MINUTE_MS)[0] += 1
+    ring.row(NOON - 4 * MINUTE_MS)[0] += 1
     assert ring.column("scans", NOON, 1) == [2]
+
+
+@pytest.mark.parametrize("ahead", [40, 60 * 24 * 365 * 73 + 7], ids=["forty minutes", "in 2099"])
+def test_a_clock_that_had_been_far_ahead_counts_from_where_it_is(ahead: int) -> None:
+    """Else nothing would be seen of the work until the clock is there again: by 2099, or by the next restart."""
+    ring = MinuteRing(60, ("scans",))
+    ring.row(NOON)[0] += 1
+    ring.row(NOON + ahead * MINUTE_MS)[0] += 1
+    ring.row(NOON)[0] += 1
+    ring.row(NOON + MINUTE_MS)[0] += 5
+    assert ring.column("scans", NOON + MINUTE_MS, 2) == [2, 5]
+    assert ring.sums(NOON + MINUTE_MS, 60) == {"scans": 7}
 
 
 def test_a_quantile_is_the_bound_of_its_bucket() -> None:

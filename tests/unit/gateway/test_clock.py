@@ -7,6 +7,7 @@ import time
 import pytest
 
 from gateway import clock
+from gateway.cli.run import real_world
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,12 @@ def test_a_clock_from_before_this_program_existed_is_not_believed(
     monkeypatch.setattr(time, "time", lambda: float(now_s))
     monkeypatch.setattr(clock, "_is_vouched_for", lambda: is_vouched_for)
     assert clock.is_synchronised() is believed
+
+
+def test_the_clock_of_what_was_away_counts_the_sleep_of_the_computer() -> None:
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    told = real_world().elapsed()
+    assert before <= told <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def test_the_kernel_is_asked_without_any_privilege() -> None:

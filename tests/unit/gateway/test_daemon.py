@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,25 @@ async def test_an_idle_gateway_without_upstream_feeds_the_watchdog(house: House)
     house.daemon.request_stop()
     assert await house.end() == EXIT_OK
     assert house.manager.said[-1] == "STOPPING=1" or "STOPPING=1" in house.manager.said
+
+
+async def test_after_a_night_of_sleep_nobody_scans_on_the_document_of_yesterday(tmp_path: Path) -> None:
+    """The lid was closed over an open document: the monotonic clock of the kernel stands still meanwhile."""
+    slept = [0.0]
+    house = House(tmp_path, '[[labels.patterns]]\nkind = "document"\nexpression = "(?P<id>PO-.*)"\n')
+    house.daemon.world = replace(house.daemon.world, boottime=lambda: time.monotonic() + slept[0])
+    await house.start()
+    try:
+        take = house.daemon.intake.take
+        await take([Reading("dock-3-scanner", "scan", b"PO-1", code="PO-1")])
+        assert house.daemon.intake.session("dock-3-scanner").document is not None
+        slept[0] = 12 * 3600.0
+        assert house.daemon.intake.session("dock-3-scanner").document is None
+    finally:
+        house.daemon.request_stop()
+        assert await house.end() == EXIT_OK
+        for pool in house.pools:
+            pool.shutdown()
 
 
 async def test_a_writer_that_hangs_starves_the_watchdog(house: House) -> None:

@@ -66,6 +66,18 @@ def test_scans_are_counted_by_hour_and_station() -> None:
     assert measures.scans(START + 3 * HOUR_MS) == {"dock-3": (0, 0), "dock-4": (0, 0)}
 
 
+def test_a_clock_that_had_been_far_ahead_leaves_no_hour_that_never_ends() -> None:
+    """Kept over restarts: by the hour of 2099 every scan to come would be one of this hour."""
+    measures = Measures(START)
+    measures.accept([draft("pick", 10), draft("pick", 73 * 365 * 86_400)])
+    later = Measures(START)
+    later.load(json.loads(json.dumps(measures.dump())))
+    assert later.scans(START) == {"dock-3": (0, 0)}
+    later.accept([draft("pick", 20)])
+    later.accept([draft("pick", 3601), draft("pick", 3602)])
+    assert later.scans(START + HOUR_MS) == {"dock-3": (1, 2)}
+
+
 def test_exceptions_are_counted_when_they_open() -> None:
     """An exception that is told again with other figures has the id of the event that opened it."""
     measures = Measures(START)
