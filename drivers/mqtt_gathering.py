@@ -47,9 +47,6 @@ class Talker(Protocol):
 class Lane(Protocol):
     """Where connections are read that may wait."""
 
-    is_narrow: bool
-    """One turn of the loop reads one of them."""
-
     def hold(self) -> None:
         """Sleep through what arrives."""
 
@@ -83,9 +80,6 @@ class Gathering:
     def arrive(self, talker: Talker, data: bytes) -> None:
         """Bytes were read: act on them now or, in this order, within `GATHER_S`."""
         waiting = self._waiting
-        if self._lane is not None:
-            # Who brings a crowd alone shall not come with others who bring one, each before anybody else has a turn.
-            self._lane.is_narrow = len(data) > READ_BYTES_MAX
         if self._is_looking:
             waiting.append((talker, data))
             if len(data) > READ_BYTES_MAX:

@@ -9,17 +9,20 @@ kernel; when the lane is released, one wake finds all of it.
 Who holds the lane releases it, and says when before he holds it: nothing here has a clock.
 
 A burst is the other trouble. Forty handhelds that empty their memories at once bring eight thousand scans in one turn
-of the loop, a fifth of a second in which no scanner is answered, no page served and nothing delivered. So the lane can
-be made narrow: then a turn looks at one socket of it, the one that has waited longest, and everybody else has a turn in
-between.
+of the loop, a fifth of a second in which no scanner is answered, no page served and nothing delivered. So a turn looks
+at everybody who brings little, and of those who bring much only at as many as `TURN_BYTES` allow, the longest waiting
+first: a person who scans one carton does not queue behind the memories of the others.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import select
 import selectors
+import termios
+from array import array
 from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any, Final
@@ -27,6 +30,12 @@ from typing import Any, Final
 _READ: Final = selectors.EVENT_READ
 _WRITE: Final = selectors.EVENT_WRITE
 _IN: Final = select.EPOLLIN
+LITTLE_BYTES: Final = 1024
+"""Waiting in a socket: four or five scans."""
+TURN_BYTES: Final = 32_768
+"""Of those who bring more, in one turn; some milliseconds of work. At least one of them has his turn."""
+LOOKED_AT_MAX: Final = 256
+"""Sockets in one turn; the kernel shows the others first in the next."""
 _Ready = list[tuple[selectors.SelectorKey, int]]
 
 
@@ -40,8 +49,6 @@ class LaneSelector(selectors.BaseSelector):
         """File descriptors that belong to the slow lane, watched at the moment or not."""
         self._fast.register(self._slow, _READ)
         self._is_held = False
-        self.is_narrow = False
-        """One turn of the loop looks at one socket of the slow lane."""
 
     # What a driver says.
 
@@ -60,6 +67,7 @@ class LaneSelector(selectors.BaseSelector):
         if fd not in self._members:
             return
         self._members.discard(fd)
+        self._slow.forget(fd)
         key = self._slow.get_map().get(fd)
         if key is not None:
             self._slow.unregister(fd)
@@ -100,7 +108,7 @@ class LaneSelector(selectors.BaseSelector):
         ready = self._fast.select(timeout)
         for number, (key, _) in enumerate(ready):
             if key.fileobj is self._slow:
-                ready[number : number + 1] = self._slow.ready(1 if self.is_narrow else None)
+                ready[number : number + 1] = self._slow.ready()
                 break
         return ready
 
@@ -118,11 +126,14 @@ class LaneSelector(selectors.BaseSelector):
 
 
 class _SlowLane:
-    """As much of a selector as the slow lane needs, and a look at a few of those that are ready."""
+    """As much of a selector as the slow lane needs, and a fair look at those that are ready."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._keys: dict[int, selectors.SelectorKey] = {}
+        self._turn = 0
+        self._turns: dict[int, int] = {}
+        """When each who brought much last had his turn."""
 
     def fileno(self) -> int:
         return self._epoll.fileno()
@@ -149,24 +160,49 @@ class _SlowLane:
     def get_map(self) -> dict[int, selectors.SelectorKey]:
         return self._keys
 
-    def ready(self, count_max: int | None) -> _Ready:
-        """Return who is ready now, at most so many; the kernel lets the others go first next time."""
-        found, keys = [], self._keys
+    def ready(self) -> _Ready:
+        """Return who is ready now and has his turn."""
+        found: _Ready = []
+        much: list[tuple[int, int, int]] = []
+        keys = self._keys
         # Room for just those: the default is room for a thousand, and it is made anew each time.
-        for fd, mask in self._epoll.poll(0, count_max or len(keys) or 1):
+        for fd, mask in self._epoll.poll(0, min(len(keys), LOOKED_AT_MAX) or 1):
             key = keys.get(fd)
             if key is None:
                 continue  # closed, and still open in a copy: the kernel goes on telling of it
             if mask == _IN:
-                found.append((key, _READ & key.events))
+                size = _bytes_waiting(fd)
+                if size > LITTLE_BYTES:
+                    much.append((self._turns.get(fd, 0), fd, size))
+                else:
+                    found.append((key, _READ & key.events))
                 continue
             # An error or a hang-up is told to whoever reads or writes, as the selectors of Python do.
             events = (_READ if mask & ~select.EPOLLOUT else 0) | (_WRITE if mask & ~select.EPOLLIN else 0)
             found.append((key, events & key.events))
+        room = TURN_BYTES
+        for _, fd, size in sorted(much):
+            if room <= 0:
+                break
+            room -= size
+            self._turn += 1
+            self._turns[fd] = self._turn
+            found.append((keys[fd], _READ & keys[fd].events))
         return found
+
+    def forget(self, fd: int) -> None:
+        """The next socket with this number is another."""
+        self._turns.pop(fd, None)
 
     def close(self) -> None:
         self._epoll.close()
+
+
+def _bytes_waiting(fd: int) -> int:
+    count = array("i", [0])
+    with contextlib.suppress(OSError):  # no socket that can tell: it brings little
+        fcntl.ioctl(fd, termios.FIONREAD, count)
+    return count[0]
 
 
 def _mask(events: int) -> int:

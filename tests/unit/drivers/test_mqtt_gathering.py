@@ -46,8 +46,6 @@ class Clock(asyncio.SelectorEventLoop):
 class Lane:
     """A lane of the loop; what is said while it is held is heard when it is released."""
 
-    is_narrow = False
-
     def __init__(self) -> None:
         self.is_held = False
 
@@ -130,14 +128,6 @@ def test_a_scan_after_a_quiet_moment_waits_for_nobody(table: Table) -> None:
         table.say("abc"[number])
         assert len(table.acted) == number + 1
         table.move(GATHER_S)
-
-
-def test_a_crowd_that_comes_alone_makes_the_lane_narrow_until_a_single_scan_comes(laned: Table) -> None:
-    assert laned.lane is not None
-    laned.say("a", b"1" * 2_000)
-    assert laned.lane.is_narrow
-    laned.say("b")
-    assert not laned.lane.is_narrow
 
 
 def test_close_scans_of_several_devices_wait_for_each_other_and_no_longer_than_they_may(table: Table) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from drivers.slow_lane import LaneLoop, LaneSelector, running_lanes
+from drivers.slow_lane import LITTLE_BYTES, TURN_BYTES, LaneLoop, LaneSelector, running_lanes
 
 READ, WRITE = 1, 2
 """selectors.EVENT_READ, EVENT_WRITE."""
@@ -60,20 +60,67 @@ def test_the_fast_lane_goes_on_while_the_slow_one_is_held(lanes: LaneSelector, p
     assert ready(lanes, 60) == [(theirs.fileno(), READ, "fast")]
 
 
-def test_a_narrow_lane_gives_everybody_a_turn_in_between(lanes: LaneSelector) -> None:
-    """And none of those who wait is passed over, although each still has something to say."""
+@pytest.fixture
+def crowd(lanes: LaneSelector) -> Iterator[list[Pair]]:
+    """Six devices in the slow lane."""
     with contextlib.ExitStack() as stack:
-        pairs = [[stack.enter_context(one) for one in socket.socketpair()] for _ in range(5)]
+        pairs = [socket.socketpair() for _ in range(6)]
         for ours, theirs in pairs:
+            stack.enter_context(ours)
+            stack.enter_context(theirs)
             lanes.register(ours.fileno(), READ)
             lanes.join(ours.fileno())
-            theirs.send(b"x")
-        lanes.is_narrow = True
-        turns = [ready(lanes) for _ in range(5)]
-        assert [len(turn) for turn in turns] == [1] * 5
-        assert {turn[0][0] for turn in turns} == {ours.fileno() for ours, _ in pairs}
-        lanes.is_narrow = False
-        assert len(ready(lanes)) == 5
+        yield pairs
+
+
+def test_who_brings_little_does_not_wait_behind_those_who_bring_much(lanes: LaneSelector, crowd: list[Pair]) -> None:
+    """Five empty their memories; a person scans one carton, again and again."""
+    (person, scanner), *others = crowd
+    for _, theirs in others:
+        theirs.send(b"x" * (TURN_BYTES + 1))
+    turns = []
+    for _ in range(10):
+        scanner.send(b"scan")
+        turn = [fd for fd, _, _ in ready(lanes)]
+        assert turn[0] == person.fileno(), "in every turn, and before the others"
+        person.recv(100)
+        turns.append(turn[1:])
+    assert [len(turn) for turn in turns] == [1] * 10, "one of the others, so that everybody has a turn in between"
+    assert turns[:5] == turns[5:]
+    assert {turn[0] for turn in turns} == {ours.fileno() for ours, _ in others}, "and none is passed over"
+
+
+def test_a_turn_takes_as_many_as_bring_some_milliseconds_of_work(lanes: LaneSelector, crowd: list[Pair]) -> None:
+    for _, theirs in crowd:
+        theirs.send(b"x" * (TURN_BYTES // 2))
+    turns = [[fd for fd, _, _ in ready(lanes)] for _ in range(3)]
+    assert [len(turn) for turn in turns] == [2, 2, 2]
+    assert len({fd for turn in turns for fd in turn}) == 6
+    for ours, theirs in crowd:
+        ours.recv(TURN_BYTES)
+        theirs.send(b"x" * LITTLE_BYTES)
+    assert len(ready(lanes)) == 6
+
+
+def test_a_new_socket_has_not_had_the_turns_of_the_one_before_it(lanes: LaneSelector, crowd: list[Pair]) -> None:
+    for _, theirs in crowd[:2]:
+        theirs.send(b"x" * (TURN_BYTES + 1))
+    first, second, again = (ready(lanes)[0][0] for _ in range(3))
+    assert again == first, "so the other one is next"
+    lanes.unregister(first)
+    lanes.leave(first)
+    lanes.register(first, READ)
+    lanes.join(first)
+    assert [ready(lanes)[0][0] for _ in range(2)] == [first, second]
+
+
+def test_an_end_is_told_although_much_was_said_before_it(lanes: LaneSelector, crowd: list[Pair]) -> None:
+    (ours, theirs), (_, other) = crowd[:2]
+    other.send(b"x" * (TURN_BYTES + 1))
+    theirs.send(b"x" * (TURN_BYTES + 1))
+    theirs.close()
+    assert len(ready(lanes)) == 2
+    assert (ours.fileno(), READ, None) in ready(lanes)
 
 
 def test_a_socket_that_lives_on_in_a_copy_is_passed_over(lanes: LaneSelector, pair: Pair) -> None:
