@@ -23,12 +23,13 @@ Nothing here knows a socket: registers in, values out.
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from itertools import groupby
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -69,6 +70,9 @@ def _decimal(value: object) -> object:
     return str(value) if isinstance(value, float) else value
 
 
+_UNIT: Final = re.compile(r"[A-Z0-9]{2,3}")
+UNIT_EXAMPLES: Final = "C62 pieces, KGM kilogram, MTR metre, CEL degree Celsius, P1 per cent"
+
 DecimalText = Annotated[Decimal, BeforeValidator(_decimal)]
 
 
@@ -88,17 +92,24 @@ class Point(BaseModel):
     )
     word_order: Order = Field("big", description="Which register comes first: big = the most significant.")
     byte_order: Order = Field("big", description="Order of the two bytes in a register; little for swapped bytes.")
-    bit: int | None = Field(None, ge=0, le=15, description="For bool in a register: which bit, 0 the least.")
+    bit: int | None = Field(
+        None, ge=0, le=15, description="For bool in a register: which bit, 0 the least. Without it: any of them."
+    )
     means: Literal["count", "condition"] = Field(
         "condition", description="count: a counter that only rises; condition: a sensor value or state."
     )
-    unit: str | None = Field(None, description="Unit of measure of the value, UN/ECE Recommendation 20 code.")
+    unit: str | None = Field(None, description="Unit of measure of the value, UN/ECE Recommendation 20 code: CEL, KGM.")
     scale: DecimalText = Field(Decimal(1), description="Multiplies the raw value.")
     rollover: int | None = Field(
-        None, ge=2, description="Value at which a counter starts again from 0; by default the range of its type."
+        None,
+        ge=2,
+        description="Value at which a counter starts again from 0: 10000 after 9999; by default the range of its type.",
     )
     delta_max: int | None = Field(
-        None, ge=1, description="Most parts between two polls; a fall that implies more is a reset, not a rollover."
+        None,
+        ge=1,
+        description="Most parts between two polls; a fall that implies more is a reset, not a rollover. "
+        "By default a hundredth of the rollover: 655 for 65536.",
     )
     deadband: DecimalText = Field(
         Decimal(0), ge=0, description="A condition is reported when it moved by more than this since the last report."
@@ -149,6 +160,8 @@ class Point(BaseModel):
         yield is_count and self.silence_max_s is not None, "a counter is reported when it moves, silence_max_s is not"
         yield is_bool and self.deadband != 0, "a bool has no deadband"
         yield not is_bool and self.edges != "both", "edges are for bool"
+        if self.unit is not None and _UNIT.fullmatch(self.unit) is None:
+            yield True, f'unit "{self.unit}" is no code of UN/ECE Recommendation 20, such as {UNIT_EXAMPLES}'
         yield not self.scale.is_finite() or self.scale == 0, "scale must be a number other than 0"
         yield not self.deadband.is_finite(), "deadband must be a number"
         if self.rollover is not None and self.type in INTEGERS:

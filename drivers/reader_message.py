@@ -40,6 +40,8 @@ _OFFSET_WITHOUT_COLON: Final = re.compile(r"[+-]\d{4}$")
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _ALL_BUT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
+_FROM_URL_SAFE: Final = str.maketrans("-_", "+/")
+"""RFC 4648, 5: the other alphabet of base64. It says nothing that the first one does not."""
 _DECODER: Final = json.JSONDecoder()
 
 
@@ -254,7 +256,7 @@ def _epc(as_hex: Any, as_base64: Any) -> bytes:
         if isinstance(as_hex, str):
             epc = binascii.unhexlify(as_hex)
         elif isinstance(as_base64, str):
-            epc = base64.b64decode(as_base64, validate=True)
+            epc = base64.b64decode(as_base64.translate(_FROM_URL_SAFE), validate=True)
         else:
             raise _Unreadable("no EPC where the profile expects it")
     except ValueError:

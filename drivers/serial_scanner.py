@@ -19,7 +19,9 @@ from drivers.serial_link import Link, SerialPort, open_link, parse_link_url
 class SerialScannerSettings(ScannerSettings):
     """A scanner that is reached by a serial:// or socket:// URL."""
 
-    url: str = Field(description="serial:///dev/serial/by-id/...?baudrate=9600, or socket://host:port.")
+    url: str = Field(
+        description="serial:///dev/serial/by-id/...?baudrate=9600&bytesize=8&parity=N&stopbits=1, or socket://host:port."
+    )
 
     @field_validator("url")
     @classmethod

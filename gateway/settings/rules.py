@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from drivers.modbus_settings import ModbusPollerSettings
 from drivers.mqtt_settings import is_loopback_host
 from gateway.credentials import CredentialError, check_secret_file, check_secret_owner, credential_path
 from gateway.settings.document import Document
@@ -31,6 +32,9 @@ SENT_SECRETS = {"token_file": "token", "token_credential": "token", "password_fi
 """Keys of secrets that are sent as they are."""
 EXAMPLE_NAMES = (".example", ".example.com", ".example.net", ".example.org")
 """Names that are nobody's and never will be (RFC 2606)."""
+
+MANUAL_ADDRESSES = {"discrete": 10001, "input": 30001, "holding": 40001}
+"""What manuals of PLCs call the first of each table; on the wire it is 0."""
 
 PathParts = tuple[str | int, ...]
 
@@ -67,6 +71,7 @@ def check_rules(document: Document, draft: Draft, *, environ: Mapping[str, str],
         _check_owners(document, draft)
     notices += _example_notices(draft)
     notices += _clear_notices(draft)
+    notices += _address_notices(draft)
     notices += _lab_notices(draft)
     _check_file_mode(document, draft.file)
     return tuple(notices)
@@ -215,6 +220,18 @@ def _clear_notices(draft: Draft) -> list[str]:
             f"can read it, and answer in its place; use {CLEAR_SCHEMES[url.scheme]}:// where there is one"
         )
     return found
+
+
+def _address_notices(draft: Draft) -> list[str]:
+    """An address as manuals write it is also a place in the table, a far one: so it is only said."""
+    return [
+        f"{device.id}: point {point.name} reads {point.table} address {point.address}, which is the "
+        f"{point.address + 1:,}th. If that is how the manual calls it, write address = {point.address - first}"
+        for _, device in draft.devices
+        if isinstance(device.link, ModbusPollerSettings)
+        for point in device.link.points
+        if (first := MANUAL_ADDRESSES.get(point.table)) is not None and first <= point.address < first + 9999
+    ]
 
 
 def _lab_notices(draft: Draft) -> list[str]:

@@ -215,6 +215,8 @@ def test_evidence_is_the_bytes_of_the_wire() -> None:
         ({"type": "uint32", "address": 65535}, "beyond 65535"),
         ({"edges": "rising"}, "edges are for bool"),
         ({"scale": 0}, "scale"),
+        ({"unit": "°C"}, "CEL degree Celsius"),
+        ({"unit": "kg", "means": "count"}, "KGM kilogram"),
         ({"scale": "nan"}, "scale"),
         ({"name": "Good Parts"}, "pattern"),
         ({"adress": 1}, "Extra inputs"),

@@ -127,6 +127,12 @@ def test_an_impinj_event_with_base64_and_hundredths(in_array: bool) -> None:
     assert reading.tag == TagRead(bytes.fromhex("7EDA9038051002710002C0AE"), 1, -52.34, "E2801170200014CD9B5A08EC", 1)
 
 
+@pytest.mark.parametrize("text", ["MDQle/cZTk+/AABq", "MDQle_cZTk-_AABq"])
+def test_base64_comes_in_two_alphabets(text: str) -> None:
+    [reading] = parse_tags("r700", IMPINJ, encode({"tagInventoryEvent": {"epc": text}})).readings
+    assert reading.tag == TagRead(bytes.fromhex("3034257bf7194e4fbf00006a"))
+
+
 def test_hex_is_preferred_to_base64() -> None:
     event = {"tagInventoryEvent": {"epc": "AAAA", "epcHex": "0102"}}
     [reading] = parse_tags("r700", IMPINJ, encode(event)).readings

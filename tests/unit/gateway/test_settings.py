@@ -49,6 +49,23 @@ def test_the_example_of_the_documentation_is_no_centre(tmp_path: Path) -> None:
     assert load(SMALLEST.replace("wms.example", "wms.example.lan"), tmp_path).notices == ()
 
 
+@pytest.mark.parametrize(
+    ("table", "address", "means"), [("holding", 40001, 0), ("input", 30011, 10), ("holding", 40000, None)]
+)
+def test_an_address_as_a_manual_writes_it_is_remarked_on(
+    table: str, address: int, means: int | None, tmp_path: Path
+) -> None:
+    """The classic slip: it may be meant, so it is no error."""
+    points = f'[[device.points]]\nname = "parts"\naddress = {address}\ntype = "uint16"\ntable = "{table}"\n'
+    plc = '[[device]]\nid = "press"\nstation = "dock-3"\ndriver = "modbus-poller"\nurl = "modbus-tcp://10.0.0.20"\n'
+    notices = load(SMALLEST.replace("wms.example", "wms.lan") + plc + points, tmp_path).notices
+    if means is None:
+        assert notices == ()
+    else:
+        assert notices[0].startswith("press: point parts ") and notices[0].endswith(f"address = {means}")
+
+
+
 CLEAR = """
 [mqtt.broker]
 url = "mqtt://broker.lan"
