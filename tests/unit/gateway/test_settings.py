@@ -65,7 +65,6 @@ def test_an_address_as_a_manual_writes_it_is_remarked_on(
         assert notices[0].startswith("press: point parts ") and notices[0].endswith(f"address = {means}")
 
 
-
 CLEAR = """
 [mqtt.broker]
 url = "mqtt://broker.lan"
