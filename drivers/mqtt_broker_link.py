@@ -6,6 +6,7 @@ It never decides to try again. Whatever ends it is set as the exception of `ende
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar, cast
@@ -21,6 +22,8 @@ from drivers.mqtt_settings import BrokerSettings
 from drivers.mqtt_unread import Unread
 from drivers.mqtt_valve import Valve
 from drivers.reading import Verdict
+
+_log = logging.getLogger(__name__)
 
 CLOSE_S: Final = 1.0
 IN_FLIGHT_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -222,6 +225,8 @@ class BrokerLink(asyncio.Protocol):
         self._stats.redelivered += sum(publish.duplicate for publish in arrival.publishes)
         if delivery.foreign:
             self._stats.foreign += len(delivery.foreign)
+            topic = delivery.foreign[0]
+            _log.warning("foreign_topic_refused topic=%r reason=%r", topic[:120], self._routes.why_foreign(topic))
             self.send(self._session.unsubscribe(sorted(set(delivery.foreign))))
         if not delivery.readings:
             self._settle(delivery, ticket, [])

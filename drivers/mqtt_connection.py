@@ -26,7 +26,7 @@ from drivers.mqtt_delivery import Delivery, understand
 from drivers.mqtt_doorkeeper import Admission
 from drivers.mqtt_hall import Hall
 from drivers.mqtt_routes import is_below
-from drivers.mqtt_session import Arrival, ServerSession, Ticket, check_connect, connack_refusal, disconnect
+from drivers.mqtt_session import FORBIDDEN, Arrival, ServerSession, Ticket, check_connect, connack_refusal, disconnect
 from drivers.mqtt_tls import common_name
 from drivers.mqtt_turns import origin_of
 from drivers.mqtt_unread import Unread
@@ -240,7 +240,7 @@ class Connection(asyncio.Protocol):
             name = common_name(security.getpeercert()) if security is not None else None
             admission = await self._hall.doorkeeper.admit(connect, name, origin_of(self.peer))
         else:
-            admission = Admission(refusal=refusal, why="the protocol forbids this CONNECT here")
+            admission = Admission(refusal=refusal, why=FORBIDDEN[int(refusal)])
         if self._is_ended:
             return
         key = (admission.identity, connect.client_id)

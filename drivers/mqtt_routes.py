@@ -91,6 +91,13 @@ class Routes:
         self._cache[topic] = found
         return found
 
+    def why_foreign(self, topic: str) -> str:
+        """Return why a topic that a broker brings leads nowhere, for a person."""
+        name = topic.removeprefix(f"{self._prefix}/").removesuffix("/scan")
+        if topic == f"{self._prefix}/{name}/scan":
+            return f"{name[:80]!r} is no device id ({DEVICE_ID.pattern})"
+        return "no device has this topic"
+
     def _find(self, topic: str) -> Route | None:
         scan = self._scan.fullmatch(topic)
         if scan is not None:

@@ -288,6 +288,16 @@ def check_connect(connect: mqtt5.ConnectPacket) -> ConnAck | None:
     return None
 
 
+FORBIDDEN: Final = {
+    int(
+        ConnAck.BAD_AUTHENTICATION_METHOD
+    ): "it names an authentication method; there is none but user name and certificate",
+    int(ConnAck.RETAIN_NOT_SUPPORTED): "its will message is a retained one; wills are accepted and not published",
+    int(ConnAck.QUALITY_NOT_SUPPORTED): "its will message has QoS 2; wills are accepted and not published",
+}
+"""What `check_connect` returns, by its number, in words for the log."""
+
+
 def connack_refusal(reason: ConnAck) -> bytes:
     """Return the CONNACK that turns a client away."""
     return mqtt5.ConnAckPacket(reason_code=reason).write()

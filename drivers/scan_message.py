@@ -170,7 +170,7 @@ def _parse_carefully(device: str, body: bytes) -> ParsedBody:
         # Checks syntax, UTF-8 and lone surrogates, and bounds the nesting before Python's own parser recurses.
         depth = _depth(from_json(body, allow_inf_nan=False))
     except ValueError as error:
-        return _unreadable_body(device, body, f"not JSON: {error}")
+        return _unreadable_body(device, body, f"not JSON: {_known_slip(body) or error}")
     if depth > DEPTH_MAX:
         return _unreadable_body(device, body, f"nested more than {DEPTH_MAX} deep")
     text = body.decode()
@@ -181,6 +181,17 @@ def _parse_carefully(device: str, body: bytes) -> ParsedBody:
             return _unreadable_body(device, body, "neither an object nor an array of objects")
         return ParsedBody([_careful_scan(device, value, body)])
     return _parse_array(device, body, text, start)
+
+
+def _known_slip(body: bytes) -> str | None:
+    """Return what an author of an app wants to hear about the slips that are made again and again."""
+    if body.startswith(b"\xef\xbb\xbf"):
+        return "it begins with a byte order mark; send UTF-8 without one"
+    if b"\0" in body[:4]:
+        return "it looks like UTF-16; send UTF-8"
+    if b"\x1d" in body:
+        return "GS (0x1D) stands in it as a byte; in JSON it is written \\u001d"
+    return None
 
 
 def _parse_array(device: str, body: bytes, text: str, start: int) -> ParsedBody:

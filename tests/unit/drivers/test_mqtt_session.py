@@ -11,6 +11,7 @@ from mqtt5 import DisconnectReasonCode as Reason
 from mqtt_peer import publish, scan_topic
 
 from drivers.mqtt_session import (
+    FORBIDDEN,
     SUBSCRIPTIONS_MAX,
     Arrival,
     ClientSession,
@@ -242,6 +243,7 @@ def test_subscriptions_are_bounded() -> None:
 )
 def test_a_connect_that_asks_for_what_is_not_there(connect: mqtt5.ConnectPacket, refusal: ConnAck | None) -> None:
     assert check_connect(connect) is refusal
+    assert refusal is None or FORBIDDEN[int(refusal)]
 
 
 DIALOGUE = b"".join(

@@ -200,6 +200,28 @@ async def test_a_topic_of_an_old_configuration_is_refused_and_given_up(broker: S
 
 
 @pytest.mark.parametrize(
+    ("topic", "why"),
+    [
+        ("dockline/v1/dc07/HH-7/scan", "'HH-7' is no device id"),
+        ("dockline/v1/dc07/hh-7/more/scan", "'hh-7/more' is no device id"),
+        ("zebra/old/tags", "no device has this topic"),
+    ],
+)
+async def test_a_topic_that_leads_nowhere_is_in_the_log(
+    topic: str, why: str, broker: ScriptedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The broker says PUBACK and nobody answers: without a line here an app with a capital in its id just waits."""
+    async with running(subscriber(broker), Shelf()):
+        peer, *_ = await broker.subscribed()
+        with caplog.at_level("WARNING"):
+            peer.send(publish(1, topic=topic))
+            await peer.receive()
+            await peer.receive()
+    (line,) = [record.getMessage() for record in caplog.records if "foreign_topic_refused" in record.getMessage()]
+    assert topic in line and why in line
+
+
+@pytest.mark.parametrize(
     ("reason", "kind"),
     [
         (ConnAck.BAD_USER_NAME_OR_PASSWORD, DeviceFault),
