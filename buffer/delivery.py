@@ -173,23 +173,24 @@ def settle_announced(writer: Writer, upstream: str, told: Sequence[tuple[int, st
 
 
 def rewind(writer: Writer, upstream: str, *, to: int, actor: str, reason: str) -> int:
-    """Move the cursor back, not before what is still here, so that entries are delivered again. Audited.
+    """Move the cursor back, so that entries are delivered again; what is gone is told in its place. Audited.
 
-    Returns the new position, which is higher than `to` when retention has removed what follows it.
+    Returns the sequence behind which everything is kept: `to`, or a higher one when some of what follows it has left.
     """
     cursor = cursor_of(writer, upstream)
-    execute = writer.connection.execute
-    (purged,) = execute("SELECT max(last_seq) FROM purged WHERE last_seq <= ?", (cursor,)).fetchone()
-    position = max(to, purged or 0, 0)
-    if position > cursor:
+    if not 0 <= to <= cursor:
         raise ValueError(f"{upstream}: cannot rewind to {to}: it is at {cursor}")
-    (again,) = execute(_OWN_ROWS, (position, cursor, upstream)).fetchone()
-    again += quarantine.retry_again(writer, upstream, through=position, actor=actor, reason=reason)
-    execute("UPDATE cursor SET seq = ?, delivered = delivered - ? WHERE upstream = ?", (position, again, upstream))
+    execute = writer.connection.execute
+    (left,) = execute("SELECT max(min(last_seq, ?1)) FROM purged WHERE first_seq <= ?1", (cursor,)).fetchone()
+    kept_behind = max(to, left or 0)
+    (again,) = execute(_OWN_ROWS, (to, cursor, upstream)).fetchone()
+    again += quarantine.retry_again(writer, upstream, through=to, actor=actor, reason=reason)
+    execute("UPDATE cursor SET seq = ?, delivered = delivered - ? WHERE upstream = ?", (to, again, upstream))
     seal_cursor(writer.connection, upstream)
-    writer.record("upstream_rewound", actor=actor, upstream=upstream, detail=f"from {cursor} to {position}: {reason}")
-    if position > to and actor == CENTRE_ACTOR:
+    writer.record("upstream_rewound", actor=actor, upstream=upstream, detail=f"from {cursor} to {to}: {reason}")
+    if kept_behind > to and actor == CENTRE_ACTOR:
         # Nobody looks at what a centre asks for: a person has to know that it cannot be had.
-        told = Told(f"{upstream} wanted what follows {to}, and events up to {position} are not kept any more: {reason}")
+        lacking = f"events up to {kept_behind} are not all kept any more"
+        told = Told(f"{upstream} wanted what follows {to}, and {lacking}: {reason}")
         record_incident(writer.connection, REWIND_SHORT, told, at=writer.wall(), operating_ms=writer.clock.now_ms())
-    return position
+    return kept_behind

@@ -41,7 +41,7 @@ class Desk(ABC):
         return await self._read(self._opened.reader.upstreams)
 
     async def rewind(self, upstream: str, *, to: int, actor: str, reason: str) -> int:
-        """Move the cursor back as far as entries are kept; audited. Returns the new position."""
+        """Move the cursor back; audited. Returns the sequence behind which everything is kept, if that is higher."""
         return await self._write(delivery.rewind, upstream, to=to, actor=actor, reason=reason)
 
     async def quarantine_list(

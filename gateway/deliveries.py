@@ -89,7 +89,7 @@ class Deliveries:
     # -- what people decide about positions
 
     async def rewind(self, name: str, *, to: int, actor: str, reason: str) -> int:
-        """Deliver again what is kept behind `to`; returns the position that was reached. Audited.
+        """Deliver again what is kept behind `to`, and tell of the rest; returns from where on all is kept. Audited.
 
         The delivery is begun anew: a request under way would move the position forward again. Raises OutboxError,
         ValueError for a position ahead of the upstream's.

@@ -99,8 +99,8 @@ class OutboxPort(Protocol):
     async def head_of_chain(self) -> ChainHead:
         """Return the newest link of the hash chain."""
 
-    async def rewind(self, upstream: str, *, to: int, actor: str, reason: str) -> int:
-        """Move the cursor back, not before what is still here; audited. Return where it is now."""
+    async def rewind(self, upstream: str, *, to: int, actor: str, reason: str) -> object:
+        """Move the cursor back; audited. What is not here any more comes as gap entries."""
 
     async def begin_epoch(self, reason: str) -> str:
         """Give out sequences under a new source from now on, so that none is used twice under one; returns it."""

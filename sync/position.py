@@ -125,9 +125,9 @@ class PositionFinder:
         if start.is_rewind:
             reason = f"centre instance {told.instance} is at {told.through}"
             to = min(start.after, await self._lacks_of_older_epochs(cursor))
-            after = await self._outbox.rewind(self._name, to=to, actor="centre", reason=reason)
-            start = replace(start, after=after)
-            _log.warning("delivery_rewound upstream=%s to=%d reason=%r", self._name, after, reason)
+            await self._outbox.rewind(self._name, to=to, actor="centre", reason=reason)
+            start = replace(start, after=to)
+            _log.warning("delivery_rewound upstream=%s to=%d reason=%r", self._name, to, reason)
         # After the rewind: a crash in between rewinds once more, which is harmless; the other way it never would.
         if told.instance is not None and told.instance != known:
             await self._outbox.note(StateRow(_instance_key(self._name), told.instance.encode()))

@@ -69,16 +69,16 @@ def rewind_upstream(
     if to > one["settled_through"]:
         raise Failure(f"{name} is at {one['settled_through']}: a position only goes back.", code=EXIT_USAGE)
     if dry_run:
-        print(f"{name} would go back from {one['settled_through']} to {to}, or as far as events are kept; nothing done")
+        print(f"{name} would go back from {one['settled_through']} to {to}; nothing done")
         return
     try:
-        reached = site.post(f"/v1/upstreams/{name}/rewind", {"to": to, "reason": reason})["settled_through"]
+        kept_behind = site.post(f"/v1/upstreams/{name}/rewind", {"to": to, "reason": reason})["kept_behind"]
     except NoDaemon:
         from gateway.cli.alone import actor, with_outbox
 
-        reached = with_outbox(config, lambda outbox: outbox.rewind(name, to=to, actor=actor(), reason=reason))
-    kept = "" if reached == to else f", the oldest that is kept; {to} was asked for"
-    print(f"{name} goes on behind {reached}{kept}")
+        kept_behind = with_outbox(config, lambda outbox: outbox.rewind(name, to=to, actor=actor(), reason=reason))
+    gone = "" if kept_behind == to else f"; up to {kept_behind} not everything is kept, and it is told what is gone"
+    print(f"{name} goes on behind {to}{gone}")
 
 
 @app.command("rename")

@@ -52,12 +52,12 @@ class UpstreamDesk:
         asked = await read_action(request, {"to": "number", "reason": "text"})
         name, to = request.path_params["name"], int(asked["to"])
         try:
-            position = await self._report.deliveries.rewind(
+            kept_behind = await self._report.deliveries.rewind(
                 name, to=to, actor=actor_of(request, caller), reason=asked["reason"].strip()
             )
         except ValueError as error:
             raise ApiError(409, "position_ahead", str(error), hint="a position only goes back") from None
-        return JSONResponse({"name": name, "settled_through": position})
+        return JSONResponse({"name": name, "settled_through": to, "kept_behind": kept_behind})
 
     async def rename(self, request: Request) -> Response:
         """Give a position to another name."""

@@ -32,6 +32,7 @@ from troubled_site import BOUND_S, LOOK_S, QUICK, describe, until
 from gateway.cli.child import GatewayProcess, free_port
 from gateway.events.epcis import decode
 from simulators.centre import Centre, Policy
+from simulators.centre_ledger import CentreLedger
 from simulators.network import Network
 
 BAD = "BAD"
@@ -94,6 +95,13 @@ class Line:
         """Break the connections: the answer under way is lost."""
         with self.broken(reach=0):
             self.network.cut()
+
+    def restore(self, count: int) -> None:
+        """Put the centre back to a backup that ends with its first `count` events; it says so, as it should."""
+        kept, self.centre.ledger = self.centre.ledger.events[:count], CentreLedger()
+        for event in kept:
+            self.centre.ledger.take(json.loads(event.body))
+        self.centre.policy.instance += " restored"
 
     def reading(self) -> Reading:
         """Return what was taken so far."""

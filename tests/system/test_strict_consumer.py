@@ -150,6 +150,29 @@ async def test_an_upstream_added_beside_one_far_behind_begins_where_its_setting_
         assert (source.first, exported.gone("skipped") > 0) == (held, True)
 
 
+async def test_a_centre_restored_from_before_retention_hears_what_nobody_can_give_it(tmp_path: Path) -> None:
+    """Its backup ends at the fifteenth event; most of what followed was delivered, and has left the small outbox."""
+    async with consumer_site(tmp_path, {"centre": {}}, bytes_max=CAP) as site:
+        line = site.lines["centre"]
+        line.keys["position_url"] = f"http://127.0.0.1:{line.network.port}/v1/position"
+        await site.reload()
+        await site.post(20)
+        while site.rows("SELECT min(seq) FROM entry")[0][0] < 100:
+            await site.post(100, note=BIG)
+            await site.settled()
+        line.cut()
+        with line.broken(reach=EVERYTHING):
+            line.restore(15)
+            await line.network.mend()
+            await site.post(20)
+            await site.settled()
+        reading = site.judge("centre")
+        (source,) = reading.sources.values()
+        assert source.first == 1
+        assert reading.gone("skipped") >= 80
+        await site.judge_books("centre", skipped=0)
+
+
 async def fill(site: ConsumerSite, *, times: int) -> None:
     """Scan until the outbox has given up what the mirror does not have, so often."""
     for _ in range(times):
