@@ -24,7 +24,7 @@ from dataclasses import replace
 from drivers.contract import DeviceFault, DriverError, Emit, LinkLost, StorageUnavailable
 from drivers.modbus_link import Answer, ModbusLink, Refusal, Silence, Sleep
 from drivers.modbus_map import Block, unit_of
-from drivers.modbus_outage import Outage
+from drivers.modbus_outage import GAP_OPEN_S, Outage
 from drivers.modbus_settings import ModbusPollerSettings
 from drivers.modbus_track import Said, Track, Unknown
 from drivers.reading import Reading, Verdict
@@ -37,6 +37,7 @@ Recall = Callable[[str], bytes | None]
 SILENT_ROUNDS_MAX = 3
 """When nobody on the link answered so many times in a row, the link is at fault, not the units."""
 REFUSED_REST_S = 60.0
+STOOD_STILL = "the gateway asked nothing: it was stopped, or its computer slept"
 EMIT_GRACE_S = 4.0
 """How long a cancelled driver waits for the outcome of its last emit; less than a service manager waits to kill."""
 
@@ -92,7 +93,8 @@ class _Unit:
 class ModbusPoller:
     """Driver `modbus-poller`.
 
-    `recall` gives back what a reading's `state` committed, `monotonic` seconds, `wall` milliseconds since 1970.
+    `recall` gives back what a reading's `state` committed, `monotonic` seconds, `wall` milliseconds since 1970;
+    `elapsed` is as `monotonic` and goes on while the computer sleeps.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class ModbusPoller:
         recall: Recall,
         monotonic: Callable[[], float],
         wall: Callable[[], int],
+        elapsed: Callable[[], float] | None = None,
         sleep: Sleep = asyncio.sleep,
         emit_grace_s: float = EMIT_GRACE_S,
     ) -> None:
@@ -110,6 +113,7 @@ class ModbusPoller:
         self._settings = settings
         self._recall = recall
         self._monotonic = monotonic
+        self._elapsed = elapsed or monotonic
         self._wall = wall
         self._sleep = sleep
         self._emit_grace_s = emit_grace_s
@@ -180,7 +184,18 @@ class ModbusPoller:
                 self._raise_when_nobody_is_left()
             now = self._monotonic()
             due = max(due + self._settings.poll_interval_s, now)
+            asleep = self._elapsed()
             await self._sleep(due - now)
+            self._note_standstill(self._elapsed() - asleep - (due - now))
+
+    def _note_standstill(self, late_s: float) -> None:
+        """Nobody was asked for so long: what did not arrive is a gap, though no PLC is to blame."""
+        if late_s < GAP_OPEN_S:
+            return
+        since = self._monotonic() - late_s
+        for unit in self._units:
+            if unit.has_answered:
+                unit.outage.missed(since, STOOD_STILL)
 
     async def _visit(self, unit: _Unit, link: ModbusLink, emit: Emit) -> bool:
         """Read what a unit has to say and hand it on; return whether every value arrived."""

@@ -236,6 +236,7 @@ def links(settings: Settings, world: World, recall: Recall, readers: Readers) ->
     offered: dict[str, Any] = {
         "recall": recall,
         "monotonic": world.monotonic,
+        "elapsed": world.elapsed,
         "wall": world.wall,
         "sleep": world.sleep,
         "rng": world.rng,

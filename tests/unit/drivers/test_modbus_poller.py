@@ -47,7 +47,7 @@ class Site:
         self.wall_ms = 1_800_000_000_000
 
     def poller(self, *points: dict[str, Any], **more: Any) -> ModbusPoller:
-        injected = {key: more.pop(key) for key in ("sleep", "monotonic", "emit_grace_s") if key in more}
+        injected = {key: more.pop(key) for key in ("sleep", "monotonic", "elapsed", "emit_grace_s") if key in more}
         url = f"modbus-tcp://127.0.0.1:{self.plc.port}?unit=1"
         options = {"url": url, "poll_interval_s": 0.01, "timeout_s": 5.0, "points": list(points), **more}
         settings = ModbusPollerSettings.model_validate(options)
@@ -479,6 +479,29 @@ async def test_rounds_begin_at_equal_distances_whatever_they_cost(site: Site) ->
         await asyncio.wait_for(poller.run(site.disk.emit), 60)
     assert slept[:10] == pytest.approx([0.07] * 10)
     assert slept[10:] == pytest.approx([0.0] + [0.07] * 9), "what was missed is not made up for in a burst"
+
+
+async def test_a_night_in_which_nobody_asked_is_a_gap_and_the_parts_are_counted(site: Site) -> None:
+    """The computer slept, or the process was stopped: the PLC answered whenever it was asked, and values are missing."""
+    slept_s, night_s = [0.0], 8 * 3600.0
+    rounds = 0
+
+    async def sleep(delay_s: float) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 3:
+            slept_s[0] += night_s
+            site.good.count(7)
+        await asyncio.sleep(delay_s)
+
+    def elapsed() -> float:
+        return time.monotonic() + slept_s[0]
+
+    async with site.polling(GOOD, sleep=sleep, elapsed=elapsed):
+        await site.disk.until(lambda: bool(site.disk.gaps()) and site.disk.parts("good") == 7)
+    assert len(site.disk.gaps()) == 1
+    assert "the gateway asked nothing" in site.disk.gaps()[0]
+    assert "missed within 288" in site.disk.gaps()[0]
 
 
 async def test_an_unchanged_state_is_said_again_after_its_silence(site: Site) -> None:
