@@ -482,7 +482,7 @@ async def test_rounds_begin_at_equal_distances_whatever_they_cost(site: Site) ->
 
 
 async def test_a_night_in_which_nobody_asked_is_a_gap_and_the_parts_are_counted(site: Site) -> None:
-    """The computer slept, or the process was stopped: the PLC answered whenever it was asked, and values are missing."""
+    """The computer slept, or the process was stopped: the PLC answered whenever it was asked, values are missing."""
     slept_s, night_s = [0.0], 8 * 3600.0
     rounds = 0
 
