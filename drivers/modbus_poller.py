@@ -26,7 +26,7 @@ from drivers.modbus_link import Answer, ModbusLink, Refusal, Silence, Sleep
 from drivers.modbus_map import Block, unit_of
 from drivers.modbus_outage import GAP_OPEN_S, Outage
 from drivers.modbus_settings import ModbusPollerSettings
-from drivers.modbus_track import Said, Track, Unknown
+from drivers.modbus_track import Said, Track, Unknown, values_of
 from drivers.reading import Reading, Verdict
 
 _log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ class ModbusPoller:
             link.close()
 
     async def probe(self) -> str:
-        """Return what each unit answers to its first request; raise LinkLost or DeviceFault."""
+        """Return the value of every point; raise LinkLost or DeviceFault when one does not come."""
         link = self._new_link()
         try:
             await link.open()
@@ -157,14 +157,20 @@ class ModbusPoller:
         return "; ".join(lines)
 
     async def _probe_unit(self, link: ModbusLink, unit: _Unit) -> str:
-        block = unit.blocks[0]
+        values = [value for block in unit.blocks for value in await self._probe_block(link, block)]
+        return f"unit {unit.unit_id} answers: {', '.join(values)}"
+
+    async def _probe_block(self, link: ModbusLink, block: Block) -> list[str]:
+        await link.reopen()
         match await link.read(block):
-            case Answer():
-                return f"unit {unit.unit_id} answers: {block.describe()}"
+            case Answer(registers=registers):
+                return values_of(block, registers)
+            case Refusal(code=code) if len(block.points) > 1 and code in NOT_CONFIGURED:
+                return [value for one in _singly(block) for value in await self._probe_block(link, one)]
             case Refusal(code=code):
                 raise _fault(block, code)
             case Silence(reason=reason):
-                raise LinkLost(f"unit {unit.unit_id}: {reason}", hint="is it switched on, is this its unit id?")
+                raise LinkLost(f"unit {block.unit_id}: {reason}", hint="is it switched on, is this its unit id?")
 
     def _new_link(self) -> ModbusLink:
         return ModbusLink(self._settings.target, timeout_s=self._settings.timeout_s, sleep=self._sleep)
@@ -272,7 +278,7 @@ class ModbusPoller:
 
         Return what is refused, in words.
         """
-        single = [replace(block, address=p.address, count=p.size, points=(p,)) for p in block.points]
+        single = _singly(block)
         if len(single) == 1:
             return self._leave_out(unit, block, code)
         unit.blocks = [b for b in unit.blocks if b != block] + single
@@ -368,6 +374,10 @@ class ModbusPoller:
         fault = next((unit.fault for unit in self._units if unit.fault is not None), None)
         if fault is not None and not any(unit.has_brought for unit in self._units):
             raise fault
+
+
+def _singly(block: Block) -> list[Block]:
+    return [replace(block, address=p.address, count=p.size, points=(p,)) for p in block.points]
 
 
 def _in_words(fault: DeviceFault) -> str:

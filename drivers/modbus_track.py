@@ -32,6 +32,18 @@ class Unknown:
     reason: str
 
 
+def values_of(block: Block, registers: Sequence[int]) -> list[str]:
+    """Return every point of a block with its value and unit, as a person wants to compare it with the machine."""
+    found = []
+    for point in block.points:
+        first = point.address - block.address
+        value = decode(point, registers[first : first + point.size])
+        raw = raw_text(point, value)
+        text = f"no number ({value})" if raw is None else raw if point.type == "bool" else scaled(point, raw)
+        found.append(f"{point.name} {text}" + (f" {point.unit}" if point.unit and raw is not None else ""))
+    return found
+
+
 class Track:
     """What is known of one point."""
 

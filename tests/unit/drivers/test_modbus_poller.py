@@ -520,10 +520,16 @@ async def test_a_point_that_was_moved_begins_anew(site: Site) -> None:
     assert site.disk.kinds() == ["baseline", "baseline"]
 
 
-async def test_a_probe_says_who_answers_and_emits_nothing(site: Site) -> None:
-    assert await site.poller(GOOD, OTHER).probe() == (
-        "unit 1 answers: good (unit 1, holding 0 to 1); unit 2 answers: other (unit 2, holding 0 to 0)"
+async def test_a_probe_says_what_every_point_shows_and_emits_nothing(site: Site) -> None:
+    site.good.set(70000)
+    site.scrap.set(12)
+    scrap = {**SCRAP, "scale": "0.5", "unit": "KGM"}
+    assert await site.poller(GOOD, scrap, DOOR, TEMPERATURE, OTHER).probe() == (
+        "unit 1 answers: door false, good 70000, scrap 6 KGM, temperature 21.3 CEL; unit 2 answers: other 0"
     )
+    for wrong in (3, 40):
+        with pytest.raises(DeviceFault, match="typo"):
+            await site.poller(GOOD, SCRAP, {"name": "typo", "address": wrong, "type": "uint16"}).probe()
     site.plc.faults.silent_units.add(2)
     with pytest.raises(LinkLost, match="unit 2"):
         await site.poller(GOOD, OTHER, timeout_s=0.03).probe()
