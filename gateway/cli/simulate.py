@@ -109,6 +109,7 @@ def rfid(
     host: Host = "127.0.0.1",
     port: Port = 1884,
     topic: Annotated[str, typer.Option(help="MQTT topic it publishes to.")] = "zebra/portal-1/tags",
+    password_file: PasswordFile = None,
     url: Annotated[str | None, typer.Option(help="POST to this address instead of MQTT.")] = None,
     token_file: Annotated[Path | None, typer.Option(help="Bearer token for --url.")] = None,
     pallets: Annotated[int, typer.Option(min=1, help="Pallets that pass.")] = 3,
@@ -124,7 +125,9 @@ def rfid(
 
     async def play() -> None:
         token = token_file.read_text().strip() if token_file else None
-        sender = HttpSender(url, token=token) if url else MqttSender(MqttEndpoint(host, port, topic, device))
+        password = password_file.read_text().strip() if password_file else None
+        end = MqttEndpoint(host, port, topic, device, username=device if password else None, password=password)
+        sender = HttpSender(url, token=token) if url else MqttSender(end)
         book = Journal(device, journal)
         _say(f'driver = "rfid-reader"\nprofile = "zebra-iot-connector"\ntopic = "{topic}"')
         plan = PortalPlan(pallets=pallets, tags_per_pallet=tags, shape=shape)

@@ -347,8 +347,9 @@ def test_a_full_disk_under_the_output_is_74_and_no_mystery() -> None:
         assert done.stderr == "No space left on device\n"
 
 
-def test_a_file_that_an_option_names_and_is_not_there_is_named(tmp_path: Path) -> None:
-    done = command("simulate", "handheld", "hh-1", "--site", "dc07", "--password-file", str(tmp_path / "absent"))
+@pytest.mark.parametrize("words", [["handheld", "hh-1", "--site", "dc07"], ["rfid", "portal-1"]])
+def test_a_file_that_an_option_names_and_is_not_there_is_named(words: list[str], tmp_path: Path) -> None:
+    done = command("simulate", *words, "--password-file", str(tmp_path / "absent"))
     assert done.returncode == 74
     assert done.stderr == f"{tmp_path / 'absent'}: No such file or directory\n"
 
