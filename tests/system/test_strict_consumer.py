@@ -41,6 +41,7 @@ async def test_what_is_given_up_in_mid_flow_is_named(tmp_path: Path) -> None:
         async with site.flow(100, note=BIG, bad={30, 31, 77}):
             await fill(site, times=1)
             for _ in range(2):
+                await site.export()
                 await site.kill()
                 await fill(site, times=1)
         site.lines["mirror"].network.clear_up()
@@ -53,12 +54,15 @@ async def test_what_is_given_up_in_mid_flow_is_named(tmp_path: Path) -> None:
         await site.judge_books("mirror")
 
 
-async def test_two_consumers_do_not_hurt_each_other(tmp_path: Path) -> None:
-    """One is quick; one is slow, flaps, and refuses some events. SIGKILL in between."""
-    upstreams: dict[str, dict[str, object]] = {"quick": {}, "slow": {"batch_events_max": 40}}
-    async with consumer_site(tmp_path, upstreams, policies={"slow": picky()}) as site:
-        quick, slow = site.lines.values()
+async def test_consumers_do_not_hurt_each_other(tmp_path: Path) -> None:
+    """One is quick; one is slow, flaps, and refuses some events; one sorts by itself. SIGKILL in between."""
+    sorts: dict[str, object] = {"orders_by": "sequence", "in_flight_max": 4, "batch_events_max": 8}
+    upstreams: dict[str, dict[str, object]] = {"quick": {}, "slow": {"batch_events_max": 40}, "sorts": sorts}
+    async with consumer_site(tmp_path, upstreams, policies={"slow": picky(), "sorts": picky()}) as site:
+        quick, slow, sorting = site.lines.values()
+        sorting.sorts = True
         slow.network.blow(delay_s=0.03)
+        sorting.network.blow(delay_s=0.01, jitter_s=0.05)
         async with site.flow(10, pause_s=0.05, bad={4, 5, 9}):
             for _ in range(2):
                 await quick.centre.attempted(len(quick.centre.attempts) + 15)
@@ -69,10 +73,11 @@ async def test_two_consumers_do_not_hurt_each_other(tmp_path: Path) -> None:
                 await site.kill()
         await site.settled()
         assert site.acknowledged <= site.judge("quick").events
-        picky_one = site.judge("slow")
-        assert picky_one.gone("quarantined") == len(slow.refused) == len(site.acknowledged - picky_one.events)
         await site.judge_books("quick", quarantined=0)
-        await site.judge_books("slow", quarantined=len(slow.refused))
+        for name in ("slow", "sorts"):
+            reading, refused = site.judge(name), site.lines[name].refused
+            assert reading.gone("quarantined") == len(refused) == len(site.acknowledged - reading.events)
+            await site.judge_books(name, quarantined=len(refused))
 
 
 async def test_a_changed_upstream_in_mid_flow_repeats_little_and_loses_nothing(tmp_path: Path) -> None:
