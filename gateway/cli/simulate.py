@@ -123,9 +123,10 @@ def rfid(
     from simulators.rfid import PassJournal, PortalClock, PortalPlan, passed_tags, run_portal
     from simulators.rfid_endpoint import HttpSender, MqttEndpoint, MqttSender
 
+    token = token_file.read_text().strip() if token_file else None
+    password = password_file.read_text().strip() if password_file else None
+
     async def play() -> None:
-        token = token_file.read_text().strip() if token_file else None
-        password = password_file.read_text().strip() if password_file else None
         end = MqttEndpoint(host, port, topic, device, username=device if password else None, password=password)
         sender = HttpSender(url, token=token) if url else MqttSender(end)
         book = Journal(device, journal)
