@@ -38,6 +38,11 @@ class DriverError(Exception):
 class LinkLost(DriverError):
     """The wire to the device broke or could not be opened; trying again may help."""
 
+    def __init__(self, message: str, *, hint: str | None = None, reopens_at_once: bool = False) -> None:
+        """`reopens_at_once`: there is nothing to be patient with. We only listen again for who comes by itself."""
+        super().__init__(message, hint=hint)
+        self.reopens_at_once = reopens_at_once
+
 
 class DeviceFault(DriverError):
     """The device answers, but wrongly, or refuses us; a person has to look."""

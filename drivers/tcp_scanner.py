@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from drivers.contract import DeviceFault, Emit
+from drivers.contract import DeviceFault, Emit, LinkLost
 from drivers.scanner_dialogue import ScannerDialogue, ScannerSettings
 from drivers.serial_link import Link, TcpPeer, keep_alive, open_link, parse_tcp_url
 
@@ -100,7 +100,11 @@ class TcpScanner:
             self.port = server.sockets[0].getsockname()[1]
             self.listening.set()
             link = await door.visitor()
-            await self._converse(link, emit)
+            try:
+                await self._converse(link, emit)
+            except LinkLost as lost:
+                # A scanner that connects for each scan is refused as long as nobody listens, and its scan is lost.
+                raise LinkLost(str(lost), hint=lost.hint, reopens_at_once=True) from lost
         finally:
             self.listening.clear()
             server.close()

@@ -217,7 +217,8 @@ class _Keeper:
             error = "the driver returned, which it must not"
             return _Ending("faulty", error, "report this", pauses.fault_base_s, pauses.fault_max_s)
         except LinkLost as lost:
-            return _Ending("down", str(lost), lost.hint, pauses.link_base_s, pauses.link_max_s)
+            longest_s = 0.0 if lost.reopens_at_once else pauses.link_max_s
+            return _Ending("down", str(lost), lost.hint, pauses.link_base_s, longest_s)
         except DeviceFault as fault:
             return _Ending("faulty", str(fault), fault.hint, pauses.fault_base_s, pauses.fault_max_s)
         except StorageUnavailable as unavailable:

@@ -105,6 +105,17 @@ async def test_only_the_stated_peer_may_connect() -> None:
         writer.close()
 
 
+async def test_when_the_scanner_leaves_the_port_is_to_be_opened_again_at_once() -> None:
+    async with Listening() as gateway:
+        reader, writer = await gateway.connect()
+        writer.write(b"]E01\r")
+        assert await asyncio.wait_for(reader.readexactly(1), BOUND_S) == ACK
+        writer.close()
+        with pytest.raises(LinkLost) as left:
+            await asyncio.wait_for(gateway.task, BOUND_S)
+    assert left.value.reopens_at_once
+
+
 async def test_an_address_that_is_taken_is_a_fault() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

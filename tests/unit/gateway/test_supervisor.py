@@ -209,6 +209,14 @@ async def test_pauses_grow_to_their_cap_and_are_drawn_not_fixed(bench: Bench) ->
     assert len({round(seconds, 6) for seconds in slept[10:]}) > 100
 
 
+async def test_who_only_listens_listens_again_at_once(bench: Bench) -> None:
+    """A scanner that connects for each scan comes again in a second, and must not be refused then."""
+    driver = Script(*(fail(LinkLost("gone", reopens_at_once=True)) for _ in range(50)))
+    bench.start(driver)
+    await held(driver)
+    assert set(bench.clock.slept) == {REOPEN_S_MIN}
+
+
 async def test_a_device_that_needs_a_person_is_asked_more_seldom(bench: Bench) -> None:
     driver = Script(*(fail(DeviceFault("refused", hint="enter the right unit id")) for _ in range(50)))
     bench.start(driver)
