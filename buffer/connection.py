@@ -52,6 +52,9 @@ def configure_writer(connection: sqlite3.Connection) -> None:
     execute("PRAGMA foreign_keys = ON")
     execute("PRAGMA mmap_size = 0")  # an I/O error under mmap is a SIGBUS, not an error code
     execute("PRAGMA cache_size = -4000")
+    # What a statement would be undone by is small. In a file of /var/tmp it would need a descriptor and room on another
+    # disk in the middle of a commit, and a commit that fails for that is an unknown one.
+    execute("PRAGMA temp_store = MEMORY")
     execute("PRAGMA wal_autocheckpoint = 0")
     execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
     execute("PRAGMA journal_mode = WAL")

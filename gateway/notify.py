@@ -6,7 +6,9 @@ be sent is dropped: the gateway works without systemd, and systemd notices silen
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import weakref
 from collections.abc import Mapping
 
 
@@ -17,6 +19,11 @@ class Notifier:
         address = environ.get("NOTIFY_SOCKET", "")
         # "@" stands for the zero byte of an abstract socket.
         self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._socket: socket.socket | None = None
+        if self._address:
+            # Open from now on: who has no file descriptor left is not dead, and must not be killed for it.
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+            weakref.finalize(self, self._socket.close)
         self.watchdog_interval_s = _watchdog_interval_s(environ, pid)
         """How often `watchdog` has to be called: half of what systemd allows. None: it does not watch us."""
 
@@ -42,13 +49,10 @@ class Notifier:
         self._send(f"STATUS={_one_line(text)}")
 
     def _send(self, message: str) -> None:
-        if not self._address:
+        if self._socket is None:
             return
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as out:
-                out.sendto(message.encode(), self._address)
-        except OSError:
-            return
+        with contextlib.suppress(OSError):
+            self._socket.sendto(message.encode(), self._address)
 
 
 def _watchdog_interval_s(environ: Mapping[str, str], pid: int) -> float | None:

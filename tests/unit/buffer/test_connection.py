@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from descriptors import none_left
 from outbox_rig import sqlite_error
 
 from buffer import CommitUnknown, NotDurable, OutboxDamaged, OutboxError, OutboxFull
@@ -34,6 +35,22 @@ def test_a_place_that_cannot_hold_a_write_ahead_log_is_refused() -> None:
     """Some file systems silently give another journal mode, as memory does."""
     with pytest.raises(NotDurable, match="journal_mode"):
         open_writer(Path(":memory:"))
+
+
+def test_a_statement_needs_no_file_beside_the_outbox(tmp_path: Path) -> None:
+    """With every descriptor in use, or no room in /var/tmp, a commit would fail for that, and be an unknown one."""
+    writer = open_writer(tmp_path / "x.db")
+    writer.execute("CREATE TABLE t (x INTEGER PRIMARY KEY, y TEXT UNIQUE)")
+    many = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i, hex(i) || 'y' FROM n"
+    )
+    writer.execute(f"INSERT INTO t {many}")
+    with none_left():
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE t SET y = y || 'z'")
+        writer.execute("COMMIT")
+    assert writer.execute("SELECT y FROM t WHERE x = 1").fetchone() == ("31yz",)
+    writer.close()
 
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from descriptors import none_left
 
 from gateway.notify import Notifier
 
@@ -41,6 +42,14 @@ def test_stopping_and_watchdog(manager: socket.socket) -> None:
     sender.stopping()
     assert heard(manager) == {"WATCHDOG": "1"}
     assert heard(manager)["STOPPING"] == "1"
+
+
+def test_the_watchdog_is_fed_with_no_descriptor_left(manager: socket.socket) -> None:
+    """It would be killed for strangers who hold connections open, while those that stand go on."""
+    sender = notifier(manager)
+    with none_left():
+        sender.watchdog()
+    assert heard(manager) == {"WATCHDOG": "1"}
 
 
 def test_an_abstract_socket_is_understood() -> None:
