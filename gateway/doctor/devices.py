@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -147,13 +148,17 @@ def holders_of(port: Path) -> list[str]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             is_holder = any(_is(fd, port.resolve(), wanted) for fd in (process / "fd").iterdir())
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+            command = (process / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
         except OSError:
             continue
         if is_holder and process.name != str(os.getpid()):
-            name = "dockline" if "gateway" in command or "dockline" in command else command.partition(" ")[0]
-            found.append(f"{name} (pid {process.name})")
+            found.append(f"{'dockline' if _is_ours(command) else command[0]} (pid {process.name})")
     return found
+
+
+def _is_ours(command: Sequence[str]) -> bool:
+    """Whether these words start the gateway; a folder of its name among them does not."""
+    return "dockline" in [Path(word).name for word in command[:2]] or ("-m", "gateway") in pairwise(command)
 
 
 def _is(descriptor: Path, port: Path, wanted: os.stat_result) -> bool:

@@ -211,6 +211,25 @@ def test_who_holds_a_port_is_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["/opt/dockline/current/bin/python3", "-c", "read x"], "/opt/dockline/current/bin/python3"),
+        (["cat-dockline", "-c", "read x", "/home/dockline/gateway"], "cat-dockline"),
+        (["/opt/dockline/current/bin/python3", "-c", "read x", "-sP", "-m", "gateway", "run"], "dockline"),
+        (["/usr/bin/dockline", "-c", "read x"], "dockline"),
+    ],
+)
+def test_a_folder_of_that_name_makes_no_program_the_gateway(words: list[str], name: str) -> None:
+    """Whoever opened the port is told to look at the gateway, and the terminal program goes on eating scans."""
+    master, slave = os.openpty()
+    with subprocess.Popen(words, executable="/bin/sh", stdin=subprocess.PIPE, pass_fds=(slave,)) as program:
+        assert holders_of(Path(os.ttyname(slave))) == [f"{name} (pid {program.pid})"]
+        program.communicate()
+    os.close(slave)
+    os.close(master)
+
+
+@pytest.mark.parametrize(
     ("at", "synchronised", "state"),
     [
         (datetime(1970, 1, 2, tzinfo=UTC), True, "failed"),
