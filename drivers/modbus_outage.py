@@ -47,7 +47,7 @@ class Gap:
         state = (
             f"{polls} missed within {self.duration_s:.1f} s"
             if self.is_over
-            else f"silent for {self.duration_s:.1f} s so far"
+            else f"missing for {self.duration_s:.1f} s so far"
         )
         return f"unit {self.unit_id}: {self.reason}; {state}"
 

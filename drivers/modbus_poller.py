@@ -27,6 +27,7 @@ from drivers.modbus_map import Block, unit_of
 from drivers.modbus_outage import GAP_OPEN_S, Outage
 from drivers.modbus_settings import ModbusPollerSettings
 from drivers.modbus_track import Said, Track, Unknown, values_of
+from drivers.modbus_unit import Unit, in_words
 from drivers.reading import Reading, Verdict
 
 _log = logging.getLogger(__name__)
@@ -57,37 +58,6 @@ EXCEPTION_NAMES = {
     11: "the device behind the gateway does not answer",
 }
 """MODBUS Application Protocol V1.1b3, 7."""
-
-
-class _Unit:
-    """One slave: its requests, its silences, and what it refused in this round."""
-
-    def __init__(self, device: str, unit_id: int, blocks: list[Block]) -> None:
-        self.unit_id = unit_id
-        self.blocks = blocks
-        self.outage = Outage(unit_id)
-        self.key = f"modbus/{device}/unit/{unit_id}"
-        self.refused: dict[Block, tuple[float, DeviceFault]] = {}
-        """What it will not be asked for until then, and why; a point that is put into the PLC comes by itself."""
-        self.has_brought = False
-        """In the last round: at least one value."""
-        self.has_answered = False
-        """In this run: a link on which nobody ever did is one that could not be opened, not one that was lost."""
-
-    @property
-    def fault(self) -> DeviceFault | None:
-        """Why it is no use to ask it: everything it is asked for is refused."""
-        if not all(block in self.refused for block in self.blocks):
-            return None
-        return self.refused[self.blocks[0]][1]
-
-    @property
-    def complaint(self) -> str | None:
-        """What a person should look at. A refusal is certain at once; a silence only when it lasts."""
-        if not self.refused:
-            return self.outage.complaint
-        first, *others = (fault for _, fault in self.refused.values())
-        return _in_words(first) + (f"; {len(others)} more refused" if others else "")
 
 
 class ModbusPoller:
@@ -121,7 +91,7 @@ class ModbusPoller:
         self._tracks = {p.name: Track(device, p, unit_of(p, default_unit)) for p in settings.points}
         blocks = settings.blocks
         ids = dict.fromkeys(block.unit_id for block in blocks)
-        self._units = [_Unit(device, i, [block for block in blocks if block.unit_id == i]) for i in ids]
+        self._units = [Unit(device, i, [block for block in blocks if block.unit_id == i]) for i in ids]
         self._must_recall = True
         self._link: ModbusLink | None = None
 
@@ -156,7 +126,7 @@ class ModbusPoller:
             link.close()
         return "; ".join(lines)
 
-    async def _probe_unit(self, link: ModbusLink, unit: _Unit) -> str:
+    async def _probe_unit(self, link: ModbusLink, unit: Unit) -> str:
         values = [value for block in unit.blocks for value in await self._probe_block(link, block)]
         return f"unit {unit.unit_id} answers: {', '.join(values)}"
 
@@ -177,8 +147,10 @@ class ModbusPoller:
 
     def _resume_outages(self) -> None:
         for unit in self._units:
-            unit.outage, unit.has_answered, unit.refused = Outage(unit.unit_id), False, {}
-            unit.outage.resume(self._recall(unit.key), self._monotonic(), self._wall())
+            unit.outage, unit.refusal = Outage(unit.unit_id), Outage(unit.unit_id)
+            unit.has_answered, unit.refused = False, {}
+            for window, key in unit.windows:
+                window.resume(self._recall(key), self._monotonic(), self._wall())
 
     async def _poll(self, link: ModbusLink, emit: Emit) -> None:
         due = self._monotonic()
@@ -203,11 +175,11 @@ class ModbusPoller:
             if unit.has_answered:
                 unit.outage.missed(since, STOOD_STILL)
 
-    async def _visit(self, unit: _Unit, link: ModbusLink, emit: Emit) -> bool:
+    async def _visit(self, unit: Unit, link: ModbusLink, emit: Emit) -> bool:
         """Read what a unit has to say and hand it on; return whether every value arrived."""
         begun, before = self._monotonic(), unit.complaint
         if unit.outage.rests(begun):
-            unit.outage.missed(begun, "")
+            (unit.outage if unit.fault is None else unit.refusal).missed(begun, "")
             unit.has_brought = False
             self._log_change(before, unit.complaint)
             await self._commit([], unit, emit)
@@ -218,26 +190,34 @@ class ModbusPoller:
         for block in tuple(unit.blocks):
             until, fault = unit.refused.get(block, (begun, None))
             if fault is not None and begun < until:
-                problem = _in_words(fault)
                 continue
             outcome = await self._read(unit, block, link)
             if isinstance(outcome, Answer):
                 unit.has_brought = True
                 problem = self._listen(block, outcome, said) or problem
-            else:
+            elif isinstance(outcome, Silence):
                 problem = outcome.reason
                 if unit.outage.strikes:
                     break
-        if problem is None:
-            unit.outage.answered(self._monotonic())
-        else:
-            unit.outage.missed(begun, problem)
+        self._note(unit, begun, problem)
         self._log_change(before, unit.complaint)
         if unit.fault is not None and len(self._units) > 1:
             unit.outage.rest(self._monotonic(), REFUSED_REST_S)
-        if said or unit.outage.is_pending:
+        if said or any(window.is_pending for window, _ in unit.windows):
             await self._commit(said, unit, emit)
-        return problem is None
+        return problem is None and not unit.refused
+
+    def _note(self, unit: Unit, begun: float, problem: str | None) -> None:
+        """A round that was begun then is over; `problem` is why not everything that was asked for came."""
+        now = self._monotonic()
+        if problem is None:
+            unit.outage.answered(now)
+        else:
+            unit.outage.missed(begun, problem)
+        if unit.refused:
+            unit.refusal.missed(begun, in_words(next(fault for _, fault in unit.refused.values())))
+        else:
+            unit.refusal.answered(now)
 
     def complaints(self) -> Sequence[str]:
         """Return what is refused, and the units that have brought no value for several polls, and why."""
@@ -249,7 +229,7 @@ class ModbusPoller:
         elif before is not None and now is None:
             _log.info("unit_recovered device_id=%s was=%r", self._device, before)
 
-    async def _read(self, unit: _Unit, block: Block, link: ModbusLink) -> Answer | Silence:
+    async def _read(self, unit: Unit, block: Block, link: ModbusLink) -> Answer | Silence | DeviceFault:
         """One block, and what its failure means for the unit."""
         begun = self._monotonic()
         await link.reopen()
@@ -270,32 +250,29 @@ class ModbusPoller:
         if isinstance(outcome, Silence):
             return outcome
         if outcome.code in NOT_CONFIGURED:
-            return Silence(await self._isolate(unit, block, outcome.code, link))
+            return await self._isolate(unit, block, outcome.code, link)
         return Silence(_exception_text(block, outcome.code))
 
-    async def _isolate(self, unit: _Unit, block: Block, code: int, link: ModbusLink) -> str:
-        """Find the point that is refused among those that were joined; from now on ask for each by itself.
-
-        Return what is refused, in words.
-        """
+    async def _isolate(self, unit: Unit, block: Block, code: int, link: ModbusLink) -> Silence | DeviceFault:
+        """Find the point that is refused among those that were joined; from now on ask for each by itself."""
         single = _singly(block)
         if len(single) == 1:
             return self._leave_out(unit, block, code)
         unit.blocks = [b for b in unit.blocks if b != block] + single
-        words = _exception_text(block, code)
+        found: DeviceFault | None = None
         for candidate in single:
             await link.reopen()
             outcome = await link.read(candidate)
             if isinstance(outcome, Silence):
-                break
+                return outcome
             if isinstance(outcome, Refusal) and outcome.code in NOT_CONFIGURED:
-                words = self._leave_out(unit, candidate, outcome.code)
-        return words
+                found = self._leave_out(unit, candidate, outcome.code)
+        return found or Silence(_exception_text(block, code))
 
-    def _leave_out(self, unit: _Unit, block: Block, code: int) -> str:
+    def _leave_out(self, unit: Unit, block: Block, code: int) -> DeviceFault:
         fault = _fault(block, code)
         unit.refused[block] = (self._monotonic() + REFUSED_REST_S, fault)
-        return _in_words(fault)
+        return fault
 
     def _listen(self, block: Block, answer: Answer, said: list[Said]) -> str | None:
         """Collect what the points of a block have to say; return why one of them has no value."""
@@ -316,14 +293,15 @@ class ModbusPoller:
             track.recall(self._recall(track.key), now)
         self._must_recall = False
 
-    async def _commit(self, said: list[Said], unit: _Unit, emit: Emit, *, is_ending: bool = False) -> None:
+    async def _commit(self, said: list[Said], unit: Unit, emit: Emit, *, is_ending: bool = False) -> None:
         """Return when everything is on disk, or when it is not: then it is said again in the next round."""
         now = self._monotonic()
-        gap = unit.outage.due(now, is_ending=is_ending)
+        gaps = [(window, key, window.due(now, is_ending=is_ending)) for window, key in unit.windows]
         readings = [one.reading for one in said]
-        if gap is not None:
-            row = gap.encode(now, self._wall())
-            readings.append(Reading(self._device, "gap", b"", reason=gap.describe(), state_key=unit.key, state=row))
+        for _, key, gap in gaps:
+            if gap is not None:
+                row = gap.encode(now, self._wall())
+                readings.append(Reading(self._device, "gap", b"", reason=gap.describe(), state_key=key, state=row))
         if not readings:
             return
         try:
@@ -336,8 +314,9 @@ class ModbusPoller:
             raise DeviceFault("the gateway refuses what this device says", hint=refused.reason)
         for one in said:
             one.settle()
-        if gap is not None:
-            unit.outage.recorded(now, gap)
+        for window, _, gap in gaps:
+            if gap is not None:
+                window.recorded(now, gap)
 
     async def _emit(self, emit: Emit, readings: Sequence[Reading]) -> list[Verdict]:
         """Hand on. When cancelled meanwhile, wait for the outcome: the next driver begins from what is on disk."""
@@ -378,10 +357,6 @@ class ModbusPoller:
 
 def _singly(block: Block) -> list[Block]:
     return [replace(block, address=p.address, count=p.size, points=(p,)) for p in block.points]
-
-
-def _in_words(fault: DeviceFault) -> str:
-    return f"{fault}: {fault.hint}"
 
 
 def _exception_text(block: Block, code: int) -> str:

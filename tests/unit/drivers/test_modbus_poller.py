@@ -361,7 +361,7 @@ async def test_a_sensor_without_a_number_is_a_gap_and_not_a_value(site: Site) ->
 
 
 async def test_a_missed_answer_is_one_gap_and_the_parts_are_not_lost(site: Site) -> None:
-    async with site.polling(GOOD, timeout_s=0.05):
+    async with site.polling(GOOD, timeout_s=0.5):
         await site.disk.until(lambda: bool(site.disk.stored))
         site.plc.faults.drop_next = 2
         site.good.count(3)
@@ -369,7 +369,7 @@ async def test_a_missed_answer_is_one_gap_and_the_parts_are_not_lost(site: Site)
         await site.polled(5)
     assert site.disk.parts("good") == 3
     assert len(site.disk.gaps()) == 1
-    assert "no answer within 0.05 s; 2 polls missed" in site.disk.gaps()[0]
+    assert "no answer within 0.5 s; 2 polls missed" in site.disk.gaps()[0]
 
 
 async def test_a_device_that_stays_silent_ends_the_run_so_that_the_link_is_opened_anew(site: Site) -> None:
@@ -617,6 +617,55 @@ async def test_a_point_that_is_refused_is_asked_for_again_once_a_minute(site: Si
         await site.polled(5)
         assert asked() == 2
         assert not task.done()
+
+
+async def test_a_wrong_address_does_not_hide_that_the_plc_fell_silent(site: Site) -> None:
+    """It stands for months and its gap is open all the time; the two hours without any value are a gap of their own."""
+    clock = [1000.0]
+    wrong = {"name": "typo", "address": 40, "type": "uint16", "unit_id": 2}
+    other = {"name": "other", "address": 0, "type": "uint16", "means": "count", "unit_id": 2}
+    poller = site.poller(wrong, other, GOOD, timeout_s=0.05, monotonic=lambda: clock[0])
+    task = asyncio.ensure_future(poller.run(site.disk.emit))
+    await site.disk.until(lambda: site.disk.parts("other") == 0 and bool(site.disk.stored))
+    await site.polled(4)
+    clock[0] += 11
+    await site.disk.until(lambda: len(site.disk.gaps()) == 1)
+    assert "check address and table" in site.disk.gaps()[0]
+    assert "missing for 11.0 s so far" in site.disk.gaps()[0]
+
+    site.plc.faults.silent_units = {2}
+    async with asyncio.timeout(60):
+        while "no answer" not in poller.complaints()[0]:
+            clock[0] += 0.5
+            await site.polled(1)
+    clock[0] += 7200
+    await site.disk.until(lambda: len(site.disk.gaps()) == 2)
+    assert "no answer" in site.disk.gaps()[1]
+    site.plc.faults.silent_units = set()
+    clock[0] += 61
+    site.other.count(3)
+    await site.disk.until(lambda: site.disk.parts("other") == 3 and len(site.disk.gaps()) == 3)
+    assert "no answer" in site.disk.gaps()[2] and "missed within 72" in site.disk.gaps()[2]
+    await site.polled(10)
+    assert len(site.disk.gaps()) == 3, "and the wrong address goes on in its own"
+    (complaint,) = poller.complaints()
+    assert "check address and table" in complaint
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_a_point_that_came_into_the_plc_ends_its_gap_over_a_restart(site: Site) -> None:
+    clock = [1000.0]
+    wrong = {"name": "late", "address": 40, "type": "uint16"}
+    async with site.polling(wrong, GOOD, monotonic=lambda: clock[0]):
+        await site.polled(4)
+        clock[0] += 11
+        await site.disk.until(lambda: len(site.disk.gaps()) == 1)
+    site.wall_ms += 100_000
+    late = {**wrong, "address": 0, "name": "late"}
+    async with site.polling(late, GOOD, monotonic=lambda: clock[0]):
+        await site.disk.until(lambda: len(site.disk.gaps()) == 2)
+    assert "missed within 111.0 s" in site.disk.gaps()[1]
 
 
 async def test_a_server_that_closes_after_each_answer_is_polled_like_any_other(site: Site) -> None:
