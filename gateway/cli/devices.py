@@ -108,11 +108,12 @@ def probe_device(
 
     from gateway.cli.listening import holders, listen, wanted_of
     from gateway.cli.show import print_json
+    from gateway.doctor.devices import is_gateway
 
     wanted = wanted_of(target, config)
     held = holders(wanted)
     result: dict[str, Any] = {"device": wanted.device, "url": wanted.url, "held_by": held}
-    if any("dockline" in one for one in held):
+    if any(map(is_gateway, held)):
         result |= _asked(config, token_file, wanted.device)
     elif held:
         text = f"{wanted.url} is held by {', '.join(held)}"

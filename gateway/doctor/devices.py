@@ -90,7 +90,7 @@ def _device(device: DeviceSettings, told: dict[str, Any] | None, link: dict[str,
         evidence = f"{port} is not there; plugged in by id: {present}"
         return Check("device", device.id, "failed", evidence, "plug it in, or set the url to one that is there")
     holders = holders_of(port) if port is not None else []
-    strangers = [name for name in holders if "dockline" not in name]
+    strangers = [name for name in holders if not is_gateway(name)]
     if strangers:
         evidence = f"{port} is held by {', '.join(strangers)}"
         return Check("device", device.id, "failed", evidence, "stop that program: two readers steal each other's bytes")
@@ -154,6 +154,11 @@ def holders_of(port: Path) -> list[str]:
         if is_holder and process.name != str(os.getpid()):
             found.append(f"{'dockline' if _is_ours(command) else command[0]} (pid {process.name})")
     return found
+
+
+def is_gateway(holder: str) -> bool:
+    """Return whether `holders_of` means a gateway by this."""
+    return holder.startswith("dockline (pid ")
 
 
 def _is_ours(command: Sequence[str]) -> bool:

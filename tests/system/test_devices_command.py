@@ -8,7 +8,6 @@ import os
 import pty
 import re
 import subprocess
-import sys
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,9 +170,9 @@ async def test_a_free_port_is_opened_and_its_bytes_are_shown() -> None:
 async def test_a_port_that_another_program_has_open_is_left_alone(tmp_path: Path) -> None:
     master, slave = pty.openpty()
     url = f"serial://{os.ttyname(slave)}"
-    program = "import sys; sys.stdout.write('open\\n'); sys.stdout.flush(); sys.stdin.read()"
+    words = ["/opt/dockline-tools/bin/terminal", "-c", "echo open; read end"]  # its folder makes it no gateway
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(slave,), cwd=tmp_path
+        words, executable="/bin/sh", stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(slave,), cwd=tmp_path
     ) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == b"open\n"
         os.close(slave)

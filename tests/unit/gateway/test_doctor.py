@@ -16,7 +16,7 @@ from mqtt_certificates import Authority
 from gateway.doctor.bundle import STRUCK_OUT, known_secrets, without_secrets, write_bundle
 from gateway.doctor.certificate import CertificateUnreadable, first_to_end
 from gateway.doctor.check import Check, Patient
-from gateway.doctor.devices import check_devices, holders_of
+from gateway.doctor.devices import check_devices, holders_of, is_gateway
 from gateway.doctor.machine import check_clock
 from gateway.doctor.upstreams import check_certificates, check_secrets, days_left
 from gateway.settings import load_settings
@@ -223,7 +223,9 @@ def test_a_folder_of_that_name_makes_no_program_the_gateway(words: list[str], na
     """Whoever opened the port is told to look at the gateway, and the terminal program goes on eating scans."""
     master, slave = os.openpty()
     with subprocess.Popen(words, executable="/bin/sh", stdin=subprocess.PIPE, pass_fds=(slave,)) as program:
-        assert holders_of(Path(os.ttyname(slave))) == [f"{name} (pid {program.pid})"]
+        found = holders_of(Path(os.ttyname(slave)))
+        assert found == [f"{name} (pid {program.pid})"]
+        assert [is_gateway(one) for one in found] == [name == "dockline"]
         program.communicate()
     os.close(slave)
     os.close(master)
