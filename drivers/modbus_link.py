@@ -126,7 +126,7 @@ class ModbusLink:
 
     async def reopen(self) -> None:
         """Open a TCP connection again that the other side closed between two requests. Raises LinkLost."""
-        if not self._is_lost or self._target.framing != "tcp":
+        if not self.is_closed or self._target.framing != "tcp":
             return
         self._connection = object()
         self.close()

@@ -26,7 +26,7 @@ from drivers.mqtt_delivery import Delivery, understand
 from drivers.mqtt_doorkeeper import Admission
 from drivers.mqtt_hall import Hall
 from drivers.mqtt_routes import is_below
-from drivers.mqtt_session import FORBIDDEN, Arrival, ServerSession, Ticket, check_connect, connack_refusal, disconnect
+from drivers.mqtt_session import Arrival, ServerSession, Ticket, check_connect, connack_refusal, disconnect
 from drivers.mqtt_tls import common_name
 from drivers.mqtt_turns import origin_of
 from drivers.mqtt_unread import Unread
@@ -234,13 +234,14 @@ class Connection(asyncio.Protocol):
 
     async def _introduce(self, connect: mqtt5.ConnectPacket) -> None:
         assert self._transport is not None
-        refusal = check_connect(connect)
-        if refusal is None:
+        forbidden = check_connect(connect)
+        if forbidden is None:
             security = self._transport.get_extra_info("ssl_object")
             name = common_name(security.getpeercert()) if security is not None else None
             admission = await self._hall.doorkeeper.admit(connect, name, origin_of(self.peer))
         else:
-            admission = Admission(refusal=refusal, why=FORBIDDEN[int(refusal)])
+            refusal, why = forbidden
+            admission = Admission(refusal=refusal, why=why)
         if self._is_ended:
             return
         key = (admission.identity, connect.client_id)

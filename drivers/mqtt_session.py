@@ -277,25 +277,16 @@ class ServerSession(_Session):
         return mqtt5.UnsubAckPacket(packet.packet_id, codes).write()
 
 
-def check_connect(connect: mqtt5.ConnectPacket) -> ConnAck | None:
-    """Return why the protocol itself forbids this CONNECT here, if it does."""
+def check_connect(connect: mqtt5.ConnectPacket) -> tuple[ConnAck, str] | None:
+    """Return why the protocol itself forbids this CONNECT here, if it does; the second in words for the log."""
     if connect.authentication_method is not None:
-        return ConnAck.BAD_AUTHENTICATION_METHOD
+        why = "it names an authentication method; there is none but user name and certificate"
+        return ConnAck.BAD_AUTHENTICATION_METHOD, why
     if connect.will is not None and connect.will.retain:
-        return ConnAck.RETAIN_NOT_SUPPORTED
+        return ConnAck.RETAIN_NOT_SUPPORTED, "its will message is a retained one; wills are accepted and not published"
     if connect.will is not None and connect.will.qos == mqtt5.QoS.EXACTLY_ONCE:
-        return ConnAck.QUALITY_NOT_SUPPORTED
+        return ConnAck.QUALITY_NOT_SUPPORTED, "its will message has QoS 2; wills are accepted and not published"
     return None
-
-
-FORBIDDEN: Final = {
-    int(
-        ConnAck.BAD_AUTHENTICATION_METHOD
-    ): "it names an authentication method; there is none but user name and certificate",
-    int(ConnAck.RETAIN_NOT_SUPPORTED): "its will message is a retained one; wills are accepted and not published",
-    int(ConnAck.QUALITY_NOT_SUPPORTED): "its will message has QoS 2; wills are accepted and not published",
-}
-"""What `check_connect` returns, by its number, in words for the log."""
 
 
 def connack_refusal(reason: ConnAck) -> bytes:
