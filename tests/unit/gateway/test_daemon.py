@@ -14,7 +14,7 @@ import pytest
 from daemon_texts import SMALLEST
 from outbox_rig import fail_disk, sqlite_error
 
-from buffer import StateRow
+from buffer import Entry, StateRow
 from buffer.errors import CommitUnknown, OutboxFull
 from drivers import Emit, Reading, StorageUnavailable
 from gateway import daemon as module
@@ -27,10 +27,29 @@ from gateway.settings import Settings, load_settings
 from gateway.status import AlarmStatus
 from gateway.supervisor import Link
 from gateway.wiring import World
+from simulators.plc import Plc, Signal
 from sync import HttpEventsSettings, Upstream
 from sync.http_events import HttpEvents
 
 BOUND_S = 60.0
+
+
+PRESS = """
+[[device]]
+id = "press"
+station = "dock-3"
+driver = "modbus-poller"
+url = "modbus-tcp://127.0.0.1:{port}?unit=1"
+poll_interval_s = 0.05
+
+[[device.points]]
+name = "parts"
+address = 0
+type = "uint16"
+means = "count"
+rollover = 65536
+delta_max = 1000
+"""
 
 
 class Manager(Notifier):
@@ -142,6 +161,33 @@ async def test_after_a_night_of_sleep_nobody_scans_on_the_document_of_yesterday(
         assert await house.end() == EXIT_OK
         for pool in house.pools:
             pool.shutdown()
+
+
+async def test_what_a_plc_made_while_the_computer_slept_is_a_gap(tmp_path: Path) -> None:
+    """Its counter says how much; that nobody looked for hours only the clock that counts sleep knows."""
+    slept = [0.0]
+    plc = Plc([Signal("parts", 0, "uint16")])
+    await plc.start_tcp()
+    house = House(tmp_path, PRESS.format(port=plc.port))
+    house.daemon.world = replace(house.daemon.world, boottime=lambda: time.monotonic() + slept[0])
+    await house.start()
+    try:
+        async with asyncio.timeout(BOUND_S):
+            while not house.daemon.outbox.states("modbus/press/parts"):
+                await asyncio.sleep(0.005)
+            while not any(b'"gap"' in one.payload and b"slept" in one.payload for one in await stored(house)):
+                slept[0] += 3600.0  # again and again: a computer may also fall asleep in mid-request
+                await asyncio.sleep(0.005)
+    finally:
+        house.daemon.request_stop()
+        assert await house.end() == EXIT_OK
+        await plc.stop()
+        for pool in house.pools:
+            pool.shutdown()
+
+
+async def stored(house: House) -> list[Entry]:
+    return await house.daemon.outbox.head("centre", after=0, count_max=100, bytes_max=2**20)
 
 
 async def test_a_writer_that_hangs_starves_the_watchdog(house: House) -> None:
