@@ -240,8 +240,7 @@ class Connection(asyncio.Protocol):
             name = common_name(security.getpeercert()) if security is not None else None
             admission = await self._hall.doorkeeper.admit(connect, name, origin_of(self.peer))
         else:
-            refusal, why = forbidden
-            admission = Admission(refusal=refusal, why=why)
+            admission = Admission(refusal=forbidden[0], why=forbidden[1])
         if self._is_ended:
             return
         key = (admission.identity, connect.client_id)
