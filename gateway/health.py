@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drivers import Reading
+from gateway.id_order import id_order
 
 Reported = Literal["up", "down", "silent", "degraded"]
 """What a device event says."""
@@ -89,7 +90,7 @@ class Sightings:
 
     def all(self) -> list[Sighting]:
         """Return every device heard, by id."""
-        return [Sighting(device, *self._last[device]) for device in sorted(self._last)]
+        return [Sighting(device, *self._last[device]) for device in sorted(self._last, key=id_order)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from buffer import Outbox, StateRow
 from buffer.errors import OutboxError
 from drivers import StorageUnavailable
 from gateway.capture.intake import Intake
+from gateway.id_order import id_order
 from gateway.log import event
 from gateway.measures.board import Measures
 from gateway.measures.chart import GROUP_READINGS
@@ -60,7 +61,7 @@ class MeasuresService:
         """Return the devices that read worse than chance explains."""
         return tuple(
             AlarmStatus("device_degraded", device, f"inspect scanner: {self._found(device)}", INSPECT_HINT)
-            for device, chart in sorted(self.measures.charts.items())
+            for device, chart in sorted(self.measures.charts.items(), key=lambda known: id_order(known[0]))
             if chart.is_degraded
         )
 

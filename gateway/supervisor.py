@@ -30,6 +30,7 @@ from gateway.health import (
     LinkState,
     Sightings,
 )
+from gateway.id_order import id_order
 from gateway.log import event
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class Supervisor:
         """Return what is known of each link, in order of device."""
         for keeper in self._keepers.values():
             keeper.note_bytes()
-        return [self._keepers[device].health for device in sorted(self._keepers)]
+        return [self._keepers[device].health for device in sorted(self._keepers, key=id_order)]
 
     def taken(self, readings: Sequence[Reading], verdicts: Sequence[Verdict], began: float) -> None:
         """Note readings that were answered; `began` is when they were handed on (monotonic, seconds)."""

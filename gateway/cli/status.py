@@ -187,14 +187,17 @@ def _print_measures(measures: dict[str, Any]) -> None:
         suppliers.sort(key=lambda one: -one[1])
         _print_first("Suppliers", ("supplier", "exceptions", "documents closed", "a document"), suppliers, "supplier")
     columns = ("device", "readings", "unreadable", "last_group", "limit")
-    read = [
-        (*(one[name] for name in columns), "degraded" if one["is_degraded"] else "well")
-        for one in measures["readability"]
-    ]
+    read = [(*(one[name] for name in columns), _readability(one)) for one in measures["readability"]]
     if read:
         read.sort(key=lambda one: one[-1] != "degraded")
         heads = ("device", "readings", "unreadable", "of the last 50", "limit", "it is")
         _print_first("Readability", heads, read, "device")
+
+
+def _readability(one: dict[str, Any]) -> str:
+    if one["is_degraded"]:
+        return "degraded"
+    return "too few to say" if one["last_group"] is None else "well"
 
 
 def _print_first(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]], thing: str) -> None:

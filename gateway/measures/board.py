@@ -20,6 +20,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from buffer.entry import Draft
+from gateway.id_order import id_order
 from gateway.measures.chart import ControlChart
 from gateway.measures.durations import Durations
 from gateway.measures.suppliers import Suppliers
@@ -93,7 +94,7 @@ class Measures:
         """Return by station the scans of the last whole hour and of this one."""
         hour = now_ms // HOUR_MS
         told = {}
-        for station, (counted, this, before) in sorted(self._hours.items()):
+        for station, (counted, this, before) in sorted(self._hours.items(), key=lambda known: id_order(known[0])):
             age = hour - counted
             told[station] = (before, this) if age in (0, -1) else (this, 0) if age == 1 else (0, 0)
         return told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.id_order import id_order
 from gateway.measures.board import Measures
 from gateway.measures.chart import GROUP_READINGS
 from gateway.measures.durations import Durations
@@ -103,7 +104,7 @@ def measures_status(measures: Measures, now_ms: int) -> MeasuresStatus:
                 round(chart.limit * GROUP_READINGS, 1),
                 chart.is_degraded,
             )
-            for device, chart in sorted(measures.charts.items())
+            for device, chart in sorted(measures.charts.items(), key=lambda known: id_order(known[0]))
             if chart.unreadable or chart.is_degraded
         ),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from gateway.id_order import id_order
 from gateway.status import AlarmStatus, DeviceStatus, LinkStatus, Status
 
 DEVICES_MAX: Final = 120
@@ -66,7 +67,7 @@ def _devices(status: Status) -> list[dict[str, Any]]:
     links = {link.device: link for link in status.links}
     found = [_device(one, links.pop(one.id, None)) for one in status.devices if not one.id.endswith("*")]
     found += [_shared(link) for link in links.values()]
-    return sorted(found, key=lambda one: (one["state"] in _WELL, one["id"]))
+    return sorted(found, key=lambda one: (one["state"] in _WELL, id_order(one["id"])))
 
 
 def _device(one: DeviceStatus, link: LinkStatus | None) -> dict[str, Any]:

@@ -127,6 +127,22 @@ def test_the_status_of_a_small_site_shows_all_in_the_order_of_the_file(
     assert not any(" more" in line for line in lines)
 
 
+def test_a_device_with_few_readings_is_not_called_well(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """Twelve unreadable scans of twelve stood there as "well", because a device is judged by fifties."""
+    found = status([], [], suppliers=0)
+    seen = {"unreadable": 12, "limit": 4.0, "is_degraded": False}
+    found["measures"]["readability"] = [
+        {"device": "hh-1", "readings": 12, "last_group": None, **seen},
+        {"device": "hh-2", "readings": 90, "last_group": 2, **seen},
+        {"device": "hh-3", "readings": 90, "last_group": 9, **seen, "is_degraded": True},
+    ]
+    daemon.answers["/v1/status"] = found
+    assert run_command(["status"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    said = {line[0]: " ".join(line[5:]) for line in lines if line and line[0].startswith("hh-")}
+    assert said == {"hh-1": "too few to say", "hh-2": "well", "hh-3": "degraded"}
+
+
 EVIL = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m\nALARM forged: "
 
 
