@@ -30,10 +30,7 @@ _ROWS = (
     " WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 )
 _ROW = "SELECT seq, id, type, station, device, captured_at, payload, digest, chain FROM entry WHERE seq = ?"
-_HELD = (
-    "SELECT seq, state, reason FROM quarantine"
-    " WHERE upstream = ? AND seq > ? AND state != 'delivered' ORDER BY seq LIMIT ?"
-)
+_HELD = "SELECT seq, state, reason FROM quarantine WHERE upstream = ? AND seq > ? AND state != 'delivered' ORDER BY seq"
 
 
 _ANNOUNCED = """
@@ -73,7 +70,8 @@ def read_head(connection: sqlite3.Connection, upstream: str, *, after: int, coun
 
 def _read_head(connection: sqlite3.Connection, upstream: str, after: int, count_max: int, bytes_max: int) -> HeadRead:
     (head,) = connection.execute("SELECT head_seq FROM ledger").fetchone()
-    held = {seq: (state, reason) for seq, state, reason in connection.execute(_HELD, (upstream, after, count_max))}
+    holds = connection.execute(_HELD, (upstream, after))  # read no further than the entries are
+    held = next(holds, None)
     found: list[Entry] = []
     newly_damaged: list[int] = []
     at, size = after, 0
@@ -83,8 +81,10 @@ def _read_head(connection: sqlite3.Connection, upstream: str, after: int, count_
         if entry.seq > at + 1:
             found += gaps_between(connection, at + 1, entry.seq - 1)
         at = entry.seq
-        if at in held:
-            entry = gap_entry(entry, told_as(*held[at]))
+        while held is not None and held[0] < at:
+            held = next(holds, None)  # of one that was discarded the entry may have left
+        if held is not None and held[0] == at:
+            entry = gap_entry(entry, told_as(*held[1:]))
         elif entry.gap_reason is not None or not is_whole(entry):
             entry = gap_entry(entry, DAMAGED)
             newly_damaged.append(at)

@@ -190,6 +190,24 @@ async def test_a_broken_table_is_not_taken_for_many_broken_rows(rig: Rig) -> Non
     await outbox.close(5)
 
 
+async def test_what_was_discarded_stays_so_behind_others_that_have_left(rig: Rig) -> None:
+    """A centre is put back to an early backup: of a bad day's rejects the first ones were discarded and have left."""
+    outbox = await rig.open()
+    await outbox.register("centre", required=True, start="now")
+    await outbox.append(drafts(1, 4))
+    await outbox.settle("centre", through=4, rejected=[(seq, "no") for seq in range(1, 5)])
+    await outbox.quarantine_discard("centre", [1, 2, 3, 4], actor="op7", note="test labels")
+    rig.advance(hours=15 * 24)
+    await outbox.append(drafts(5, 1))
+    assert rig.query("SELECT count(*) FROM entry") == [(1,)]
+    await outbox.settle("centre", through=5, rejected=[(5, "no")])
+    await outbox.quarantine_discard("centre", [5], actor="op7", note="a test label")
+    await outbox.rewind("centre", to=0, actor="op7", reason="restored")
+    head = await outbox.head("centre", after=0, count_max=2, bytes_max=10**6)
+    assert [(entry.seq, entry.gap_reason) for entry in head] == [(4, "skipped"), (5, "discarded: no")]
+    await outbox.close(5)
+
+
 @pytest.mark.parametrize("reason", ["missing", "skipped"])
 async def test_a_run_ends_where_its_source_ends(rig: Rig, reason: str) -> None:
     """A record names sequences of one source: a consumer that counts each by itself would miss the end of the first."""
