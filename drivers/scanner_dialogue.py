@@ -208,9 +208,7 @@ class ScannerDialogue:
 
     def _reading(self, piece: bytes | Discard) -> Reading:
         if isinstance(piece, Discard):
-            self._crossed_its_ack = False
             return self._unreadable(piece.evidence, f"{piece.reason} ({piece.count} bytes)")
-        may_repeat = self._may_repeat(piece)
         settings = self._settings
         if self._link.marks_damage and 0 in piece:
             return self._unreadable(piece, "a character was damaged on the line (parity)")
@@ -226,10 +224,12 @@ class ScannerDialogue:
             raw=piece,
             code=data.code,
             symbology=data.symbology,
-            may_repeat=may_repeat,
+            may_repeat=self._may_repeat(piece),
         )
 
     def _unreadable(self, raw: bytes, reason: str) -> Reading:
+        """What the line damaged is not what the scanner said: the scan before it, and whether it is one, stand."""
+        self._crossed_its_ack = False
         return Reading(device=self._device, kind="unreadable", raw=raw, reason=reason)
 
     def _may_repeat(self, frame: bytes) -> bool:

@@ -98,6 +98,32 @@ async def test_the_first_scan_may_be_a_repeat_even_after_a_tail(bench: ScannerBe
     assert [reading.may_repeat for reading in bench.readings] == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("keys", "broken"), [("&parity=even", b"]E0\x00"), ("", b"]E0\xff")], ids=["parity", "encoding"]
+)
+async def test_the_first_scan_may_be_a_repeat_even_after_a_damaged_one(
+    bench: ScannerBench, keys: str, broken: bytes
+) -> None:
+    """The line damaged the resend: the NAK brings it once more, and the scan may be on disk since the last link."""
+    settings = SerialScannerSettings(url=f"{bench.port.url}{keys}", acknowledge="ack-nak", encoding="utf-8")
+    async with bench.running(SerialScanner("s1", settings)):
+        await say(bench, broken, NAK)
+        await say(bench, b"]E01", ACK)
+    assert [(reading.kind, reading.may_repeat) for reading in bench.readings] == [("unreadable", False), ("scan", True)]
+
+
+async def test_a_scan_in_doubt_is_still_one_behind_a_damaged_frame(bench: ScannerBench) -> None:
+    """The disk failed under a scan, and the line damaged its resend: the next one is the scan all the same."""
+    async with bench.running(waiting(bench, encoding="utf-8", resend_window_s=0)):
+        await say(bench, b"]E00", ACK)
+        stored, bench.verdict = bench.verdict, lambda _: None
+        await say(bench, b"]E01", NAK)
+        bench.verdict = stored
+        await say(bench, b"]E0\xff", NAK)
+        await say(bench, b"]E01", ACK)
+    assert [reading.may_repeat for reading in bench.readings] == [True, False, False, True]
+
+
 async def test_a_resend_that_crossed_the_ack_is_stored_and_not_answered_again(bench: ScannerBench) -> None:
     """The scanner has moved on; it would take a second ACK for its next scan, which nobody has stored yet."""
     async with bench.running(waiting(bench, answer_crossing_s=60)):
