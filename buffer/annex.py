@@ -40,12 +40,13 @@ class AnnexRow(NamedTuple):
 
 
 class Note(NamedTuple):
-    """An audit record that commits with rows of the annex."""
+    """An audit record that commits with rows."""
 
     action: str
     """noun_participle."""
     actor: str
     detail: str = ""
+    upstream: str = ""
 
 
 class AnnexDesk(Desk):
@@ -115,9 +116,10 @@ class AnnexDesk(Desk):
         """Remove at most `count_max` rows whose key begins with `prefix`; returns how many, when they are gone."""
         return await self._write(_drop_under, space, prefix, count_max)
 
-    async def put_states(self, rows: Sequence[StateRow]) -> None:
-        """Write state rows that no event needs any more (or that no event brought); returns when they are on disk."""
-        await self._write(Writer.put_state, rows)
+    async def put_states(self, rows: Sequence[StateRow], *, note: Note | None = None) -> None:
+        """Write state rows that no event needs any more (or that no event brought), all or none, with the audit record
+        that tells why; returns when they are on disk."""
+        await self._write(_put_states, rows, note)
 
     def _states(self, first: str, before: str, count_max: int | None = None) -> list[StateRow]:
         try:
@@ -139,8 +141,17 @@ def _keep(writer: Writer, rows: Sequence[AnnexRow], note: Note | None) -> None:
     execute: Callable[..., object] = writer.connection.executemany
     execute(_PUT, [row for row in rows if row.value is not None])
     execute(_DROP, [(row.space, row.key) for row in rows if row.value is None])
+    _record(writer, note)
+
+
+def _put_states(writer: Writer, rows: Sequence[StateRow], note: Note | None) -> None:
+    writer.put_state(rows)
+    _record(writer, note)
+
+
+def _record(writer: Writer, note: Note | None) -> None:
     if note is not None:
-        writer.record(note.action, actor=note.actor, detail=note.detail)
+        writer.record(note.action, actor=note.actor, upstream=note.upstream, detail=note.detail)
 
 
 def _drop_under(writer: Writer, space: str, prefix: str, count_max: int) -> int:

@@ -12,7 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from buffer import EntryFilter, Outbox, OutboxError, StateRow
+from buffer import EntryFilter, Note, Outbox, OutboxError, StateRow
 from gateway.deliveries import Deliveries, OpenUpstream
 from gateway.log import event
 from sync import Replay, ReplayOrder, ReplayState, Upstream, UpstreamSettings
@@ -60,6 +60,8 @@ class Replays:
         self._sleep = sleep
         self._running: dict[str, _Running] = {}
         self._over: dict[str, ReplayState] = {}
+        self._ordering = asyncio.Lock()
+        """Held from the look for another one until an order runs."""
         self._is_stopping = False
 
     def resume(self) -> None:
@@ -77,6 +79,12 @@ class Replays:
         self, upstream: str, wanted: EntryFilter, *, events_per_s: float, actor: str, reason: str
     ) -> ReplayState:
         """Begin a replay and return it when it is on disk. Raises ReplayRefused, OutboxError."""
+        async with self._ordering:
+            return await self._order(upstream, wanted, events_per_s, actor, reason)
+
+    async def _order(
+        self, upstream: str, wanted: EntryFilter, events_per_s: float, actor: str, reason: str
+    ) -> ReplayState:
         settings = self._settings(upstream)
         if settings is None:
             raise ReplayRefused(f"no upstream {upstream!r} is configured")
@@ -93,9 +101,8 @@ class Replays:
             f"r{self._rng.getrandbits(48):012x}", upstream, wanted, events_per_s, actor, reason, tally.count
         )
         state = ReplayState(order, through=max(wanted.seq_from, tally.first) - 1)
-        await self._outbox.note(state.as_row())
         detail = f"{order.id}: {tally.count} events, {tally.first} to {tally.last}, {_said(wanted)}: {reason}"
-        await self._outbox.record("replay_ordered", actor=actor, upstream=upstream, detail=detail)
+        await self._outbox.put_states([state.as_row()], note=Note("replay_ordered", actor, detail, upstream))
         self._begin(settings, state)
         return state
 
@@ -189,11 +196,9 @@ class Replays:
             f"{state.order.id}: {state.accepted} accepted, {state.rejected} rejected, {state.unconfirmed} unconfirmed,"
             f" {state.left_out} left out{f'; {state.note}' if state.note else ''}"
         )
+        note = Note(f"replay_{state.status}", state.order.actor, detail, state.order.upstream)
         try:
-            await self._outbox.record(
-                f"replay_{state.status}", actor=state.order.actor, upstream=state.order.upstream, detail=detail
-            )
-            await self._outbox.note(StateRow(KEY_PREFIX + state.order.id, None))
+            await self._outbox.put_states([StateRow(KEY_PREFIX + state.order.id, None)], note=note)
         except OutboxError as error:
             log.warning("%s", event("replay_not_recorded", replay=state.order.id, reason=error))
 
