@@ -81,6 +81,7 @@ class ChecksService:
             deliveries=lambda: [
                 Delivery(state.upstream, state.lag > 0, state.answered_at, state.alarm.message if state.alarm else "")
                 for _, state in deliveries.states()
+                if state.newest  # else it has not looked at its position yet: nothing is known of what it owes
             ],
             clock_quality=self._clock_quality,
             monotonic=world.monotonic,

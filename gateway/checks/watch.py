@@ -20,6 +20,8 @@ from gateway.events.model import ClockQuality
 STEPS_MAX: Final = 200
 """Exceptions that escalate in one commit."""
 CLEAN_EVERY_MS: Final = 3_600_000
+ANSWERED_S: Final = 60.0
+"""An answer that is no older ends the exception about an upstream that stayed away."""
 _DAY_MS: Final = 86_400_000
 
 
@@ -108,7 +110,8 @@ class Watch:
         docket = self._checker.docket
         for one in self._deliveries():
             case = docket.by_key("sync_failure", one.name)
-            if case is not None and (not one.is_owed or (one.answered_at or 0.0) > self._monotonic() - 60.0):
+            has_answered = one.answered_at is not None and one.answered_at > self._monotonic() - ANSWERED_S
+            if case is not None and (has_answered or not one.is_owed):
                 yield case, f"{one.name} takes events again"
         case = docket.by_key("clock_unsynchronised", "clock")
         if case is not None and self._clock_quality() == "synchronised":

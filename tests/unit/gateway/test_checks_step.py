@@ -258,6 +258,20 @@ async def test_an_upstream_that_stays_away_is_an_exception_until_it_answers(site
     assert len(site.exceptions("sync_failure")) == 2, "a quiet week-end is no failure"
 
 
+async def test_a_computer_that_just_started_has_heard_of_no_upstream(site: Site) -> None:
+    """Its monotonic clock begins at 0, and a minute ago was before that: the power came back, the centre did not."""
+    time = Time(site)
+    time.deliveries = [Delivery("centre", True, None, "no connection")]
+    site.passes(900)
+    await time.look()
+    site.restart()
+    site.seconds = 20.0
+    time = Time(site)
+    time.deliveries = [Delivery("centre", True, None, "no connection")]
+    await time.look()
+    assert [one["state"] for one in site.exceptions("sync_failure")] == ["open"]
+
+
 async def test_a_clock_nobody_vouches_for_is_an_exception_until_somebody_does(site: Site) -> None:
     time = Time(site)
     time.clock = "unsynchronised"

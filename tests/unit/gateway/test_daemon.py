@@ -1,6 +1,7 @@
 """The daemon from inside: its vital sign, its deadline, and what it does when the outbox fails it."""
 
 import asyncio
+import json
 import random
 import sqlite3
 import threading
@@ -17,15 +18,17 @@ from outbox_rig import fail_disk, sqlite_error
 from buffer import Entry, StateRow
 from buffer.errors import CommitUnknown, OutboxFull
 from drivers import Emit, Reading, StorageUnavailable
+from gateway import checks_service, report
 from gateway import daemon as module
-from gateway import report
 from gateway.daemon import EXIT_IO, EXIT_OK, Daemon
+from gateway.front_door import FrontDoor
 from gateway.health import Hysteresis
 from gateway.notify import Notifier
 from gateway.report import Report
 from gateway.settings import Settings, load_settings
 from gateway.status import AlarmStatus
 from gateway.supervisor import Link
+from gateway.web.session import IDLE_S
 from gateway.wiring import World
 from simulators.plc import Plc, Signal
 from sync import HttpEventsSettings, Upstream
@@ -161,6 +164,21 @@ async def test_after_a_night_of_sleep_nobody_scans_on_the_document_of_yesterday(
         assert await house.end() == EXIT_OK
         for pool in house.pools:
             pool.shutdown()
+
+
+async def test_a_page_that_was_left_open_over_a_night_of_sleep_is_signed_out(tmp_path: Path) -> None:
+    """The lid was closed at the end of the shift: whoever opens it in the morning is not the one who signed in."""
+    slept = [0.0]
+    house = House(tmp_path)
+    house.daemon.world = replace(house.daemon.world, boottime=lambda: time.monotonic() + slept[0])
+    door = FrontDoor(house.daemon)
+    begun = door._sessions.begin(door._cli_token)
+    assert begun is not None
+    assert door._sessions.find(begun[0]) is not None
+    slept[0] = IDLE_S + 1
+    assert door._sessions.find(begun[0]) is None
+    for pool in house.pools:
+        pool.shutdown()
 
 
 async def test_what_a_plc_made_while_the_computer_slept_is_a_gap(tmp_path: Path) -> None:
@@ -333,3 +351,31 @@ async def test_a_reload_in_the_middle_of_a_stop_is_not_begun(house: House) -> No
     house.daemon.request_stop()
     assert await house.end() == EXIT_OK
     assert not any(said.startswith("RELOADING") for said in house.manager.said)
+
+
+async def test_a_restart_while_the_centre_is_away_ends_no_alarm_about_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody answers for an hour, and somebody restarts the gateway: that is no sign of life of the centre."""
+    monkeypatch.setattr(checks_service, "WATCH_S", 0.01)
+    monkeypatch.setattr(checks_service, "CLEAN_PAUSE_S", 0.01)
+    checks = "[checks]\nenabled = true\nsync_failure_after_s = 0.05\n"
+
+    async def failures(house: House) -> list[str]:
+        found = [json.loads(one.payload)["data"] for one in await stored(house) if b'"sync_failure"' in one.payload]
+        return [one["state"] for one in found]
+
+    for life in range(2):
+        house = House(tmp_path, checks)
+        await house.start()
+        try:
+            async with asyncio.timeout(BOUND_S):
+                await house.daemon.intake.take([Reading("dock-3-scanner", "scan", b"1", code="09521234543213")])
+                while await failures(house) != ["open"] or house.daemon.deliveries.states()[0][1].failures < 2 * life:
+                    assert "resolved" not in await failures(house)
+                    await asyncio.sleep(0.005)
+        finally:
+            house.daemon.request_stop()
+            assert await house.end() == EXIT_OK
+            for pool in house.pools:
+                pool.shutdown()
