@@ -28,7 +28,9 @@ from gateway.measures.suppliers import Suppliers
 HOUR_MS: Final = 3_600_000
 STOCK_MAX_MS: Final = 7 * 24 * HOUR_MS
 OPEN_MAX: Final = 2_000
-"""Items received and not put away that are kept in mind; beyond it the oldest leave."""
+"""Kinds of items received and not put away that are kept in mind; beyond it that leaves which came longest ago."""
+WAITING_MAX: Final = 10_000
+"""Items of all these kinds: of a kind that is received all year and never put away here, the newest."""
 PAUSE_MS: Final = 10 * 60_000
 DEVICES_MAX: Final = 1_000
 """Devices with a chart: handhelds are named by a pattern, and nobody shall fill the memory with names. Beyond it the
@@ -61,7 +63,10 @@ class Measures:
         self.charts: dict[str, ControlChart] = {}
         self.changed: deque[str] = deque(maxlen=DEVICES_MAX)
         """Devices whose verdict changed and was not told yet."""
+        self.waiting = 0
+        """Items received and not put away, as far as they are kept in mind."""
         self._open: OrderedDict[bytes, list[int]] = OrderedDict()
+        """When each was received, by kind; the kind that was received last is last."""
         self._last_pick: dict[str, int] = {}
         self._hours: dict[str, tuple[int, int, int]] = {}
         """Hour, scans in it, scans in the hour before; by station."""
@@ -99,11 +104,6 @@ class Measures:
             told[station] = (before, this) if age in (0, -1) else (this, 0) if age == 1 else (0, 0)
         return told
 
-    @property
-    def waiting(self) -> int:
-        """Items received and not put away, as far as they are kept in mind."""
-        return sum(len(times) for times in self._open.values())
-
     def opened(self) -> int:
         """Return how many exceptions were opened."""
         return self.exceptions.total()
@@ -124,12 +124,16 @@ class Measures:
     def load(self, kept: dict[str, Any]) -> None:
         """Go on from what was dumped. Raises KeyError, ValueError, TypeError when it cannot be understood."""
         charts = {str(device): ControlChart.load(chart) for device, chart in kept["charts"].items()}
-        opened = OrderedDict((key.encode(), [int(one) for one in times]) for key, times in kept["open"].items())
+        opened = OrderedDict(
+            (key.encode(), [int(one) for one in times]) for key, times in kept["open"].items() if times
+        )
         hours = {station: (int(one[0]), int(one[1]), int(one[2])) for station, one in kept["hours"].items()}
         self.dock_to_stock.load(kept["dock_to_stock"])
         self.pick_cycle.load(kept["pick_cycle"])
         self.exceptions = Counter({str(code): int(count) for code, count in kept["exceptions"].items()})
         self.charts, self._open, self._hours = charts, opened, hours
+        self.waiting = sum(map(len, opened.values()))
+        self._let_go(0)
         if "suppliers" in kept:  # not counted by an older version
             self.suppliers.load(kept["suppliers"])
         self.since_ms = int(kept["since_ms"])
@@ -186,8 +190,23 @@ class Measures:
             return
         self._open.setdefault(key, []).append(draft.captured_at)
         self._open.move_to_end(key)
-        if len(self._open) > OPEN_MAX:
-            self._open.popitem(last=False)
+        self.waiting += 1
+        self._let_go(draft.captured_at - STOCK_MAX_MS)
+
+    def _let_go(self, before_ms: int) -> None:
+        """Forget kinds that were last received before that, and what is too many."""
+        while self._open:
+            times = next(iter(self._open.values()))
+            if len(self._open) > OPEN_MAX or times[-1] < before_ms:
+                leave = len(times)
+            elif self.waiting > WAITING_MAX:
+                leave = min(len(times), self.waiting - WAITING_MAX)
+            else:
+                return
+            del times[:leave]
+            self.waiting -= leave
+            if not times:
+                self._open.popitem(last=False)
 
     def _stored(self, draft: Draft) -> None:
         key = _item(draft.payload)
@@ -195,6 +214,7 @@ class Measures:
         if key is None or not times:
             return
         took_ms = draft.captured_at - times.pop(0)
+        self.waiting -= 1
         if not times:
             del self._open[key]
         if 0 <= took_ms <= STOCK_MAX_MS:

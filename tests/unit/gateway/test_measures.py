@@ -9,7 +9,16 @@ from typing import Any, cast
 import pytest
 
 from buffer import Draft
-from gateway.measures.board import DEVICES_MAX, HOUR_MS, OPEN_MAX, PAUSE_MS, STOCK_MAX_MS, Measures
+from gateway.measures import board
+from gateway.measures.board import (
+    DEVICES_MAX,
+    HOUR_MS,
+    OPEN_MAX,
+    PAUSE_MS,
+    STOCK_MAX_MS,
+    WAITING_MAX,
+    Measures,
+)
 from gateway.measures.chart import ASSUMED_SHARE, GROUP_READINGS, UNREADABLE_MIN, ControlChart
 from gateway.measures.durations import Durations
 from gateway.measures.status import measures_status
@@ -116,6 +125,35 @@ def test_nothing_grows_without_bound() -> None:
         measures.accept([draft("receipt", item=item(str(number)))])
     assert len(measures.charts) == DEVICES_MAX
     assert measures.waiting == OPEN_MAX
+
+
+def test_a_site_that_puts_nothing_away_keeps_no_list_of_all_it_ever_received() -> None:
+    """One kind of carton, received all year and never put away here: the newest ones are kept in mind, and no more."""
+    measures = Measures(START)
+    for number in range(WAITING_MAX + 50):
+        measures.accept([draft("receipt", number, item=item("A"))])
+    assert measures.waiting == WAITING_MAX
+    later = Measures(START)
+    later.load(json.loads(json.dumps(measures.dump())))
+    assert later.waiting == WAITING_MAX
+    later.accept([draft("putaway", WAITING_MAX + 100, item=item("A"))])
+    assert later.dock_to_stock.sum_s == WAITING_MAX + 50, "the oldest ones left"
+    assert later.waiting == WAITING_MAX - 1
+
+
+def test_what_an_older_version_kept_without_bound_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    measures = Measures(START)
+    monkeypatch.setattr(board, "WAITING_MAX", 10)
+    kept = json.loads(json.dumps({**measures.dump(), "open": {"A": list(range(50)), "B": [60]}}))
+    measures.load(kept)
+    assert measures.waiting == 10
+
+
+def test_what_nobody_put_away_for_a_week_is_not_waiting_any_more() -> None:
+    measures = Measures(START)
+    measures.accept([draft("receipt", 0, item=item("A")), draft("receipt", 10, item=item("B"))])
+    measures.accept([draft("receipt", STOCK_MAX_MS / 1000 + 5, item=item("C"))])
+    assert measures.waiting == 2
 
 
 def test_of_many_devices_those_heard_last_are_measured_also_after_a_restart() -> None:
