@@ -8,7 +8,8 @@ Values that did not arrive are a gap, and a gap is recorded, not each missed pol
 first missed poll to the first complete answer after the last one.
 
 - When the unit stays silent for `GAP_OPEN_S`, or the link is lost, the gap is recorded as open, so that the record
-  does not depend on the unit or this program ever coming back. That row is state: a new driver goes on with it.
+  does not depend on the unit or this program ever coming back. That row is state: a new driver goes on with it. When
+  no clock can tell how long the new one was coming (`moment`), the gap is at least as long as was seen.
 - When the unit answers again, it is recorded as over, with its duration. A unit that fails every other poll would
   make a record each time; so after a record the next one waits for `GAP_INTERVAL_S`, and what is missed meanwhile
   belongs to the same window. A minute holds at most two records of a unit, whatever happens.
@@ -18,6 +19,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+
+from drivers.moment import Moment
 
 REST_FACTOR = 4.0
 """A unit rests four times as long as its silence has just cost."""
@@ -40,24 +43,59 @@ class Gap:
     since_s: float
     duration_s: float
     is_over: bool
+    is_least: bool = False
+    """It was longer, by a time that no clock can tell."""
 
     def describe(self) -> str:
         """For a person."""
         polls = "1 poll" if self.polls == 1 else f"{self.polls} polls"
-        state = (
-            f"{polls} missed within {self.duration_s:.1f} s"
-            if self.is_over
-            else f"missing for {self.duration_s:.1f} s so far"
-        )
+        if not self.is_over:
+            state = f"missing for {self.duration_s:.1f} s so far"
+        elif self.is_least:
+            state = f"{polls} missed within at least {self.duration_s:.1f} s, how long it was no clock can tell"
+        else:
+            state = f"{polls} missed within {self.duration_s:.1f} s"
         return f"unit {self.unit_id}: {self.reason}; {state}"
 
-    def encode(self, now_s: float, wall_ms: int) -> bytes:
-        """The row that commits with the record; monotonic seconds mean nothing to another process."""
+    def encode(self, now_s: float, moment: Moment) -> bytes:
+        """The row that commits with the record; `moment` is now by the clocks that another process has, too."""
         if self.is_over:
             return b"{}"
-        since_ms = wall_ms - round((now_s - self.since_s) * 1000)
-        row = {"since_ms": since_ms, "polls": self.polls, "reason": self.reason}
+        since = moment.back(now_s - self.since_s)
+        row = {
+            "since_ms": since.wall_ms,
+            "boot": since.boot,
+            "elapsed_s": since.elapsed_s,
+            "is_vouched": since.is_vouched,
+            "seen_s": self.duration_s,
+            "polls": self.polls,
+            "reason": self.reason,
+        }
         return json.dumps(row, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What the row of an open gap says."""
+
+    since: Moment
+    seen_s: float
+    polls: int
+    reason: str
+
+    @classmethod
+    def decode(cls, row: bytes | None) -> _Stored | None:
+        try:
+            stored = json.loads(row or b"{}")
+            since = Moment(
+                str(stored.get("boot", "")),  # rows of earlier versions have the wall clock alone
+                float(stored.get("elapsed_s", 0)),
+                int(stored["since_ms"]),
+                stored.get("is_vouched") is True,
+            )
+            return cls(since, float(stored.get("seen_s", 0)), int(stored["polls"]), str(stored["reason"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
 
 
 class Outage:
@@ -70,21 +108,22 @@ class Outage:
         self._missed_in_a_row = 0
         self._last_reason = ""
         self._since: float | None = None
+        self._is_least = False
         self._until: float | None = None
         self._is_open_on_disk = False
         self._recorded: float | None = None
         self._strikes = 0
         self._rests_until: float | None = None
 
-    def resume(self, row: bytes | None, now: float, wall_ms: int) -> None:
-        """Go on with the gap that was open when the last driver ended."""
-        try:
-            stored = json.loads(row or b"{}")
-            since_ms, polls, reason = int(stored["since_ms"]), int(stored["polls"]), str(stored["reason"])
-        except (ValueError, KeyError, TypeError):
+    def resume(self, row: bytes | None, now: float, moment: Moment) -> None:
+        """Go on with the gap that was open when the last driver ended; `moment` is now by the other clocks."""
+        stored = _Stored.decode(row)
+        if stored is None:
             return
-        self._since = now - max(0, wall_ms - since_ms) / 1000
-        self._polls, self._reason, self._is_open_on_disk = polls, reason, True
+        passed_s = moment.since(stored.since)
+        self._since = now - (stored.seen_s if passed_s is None else passed_s)
+        self._is_least = passed_s is None
+        self._polls, self._reason, self._is_open_on_disk = stored.polls, stored.reason, True
 
     @property
     def strikes(self) -> int:
@@ -120,7 +159,7 @@ class Outage:
     def missed(self, begun: float, reason: str) -> None:
         """A poll that was begun then brought no value, or not every value."""
         if self._since is None:
-            self._since, self._reason, self._polls = begun, reason, 0
+            self._since, self._reason, self._polls, self._is_least = begun, reason, 0, False
         self._until = None
         self._polls += 1
         self._missed_in_a_row += 1
@@ -161,7 +200,8 @@ class Outage:
         if not is_due:
             return None
         end = now if self._until is None else self._until
-        return Gap(self.unit_id, self._reason, self._polls, self._since, end - self._since, self._until is not None)
+        is_over = self._until is not None
+        return Gap(self.unit_id, self._reason, self._polls, self._since, end - self._since, is_over, self._is_least)
 
     def recorded(self, now: float, gap: Gap) -> None:
         """The gap is on disk."""

@@ -28,6 +28,7 @@ from drivers.modbus_outage import GAP_OPEN_S, Outage
 from drivers.modbus_settings import ModbusPollerSettings
 from drivers.modbus_track import Said, Track, Unknown, values_of
 from drivers.modbus_unit import Unit, in_words
+from drivers.moment import Moment
 from drivers.reading import Reading, Verdict
 
 _log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ EXCEPTION_NAMES = {
 class ModbusPoller:
     """Driver `modbus-poller`.
 
-    `recall` gives back what a reading's `state` committed, `monotonic` seconds, `wall` milliseconds since 1970;
+    `recall` gives back what a reading's `state` committed, `monotonic` seconds, `moment` now by every clock;
     `elapsed` is as `monotonic` and goes on while the computer sleeps.
     """
 
@@ -74,7 +75,7 @@ class ModbusPoller:
         *,
         recall: Recall,
         monotonic: Callable[[], float],
-        wall: Callable[[], int],
+        moment: Callable[[], Moment],
         elapsed: Callable[[], float] | None = None,
         sleep: Sleep = asyncio.sleep,
         emit_grace_s: float = EMIT_GRACE_S,
@@ -84,7 +85,7 @@ class ModbusPoller:
         self._recall = recall
         self._monotonic = monotonic
         self._elapsed = elapsed or monotonic
-        self._wall = wall
+        self._moment = moment
         self._sleep = sleep
         self._emit_grace_s = emit_grace_s
         default_unit = settings.target.unit_id
@@ -150,7 +151,7 @@ class ModbusPoller:
             unit.outage, unit.refusal = Outage(unit.unit_id), Outage(unit.unit_id)
             unit.has_answered, unit.refused = False, {}
             for window, key in unit.windows:
-                window.resume(self._recall(key), self._monotonic(), self._wall())
+                window.resume(self._recall(key), self._monotonic(), self._moment())
 
     async def _poll(self, link: ModbusLink, emit: Emit) -> None:
         due = self._monotonic()
@@ -300,7 +301,7 @@ class ModbusPoller:
         readings = [one.reading for one in said]
         for _, key, gap in gaps:
             if gap is not None:
-                row = gap.encode(now, self._wall())
+                row = gap.encode(now, self._moment())
                 readings.append(Reading(self._device, "gap", b"", reason=gap.describe(), state_key=key, state=row))
         if not readings:
             return

@@ -22,6 +22,7 @@ from buffer import OutboxReader
 from buffer.limits import DAY_MS, MIB, Limits
 from drivers import Driver
 from drivers.handheld import HandheldSettings
+from drivers.moment import Moment
 from drivers.mqtt_broker_link import SubscriberStats
 from drivers.registry import load_driver
 from drivers.rfid_reader import RfidReader, RfidReaderSettings
@@ -67,10 +68,17 @@ class World:
     boottime: Callable[[], float] | None = None
     """As `monotonic`, and goes on while the computer sleeps; None where it never does."""
 
+    boot: str = ""
+    """Name of this start of the computer; empty when it has none."""
+
     @property
     def elapsed(self) -> Callable[[], float]:
         """How long people and devices were away for. What is kept for a time is kept by `monotonic`: for longer."""
         return self.boottime or self.monotonic
+
+    def moment(self) -> Moment:
+        """Return now by every clock, for whoever comes back after a restart."""
+        return Moment(self.boot, self.elapsed(), self.wall(), self.is_synchronised())
 
 
 def new_epoch(world: World) -> str:
@@ -237,7 +245,7 @@ def links(settings: Settings, world: World, recall: Recall, readers: Readers) ->
         "recall": recall,
         "monotonic": world.monotonic,
         "elapsed": world.elapsed,
-        "wall": world.wall,
+        "moment": world.moment,
         "sleep": world.sleep,
         "rng": world.rng,
         "site": settings.site.id,

@@ -124,6 +124,7 @@ def real_world(troubles: Callable[[], list[AlarmStatus]] = list) -> World:
     from concurrent.futures import ThreadPoolExecutor
     from random import SystemRandom
 
+    from buffer.lock import boot_id
     from gateway.clock import boottime_s, is_synchronised, monotonic_s, wall_ms
     from gateway.wiring import World
 
@@ -137,6 +138,7 @@ def real_world(troubles: Callable[[], list[AlarmStatus]] = list) -> World:
         machine=_machine_id(),
         troubles=troubles,
         boottime=boottime_s,
+        boot=boot_id(),
     )
 
 

@@ -13,6 +13,7 @@ from driver_contract import DriverContract, Intake, Rig, running, supervise
 
 from drivers import Emit, Reading, Verdict
 from drivers.modbus_poller import ModbusPoller, ModbusPollerSettings
+from drivers.moment import Moment
 from simulators.plc import Plc
 from simulators.plc_signal import Signal
 from simulators.scanner_port import PtyPort
@@ -76,7 +77,7 @@ class PlcRig(Rig):
             settings,
             recall=self.rows.get,
             monotonic=time.monotonic,
-            wall=lambda: time.time_ns() // 1_000_000,
+            moment=lambda: Moment("", 0.0, time.time_ns() // 1_000_000, is_vouched=True),
             emit_grace_s=0.05,
         )
         return Remembering(poller, self.rows)

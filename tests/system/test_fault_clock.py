@@ -16,9 +16,20 @@ from fault_site import FaultSite
 from upstream_certificates import Authority, server_context
 
 from simulators.centre import Centre
+from simulators.plc import Plc
+from simulators.plc_signal import Signal
 
 DAY = 24 * 3600
 EVENT = "dockline.pick.v1"
+_PRESS = """
+[[device]]
+id = "press"
+station = "floor"
+driver = "modbus-poller"
+url = "modbus-tcp://127.0.0.1:{port}?unit=1"
+poll_interval_s = 0.05
+points = [{{ name = "parts", address = 0, type = "uint16", means = "count" }}]
+"""
 
 
 def faketime(folder: Path) -> dict[str, str]:
@@ -56,6 +67,12 @@ def clocks_of(site: FaultSite, year: int) -> set[str]:
     events = [json.loads(event.body) for event in site.centre.ledger.events]
     picks = [event for event in events if event["type"] == EVENT]
     return {event["data"]["clock"] for event in picks if event["time"].startswith(f"{year}-")}
+
+
+def gaps(site: FaultSite) -> list[str]:
+    """Return what the centre was told of values of a PLC that did not arrive."""
+    events = [json.loads(event.body) for event in site.centre.ledger.events]
+    return [event["data"]["reason"] for event in events if event["data"].get("state") == "gap"]
 
 
 @pytest.mark.fault(19)
@@ -130,3 +147,28 @@ async def test_a_certificate_that_only_looks_wrong_is_called_clock_trouble(tmp_p
         ledger = await site.verdict()
     figure("alarm", alarm["code"])
     figure("scans kept and delivered later", ledger.delivered)
+
+
+@pytest.mark.long
+async def test_a_clock_that_is_set_between_two_runs_makes_no_gap_of_years(tmp_path: Path) -> None:
+    """The PLC is off, the gateway is killed, and the next run finds another year: the computer itself ran on."""
+    set_clock(tmp_path, -400 * DAY)
+    plc = Plc([Signal("parts", 0, "uint16")])
+    await plc.start_tcp()
+    port = plc.port
+    try:
+        async with FaultSite(tmp_path, environ=faketime(tmp_path), more=_PRESS.format(port=port)) as site:
+            await site.until(lambda: plc.functions.total() > 1, "the counter was read")
+            await plc.stop()
+            await site.until(lambda: "so far" in " ".join(gaps(site)), "the gap is told while it lasts")
+            await site.kill()
+            set_clock(tmp_path, 0)
+            await plc.start_tcp(port=port)
+            await site.back()
+            await site.until(lambda: "missed within" in " ".join(gaps(site)), "the gap is told with its end")
+            await site.verdict()
+            (over,) = [words for words in gaps(site) if "missed within" in words]
+    finally:
+        await plc.stop()
+    seconds = float(over.rpartition("within ")[2].removesuffix(" s"))
+    assert seconds < DAY, over

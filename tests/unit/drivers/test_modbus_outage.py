@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.modbus_outage import GAP_INTERVAL_S, GAP_OPEN_S, REST_MAX_S, Gap, Outage
+from drivers.moment import Moment
 
 
 def test_one_time_out_is_forgiven_and_the_second_in_a_row_earns_a_rest() -> None:
@@ -110,16 +111,20 @@ def test_what_is_missed_when_the_link_is_lost_is_recorded_at_once() -> None:
     assert not gap.is_over
 
 
+def at(wall_ms: int, *, boot: str = "", elapsed_s: float = 0.0, is_vouched: bool = True) -> Moment:
+    return Moment(boot, elapsed_s, wall_ms, is_vouched)
+
+
 def test_a_new_driver_goes_on_with_the_gap_and_ends_it() -> None:
     """The link was lost at wall time 1 000 000 ms; the next driver connects 90 s later, by another monotonic clock."""
     first = Outage(1)
     first.missed(50.0, "closed the connection")
     gap = first.due(51.0, is_ending=True)
     assert gap is not None
-    row = gap.encode(51.0, 1_001_000)
+    row = gap.encode(51.0, at(1_001_000))
 
     second = Outage(1)
-    second.resume(row, 7.0, 1_090_000)
+    second.resume(row, 7.0, at(1_090_000))
     assert second.is_silent
     assert second.due(7.0, is_ending=True) is None, "it is already on disk as open"
     second.answered(7.0)
@@ -131,23 +136,59 @@ def test_a_new_driver_goes_on_with_the_gap_and_ends_it() -> None:
 
 def test_a_gap_that_is_over_is_not_gone_on_with() -> None:
     outage = Outage(1)
-    outage.resume(Gap(1, "x", 1, 0, 1, is_over=True).encode(0, 0), 0, 0)
+    outage.resume(Gap(1, "x", 1, 0, 1, is_over=True).encode(0, at(0)), 0, at(0))
     assert outage.due(100, is_ending=True) is None
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_gap() -> None:
     outage = Outage(1)
-    outage.resume(Gap(1, "x", 1, 0, 1, is_over=False).encode(0, 5_000_000), 10, 1_000)
+    outage.resume(Gap(1, "x", 1, 0, 1, is_over=False).encode(0, at(5_000_000)), 10, at(1_000))
     outage.answered(75)
-    gap = outage.due(75)
+    gap = outage.due(76)
     assert gap is not None
-    assert gap.duration_s == 65
+    assert gap.duration_s == 66, "a second was seen, and 65 more"
+    assert "at least 66.0 s" in gap.describe()
+
+
+def test_a_clock_that_was_set_while_nobody_polled_makes_no_gap_of_years() -> None:
+    """The computer began in 1970, the PLC was not there, and by the next run the time service had set the clock."""
+    first = Outage(1)
+    first.missed(50.0, "no route to host")
+    gap = first.due(62.0)
+    assert gap is not None
+    row = gap.encode(62.0, at(60_000, boot="1", elapsed_s=70.0, is_vouched=False))
+
+    same_boot, next_boot = Outage(1), Outage(1)
+    same_boot.resume(row, 7.0, at(1_790_000_000_000, boot="1", elapsed_s=148.0))
+    next_boot.resume(row, 7.0, at(1_790_000_000_000, boot="2", elapsed_s=20.0))
+    told = []
+    for outage in (same_boot, next_boot):
+        outage.answered(7.0)
+        over = outage.due(100.0)
+        assert over is not None
+        told.append((over.duration_s, over.is_least))
+    assert told == [(90.0, False), (12.0, True)]
+
+
+def test_a_later_gap_is_exact_again() -> None:
+    outage = Outage(1)
+    outage.resume(b'{"since_ms":5,"polls":1,"reason":"as an earlier version wrote it"}', 0.0, at(9_000))
+    outage.answered(1.0)
+    first = outage.due(60.0)
+    assert first is not None
+    assert first.is_least
+    outage.recorded(60.0, first)
+    outage.missed(130.0, "silent")
+    outage.answered(131.0)
+    second = outage.due(200.0)
+    assert second is not None
+    assert not second.is_least
 
 
 @pytest.mark.parametrize("row", [None, b"", b"7", b"{}", b"\xff", b"[]", b'{"since_ms":"x","polls":1,"reason":"r"}'])
 def test_a_row_that_cannot_be_understood_is_no_gap(row: bytes | None) -> None:
     outage = Outage(1)
-    outage.resume(row, 0, 0)
+    outage.resume(row, 0, at(0))
     assert not outage.is_silent
 
 

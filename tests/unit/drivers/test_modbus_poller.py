@@ -13,6 +13,7 @@ from modbus_disk import Disk
 from drivers import DeviceFault, LinkLost, StorageUnavailable, Verdict
 from drivers.modbus_counter import STANDS_S
 from drivers.modbus_poller import ModbusPoller, ModbusPollerSettings
+from drivers.moment import Moment
 from drivers.registry import load_driver
 from simulators.plc import Plc
 from simulators.plc_signal import Signal
@@ -45,6 +46,7 @@ class Site:
         self.plc = Plc([self.good, self.scrap, self.door, self.temperature, self.other, self.high, self.low])
         self.disk = Disk()
         self.wall_ms = 1_800_000_000_000
+        self.boot, self.elapsed_s, self.is_vouched = "1", 0.0, True
 
     def poller(self, *points: dict[str, Any], **more: Any) -> ModbusPoller:
         injected = {key: more.pop(key) for key in ("sleep", "monotonic", "elapsed", "emit_grace_s") if key in more}
@@ -52,7 +54,10 @@ class Site:
         options = {"url": url, "poll_interval_s": 0.01, "timeout_s": 5.0, "points": list(points), **more}
         settings = ModbusPollerSettings.model_validate(options)
         injected.setdefault("monotonic", time.monotonic)
-        return ModbusPoller("press-plc", settings, recall=self.disk.recall, wall=lambda: self.wall_ms, **injected)
+        return ModbusPoller("press-plc", settings, recall=self.disk.recall, moment=self.moment, **injected)
+
+    def moment(self) -> Moment:
+        return Moment(self.boot, self.elapsed_s, self.wall_ms, self.is_vouched)
 
     @contextlib.asynccontextmanager
     async def polling(self, *points: dict[str, Any], **more: Any) -> AsyncIterator[asyncio.Task[None]]:
@@ -397,7 +402,7 @@ async def test_a_lost_link_is_one_gap_over_all_attempts_to_come_back(site: Site)
         async with site.polling(GOOD, monotonic=lambda: clock[0]):
             await site.polled(2)
     site.plc.faults.exceptions.clear()
-    clock[0], site.wall_ms = 20.0, site.wall_ms + 90_000
+    clock[0], site.wall_ms, site.boot = 20.0, site.wall_ms + 90_000, "2"
     async with site.polling(GOOD, monotonic=lambda: clock[0]):
         await site.disk.until(lambda: len(site.disk.gaps()) > 1)
         await site.polled(3)
@@ -541,7 +546,7 @@ async def test_storage_that_cannot_be_read_at_the_start_ends_the_run(site: Site)
         raise StorageUnavailable("not open yet")
 
     settings = site.poller(GOOD)._settings
-    poller = ModbusPoller("p", settings, recall=unreadable, monotonic=time.monotonic, wall=lambda: 0)
+    poller = ModbusPoller("p", settings, recall=unreadable, monotonic=time.monotonic, moment=site.moment)
     with pytest.raises(StorageUnavailable):
         await asyncio.wait_for(poller.run(site.disk.emit), 60)
     assert not site.disk.stored
@@ -661,7 +666,7 @@ async def test_a_point_that_came_into_the_plc_ends_its_gap_over_a_restart(site: 
         await site.polled(4)
         clock[0] += 11
         await site.disk.until(lambda: len(site.disk.gaps()) == 1)
-    site.wall_ms += 100_000
+    site.wall_ms, site.boot = site.wall_ms + 100_000, "2"
     late = {**wrong, "address": 0, "name": "late"}
     async with site.polling(late, GOOD, monotonic=lambda: clock[0]):
         await site.disk.until(lambda: len(site.disk.gaps()) == 2)

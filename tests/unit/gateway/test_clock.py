@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,12 @@ def test_the_clock_of_what_was_away_counts_the_sleep_of_the_computer() -> None:
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
     told = real_world().elapsed()
     assert before <= told <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def test_a_driver_that_comes_back_can_tell_whether_the_computer_was_started_anew() -> None:
+    now = real_world().moment()
+    assert now.boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert now.since(now.back(90.0)) == pytest.approx(90.0)
 
 
 def test_the_kernel_is_asked_without_any_privilege() -> None:

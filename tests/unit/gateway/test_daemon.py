@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import sqlite3
 import threading
 import time
@@ -17,6 +18,7 @@ from outbox_rig import fail_disk, sqlite_error
 
 from buffer import Entry, StateRow
 from buffer.errors import CommitUnknown, OutboxFull
+from buffer.lock import boot_id
 from drivers import Emit, Reading, StorageUnavailable
 from gateway import checks_service, report
 from gateway import daemon as module
@@ -202,6 +204,47 @@ async def test_what_a_plc_made_while_the_computer_slept_is_a_gap(tmp_path: Path)
         await plc.stop()
         for pool in house.pools:
             pool.shutdown()
+
+
+async def test_a_clock_that_is_set_while_a_plc_is_away_makes_no_gap_of_years(tmp_path: Path) -> None:
+    """What was away is measured by the clock that nobody sets, as long as the computer is not started anew."""
+    years_ms, away_s = [0], [0.0]
+    plc = Plc([Signal("parts", 0, "uint16")])
+    await plc.start_tcp()
+    port = plc.port
+    house = House(tmp_path, PRESS.format(port=port))
+    house.daemon.world = replace(
+        house.daemon.world,
+        wall=lambda: time.time_ns() // 1_000_000 + years_ms[0],
+        boottime=lambda: time.monotonic() + away_s[0],
+        boot=boot_id(),
+    )
+    await house.start()
+    try:
+        async with asyncio.timeout(BOUND_S):
+            while not house.daemon.outbox.states("modbus/press/parts"):
+                await asyncio.sleep(0.005)
+            await plc.stop()
+            while not await gaps(house):
+                await asyncio.sleep(0.005)
+            years_ms[0], away_s[0] = 400 * 86_400_000, 100.0
+            await plc.start_tcp(port=port)
+            while len(told := await gaps(house)) < 2:
+                await asyncio.sleep(0.005)
+        duration = re.search(r"missed within (\d+\.\d) s", told[1])
+        assert duration is not None, told
+        assert 100 <= float(duration[1]) < 100 + BOUND_S
+    finally:
+        house.daemon.request_stop()
+        assert await house.end() == EXIT_OK
+        await plc.stop()
+        for pool in house.pools:
+            pool.shutdown()
+
+
+async def gaps(house: House) -> list[str]:
+    events = [json.loads(one.payload) for one in await stored(house)]
+    return [one["data"]["reason"] for one in events if one["data"].get("state") == "gap"]
 
 
 async def stored(house: House) -> list[Entry]:
