@@ -46,6 +46,11 @@ _HAPPY_EYEBALLS_S: Final = 0.25
 """RFC 8305, 5: how long one address has before the next is tried beside it."""
 _FROM_THE_CENTRE: Final = frozenset({400, 409, 412, 413, 415, 422, 429})
 """Refusals that only a server at work gives, about what it was sent."""
+_TURN_EVENTS: Final = 64
+"""What h11 may find in an answer before scans get their turn: a socket read holds ten thousand interim answers, or
+chunks of one byte, which take it half a second."""
+_INTERIM_MAX: Final = 100
+"""Interim answers (1xx) to one request; a server that has not come to the point by then never will."""
 _TARGET_SAFE: Final = "/?:@!$&'()*+,;=-._~%[]|"
 
 
@@ -171,6 +176,12 @@ class _Connection(asyncio.Protocol):
         self._answer: asyncio.Future[Answer] | None = None
         """Of the exchange under way."""
         self._head: h11.Response | None = None
+        self._interim = 0
+        """Interim answers that came before it."""
+        self._turn: asyncio.Handle | None = None
+        """The next one, in which what is here already is read on."""
+        self._lost: Exception | None = None
+        """Why there is no socket any more."""
         self._body = bytearray()
         self._body_max = 0
         self._on_bytes: Callable[[], None] | None = None
@@ -189,7 +200,7 @@ class _Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._is_used, self._has_heard = self._is_used or self._is_clean, False
         self._is_clean, self._head, self._body_max = False, None, request.answer_bytes_max
-        self._body, self._on_bytes = bytearray(), request.on_bytes
+        self._body, self._on_bytes, self._interim = bytearray(), request.on_bytes, 0
         answer: asyncio.Future[Answer] = loop.create_future()
         self._answer = answer
         self._transport.write(self._say(request, place))
@@ -262,29 +273,68 @@ class _Connection(asyncio.Protocol):
         """The socket is gone."""
         self._transport = None
         self._is_clean = False
-        self._fail(exc or ConnectionResetError("the server closed the connection"))
+        self._lost = exc or ConnectionResetError("the server closed the connection")
+        if self._turn is None:
+            self._fail(self._lost)
 
     def _hear(self, data: bytes) -> None:
         try:
             self._wire.receive_data(data)
-            while self._answer is not None and not self._answer.done():
-                event = self._wire.next_event()
-                if type(event) is h11.Data:
-                    self._body += event.data
-                    if len(self._body) > self._body_max:
-                        self._settle()
-                elif type(event) is h11.EndOfMessage:
-                    self._is_clean = self._can_go_on()
-                    self._settle()
-                elif type(event) is h11.Response:
-                    self._head = event
-                elif type(event) is not h11.InformationalResponse:
+        except h11.RemoteProtocolError as error:
+            self._misheard(error, is_end=not data)
+            return
+        self._read(is_end=not data)
+
+    def _read(self, *, is_end: bool) -> None:
+        """Read what is here; what is more than a turn's worth, behind everybody else, and hear no more till then."""
+        if self._turn is not None:
+            return
+        try:
+            for _ in range(_TURN_EVENTS):
+                if not self._read_event():
                     return
         except h11.RemoteProtocolError as error:
-            # At the end there may be a line of another protocol, to which h11 had listened on.
-            heard = self._wire.trailing_data[0] if self._head is None else b""
-            is_strange = bool(data) or not b"HTTP/".startswith(heard[:5])
-            self._fail(error, NotHttp if is_strange else BrokenConnection)
+            self._misheard(error, is_end=is_end)
+            return
+        if self._transport is not None:
+            self._transport.pause_reading()
+        self._turn = asyncio.get_running_loop().call_soon(self._read_on, is_end)
+
+    def _read_on(self, is_end: bool) -> None:
+        self._turn = None
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+        self._read(is_end=is_end)
+        if self._lost is not None and self._turn is None:
+            self._fail(self._lost)
+
+    def _read_event(self) -> bool:
+        """Read one event of h11's; False when there is none, or the answer is whole. Raises h11.RemoteProtocolError."""
+        if self._answer is None or self._answer.done():
+            return False
+        event = self._wire.next_event()
+        if type(event) is h11.Data:
+            self._body += event.data
+            if len(self._body) > self._body_max:
+                self._settle()
+        elif type(event) is h11.EndOfMessage:
+            self._is_clean = self._can_go_on()
+            self._settle()
+        elif type(event) is h11.Response:
+            self._head = event
+        elif type(event) is h11.InformationalResponse:
+            self._interim += 1
+            if self._interim > _INTERIM_MAX:
+                self._fail(h11.RemoteProtocolError("interim answers without end"), NotHttp)
+        else:
+            return False
+        return True
+
+    def _misheard(self, error: h11.RemoteProtocolError, *, is_end: bool) -> None:
+        # At the end there may be a line of another protocol, to which h11 had listened on.
+        heard = self._wire.trailing_data[0] if self._head is None else b""
+        is_strange = not is_end or not b"HTTP/".startswith(heard[:5])
+        self._fail(error, NotHttp if is_strange else BrokenConnection)
 
     def _can_go_on(self) -> bool:
         wire, transport = self._wire, self._transport

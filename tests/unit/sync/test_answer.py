@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from upstream_events import SOURCE, entries
 
+import sync.answer
 from buffer.entry import Accepted, Rejected, Released
 from sync import (
     BatchRefused,
@@ -198,6 +199,16 @@ def test_a_refusal_carries_what_the_centre_said_on_one_clean_line() -> None:
     text = str(caught.value)
     assert text.isprintable()
     assert len(text) < REASON_CHARS_MAX + 60
+
+
+def test_only_reasons_of_our_events_are_made_printable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of reasons of others would hold the loop that takes scans for half a second."""
+    made: list[str] = []
+    printable = sync.answer._printable
+    monkeypatch.setattr(sync.answer, "_printable", lambda text, most: made.append(text) or printable(text, most))
+    rows = [{"id": f"stranger-{number}", "reason": "x"} for number in range(1000)]
+    assert named({"rejected": [*rows, {"id": "id-11", "reason": "ours"}]}) == [Rejected("ours"), R, R, R]
+    assert made == ["ours"]
 
 
 def test_a_reason_from_outside_is_one_clean_bounded_line() -> None:
