@@ -40,9 +40,6 @@ PointType = Literal[
 Order = Literal["big", "little"]
 Value = bool | int | float
 
-READ_FUNCTION: dict[Table, int] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
-"""The function code that reads each table. There is no table of codes that write."""
-
 REGISTERS_MAX = 125
 BITS_MAX = 2000
 ADDRESS_MAX = 65535
@@ -179,16 +176,6 @@ class Block:
     address: int
     count: int
     points: tuple[Point, ...]
-
-    @property
-    def function(self) -> int:
-        """The function code that reads it."""
-        return READ_FUNCTION[self.table]
-
-    @property
-    def byte_count(self) -> int:
-        """Bytes of data in the answer."""
-        return (self.count + 7) // 8 if self.table in ("coil", "discrete") else self.count * 2
 
     def describe(self) -> str:
         """For a person: what is read, and for which points."""

@@ -293,8 +293,3 @@ class Hall:
             await asyncio.wait(self.emits, timeout=within_s)
         for emit in self.emits:
             emit.cancel()
-
-    async def wait_for_tasks(self, tasks: Sequence[asyncio.Task[None]]) -> None:
-        """Wait until cancelled tasks have ended."""
-        if tasks:
-            await asyncio.wait(tasks)

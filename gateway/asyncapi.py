@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from drivers.mqtt_routes import DEVICE_ID, Routes
-from drivers.profile import load_profile
 from drivers.scan_schema import (
     EXAMPLE_ACKNOWLEDGEMENT,
     EXAMPLE_SCAN,
@@ -24,6 +23,8 @@ from drivers.scan_schema import (
 )
 from drivers.tag_mapping import TagMapping
 from gateway.delivery_schema import answer_schema, event_schema, headers_schema
+from gateway.settings.document import read_document
+from gateway.settings.problem import Problem
 from gateway.settings.profiles import SHIPPED, find_profile, profile_names
 
 READER_DRIVER: Final = "rfid-reader"
@@ -71,11 +72,11 @@ def asyncapi(folders: Sequence[Path] = SHIPPED) -> dict[str, Any]:
 def reader_mappings(folders: Sequence[Path]) -> dict[str, TagMapping]:
     """Return where each RFID reader's messages hold what, by the name of its profile."""
     places = {name: find_profile(name, folders) for name in profile_names(folders)}
-    found = {name: load_profile(path.parent, name) for name, path in places.items() if path is not None}
+    found = {name: read_document(path) for name, path in places.items() if path is not None}
     return {
-        name: TagMapping.model_validate(_frozen(profile.keys["tags"]))
+        name: TagMapping.model_validate(_frozen(profile.data["device"]["tags"]))
         for name, profile in found.items()
-        if profile.driver == READER_DRIVER
+        if not isinstance(profile, Problem) and profile.data["driver"] == READER_DRIVER
     }
 
 

@@ -87,24 +87,3 @@ def credential_path(name: str, environ: Mapping[str, str]) -> Path:
     if not path.is_file():
         raise CredentialError(f'credential "{name}" was not loaded by the unit', hint=hint)
     return path
-
-
-def read_secret(file: Path | None, credential: str | None, environ: Mapping[str, str]) -> str | None:
-    """Return the secret one of the two names, without white space around it; None when neither is given.
-
-    Raises CredentialError when it is missing, empty, or readable by others.
-    """
-    if credential is not None:
-        path = credential_path(credential, environ)
-    elif file is not None:
-        check_secret_file(file)
-        path = file
-    else:
-        return None
-    try:
-        text = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CredentialError(f'"{path}" cannot be read as text') from error
-    if not text:
-        raise CredentialError(f'"{path}" is empty')
-    return text

@@ -12,7 +12,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from buffer import Entry
 from buffer.head import gap_entry
@@ -22,7 +22,6 @@ from gateway.events.epcis import document, encode
 from gateway.events.epcis_words import kind_of
 from sync.batch import gap_payload
 
-Format = Literal["epcis", "ndjson", "csv"]
 Json = dict[str, Any]
 
 COLUMNS: Final = (

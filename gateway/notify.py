@@ -27,11 +27,6 @@ class Notifier:
         self.watchdog_interval_s = _watchdog_interval_s(environ, pid)
         """How often `watchdog` has to be called: half of what systemd allows. None: it does not watch us."""
 
-    @property
-    def is_active(self) -> bool:
-        """True when a service manager listens."""
-        return bool(self._address)
-
     def ready(self, status: str) -> None:
         self._send(f"READY=1\nSTATUS={_one_line(status)}")
 

@@ -113,10 +113,6 @@ class EpcisEndpoint:
         }
         return Reply(200, json.dumps(told).encode(), _JSON)
 
-    def forget_jobs(self) -> None:
-        """Lose every job, as a repository does that keeps them in memory and starts anew."""
-        self._jobs.clear()
-
     def _headers(self) -> dict[str, str]:
         policy = self.policy
         headers = {"GS1-EPCIS-Version": "2.0.0", "GS1-Capture-Error-Behaviour": policy.behaviour}

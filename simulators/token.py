@@ -15,7 +15,6 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 
-TAG_LENGTH_MAX = 4
 _TOKEN = re.compile(r"(?<![a-z])([a-z][a-z0-9]{1,3})\.(\d{5,6})\.([0-9a-f]{8})(?![0-9a-f])")
 
 

@@ -29,7 +29,7 @@ from gateway.capture.decimal_text import decimal_text
 from gateway.checks.line import EncodedLine, encode_fields
 from gateway.events.check_digit import is_closed
 from gateway.events.finding import ReturnDisposition
-from gateway.events.model import UNIT_EACH, Activity, DateText, DecimalText, Sscc
+from gateway.events.model import UNIT_EACH, DateText, DecimalText, Sscc
 from gateway.events.restricted_number import restricted_names
 
 LINES_MAX: Final = 200_000
@@ -214,17 +214,6 @@ def read_expectation(value: object) -> Expectation:
     return Expectation(head, tuple(lines), digest.hexdigest())
 
 
-def read_expectations(body: bytes) -> list[Expectation]:
-    """Return the documents of a file: one, a list, or `{"expectations": [...]}`. Raises ExpectationInvalid."""
-    value = read_json(body)
-    if isinstance(value, dict) and "expectations" in value:
-        value = value["expectations"]
-    values = value if isinstance(value, list) else [value]
-    if len(values) > DOCUMENTS_MAX:
-        raise ExpectationInvalid(f"more than {DOCUMENTS_MAX} documents at once")
-    return [read_expectation(one) for one in values]
-
-
 _HALVES: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _ESCAPES: Final = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -301,18 +290,6 @@ def document_schema() -> dict[str, Any]:
     """Return the JSON Schema of one expected document."""
     schema = ExpectedDocument.model_json_schema(mode="validation")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_URN, **schema}
-
-
-def activity_of(kind: str) -> Activity | None:
-    """Return what is usually done with a kind of document; None when that depends on the end one stands at."""
-    known: dict[str, Activity] = {
-        "asn": "receipt",
-        "purchase_order": "receipt",
-        "pick_list": "pick",
-        "count_sheet": "count",
-        "rma": "return",
-    }
-    return known.get(kind)
 
 
 COMPARED: Final[dict[str, frozenset[str]]] = {

@@ -110,8 +110,8 @@ class Shelf:
 
     def headers(self, *, after: str = "", count_max: int = 1000) -> list[Header]:
         """Return the newest headers, by id, those behind `after`."""
-        rows = self._annex.annex_under(HEADER, count_max=1_000_000)
-        return [Header.decode(row.value) for row in rows if row.key > after and row.value is not None][:count_max]
+        rows = self._annex.annex_under(HEADER, after=after, count_max=count_max)
+        return [Header.decode(row.value) for row in rows if row.value is not None]
 
     def lines_of(self, header: Header, identity: str) -> tuple[Line, ...]:
         """Return the lines of an identity, in the order of the document."""

@@ -186,13 +186,6 @@ def _first(book: Book, names: tuple[str, ...]) -> int:
     return next((one for one in range(1, book.next_round) if (one, names) in book.pools), 0)
 
 
-def take_tally(
-    book: Book, lines: Sequence[Line], rule_for: RuleFor, *, recounted: Sequence[tuple[str, ...]] = ()
-) -> TallySheet:
-    """As `tally_steps`, at once."""
-    return at_once(tally_steps(book, lines, rule_for, recounted=recounted))
-
-
 def _shared(pools: dict[PoolKey, Pool], owners: Mapping[str, int]) -> Steps[tuple[dict[str, Decimal], dict[str, Pool]]]:
     """Return what each line gets, and the pool that is its alone: counts of events can be given for it."""
     shared: dict[str, Decimal] = {}

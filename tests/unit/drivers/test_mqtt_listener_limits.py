@@ -390,6 +390,14 @@ async def test_a_device_over_its_rate_is_read_more_slowly_and_loses_nothing() ->
         await peer.close()
 
 
+async def test_no_session_is_kept_for_longer_than_we_say() -> None:
+    """A client hears how long it may stay away; one that stays longer has to know that it is forgotten."""
+    async with listening(Shelf(), session_expiry_max_s=60) as listener:
+        peer = await Peer.connect(listener.address[1])
+        assert (await peer.introduce(session_expiry_interval=86_400)).session_expiry_interval == 60
+        await peer.close()
+
+
 async def test_a_device_that_falls_silent_is_noticed() -> None:
     async with listening(Shelf(), keep_alive_max_s=1) as listener:
         peer = await Peer.connect(listener.address[1])

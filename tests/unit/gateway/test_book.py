@@ -19,7 +19,7 @@ from gateway.checks.line import Line
 from gateway.checks.piece import Piece, decode_piece, encode_piece, piece_key, unique_of
 from gateway.checks.rule import Rule
 from gateway.checks.shelf import Header, Shelf, rows_of
-from gateway.checks.tally import take_tally
+from gateway.checks.tally import at_once, tally_steps
 
 LINES = [
     line(1, 5),
@@ -123,7 +123,9 @@ def test_what_is_shared_out_is_what_was_observed(found: list[Piece]) -> None:
     book = book_of(found)
     on_lines = sum((pool.observed for pool in book.pools.values() if pool.lines), Decimal(0))
     assert sum(book.observed().values(), Decimal(0)) == on_lines
-    sheet = take_tally(book, lines_of(SHELF, HEADER), lambda _line, _deviation: Rule("r", 1, "a", "short_pick"))
+    sheet = at_once(
+        tally_steps(book, lines_of(SHELF, HEADER), lambda _line, _deviation: Rule("r", 1, "a", "short_pick"))
+    )
     told = sum((Decimal(line.observed) for line in sheet.listed()), Decimal(0))
     assert told == sheet.observed == sum((pool.observed for pool in book.pools.values()), Decimal(0))
 

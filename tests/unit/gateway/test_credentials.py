@@ -12,7 +12,6 @@ from gateway.credentials import (
     check_secret_file,
     check_secret_owner,
     credential_path,
-    read_secret,
 )
 
 
@@ -24,14 +23,9 @@ def secret(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_secret_is_read_without_the_white_space_an_editor_leaves(secret: Path) -> None:
-    assert read_secret(secret, None, {}) == "t0p-secret"
-    assert read_secret(None, None, {}) is None
-
-
 def test_a_credential_is_read_from_the_folder_systemd_made(secret: Path) -> None:
     secret.chmod(0o440)  # systemd shows its access list as group bits
-    assert read_secret(None, "token", {"CREDENTIALS_DIRECTORY": str(secret.parent)}) == "t0p-secret"
+    assert credential_path("token", {"CREDENTIALS_DIRECTORY": str(secret.parent)}) == secret
 
 
 @pytest.mark.parametrize("name", ["../token", "a/b", "", ".", ".."])
@@ -45,12 +39,6 @@ def test_what_the_unit_did_not_load_is_named_with_the_line_to_add(secret: Path) 
         with pytest.raises(CredentialError) as caught:
             credential_path("other", environ)
         assert "LoadCredential=other:" in str(caught.value.hint)
-
-
-def test_an_empty_secret_is_none(secret: Path) -> None:
-    secret.write_text("\n")
-    with pytest.raises(CredentialError, match="is empty"):
-        read_secret(secret, None, {})
 
 
 def test_a_folder_and_a_huge_file_are_no_secrets(secret: Path) -> None:

@@ -18,7 +18,6 @@ from gateway.checks.expectation import (
     document_schema,
     identities,
     read_expectation,
-    read_expectations,
     read_json,
 )
 from gateway.checks.line import decode_line, sealed
@@ -88,12 +87,12 @@ def test_a_mistake_is_named_with_its_place(change: dict[str, Any], said: str) ->
 @pytest.mark.parametrize("body", [b"{", b"\xff", b'{"a": NaN}', b"[" * 100_000])
 def test_what_is_no_json_is_said_to_be_none(body: bytes) -> None:
     with pytest.raises(ExpectationInvalid, match="not JSON"):
-        read_expectations(body)
+        read_json(body)
 
 
 def test_numbers_are_taken_as_they_were_written() -> None:
     body = b'{"id":"A","type":"asn","lines":[{"line":"1","item":{"sku":"S"},"quantity":0.1,"price":1e2}]}'
-    (found,) = read_expectations(body)
+    found = read_expectation(read_json(body))
     line_ = decode_line(sealed(found.lines[0].placed(0)))
     assert (line_.quantity, line_.price) == (Decimal("0.1"), Decimal(100))
 
