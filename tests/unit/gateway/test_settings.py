@@ -137,10 +137,8 @@ def test_a_profile_presets_keys_and_the_device_wins(tmp_path: Path) -> None:
 def test_every_shipped_profile_makes_a_device(profile: Path, tmp_path: Path) -> None:
     told = tomllib.loads(profile.read_text())
     driver = told["driver"]
-    assert told["product"], "people have to know what it is for"
-    assert "notes" in told or not driver.endswith("-scanner"), (
-        "a scanner is set up by labels, which somebody has to name"
-    )
+    if driver.endswith("-scanner"):  # set up by labels, which somebody has to name
+        assert told["product"] and told["notes"]
     text = SMALLEST.replace('driver = "serial-scanner"', f'driver = "{driver}"\nprofile = "{profile.stem}"')
     if driver == "rfid-reader":
         text = text.replace('url = "serial:///dev/ttyUSB0?baudrate=9600"\n', "")
