@@ -61,6 +61,8 @@ class EntryFilter:
     contains: bytes | None = None
     """Bytes that the payload holds somewhere. No index helps: bound the sequences."""
     limit: int = 100
+    bytes_max: int | None = None
+    """The entry whose payload brings all of them to so many bytes is the last."""
     newest_first: bool = True
 
 
@@ -215,11 +217,17 @@ class OutboxReader:
         return None if row is None else Entry(*row)
 
     def entries(self, wanted: EntryFilter) -> list[Entry]:
-        """Return the entries that the filter lets through, at most its limit."""
+        """Return the entries that the filter lets through, at most its limits."""
         values = {**_values(wanted), "limit": wanted.limit}
+        found: list[Entry] = []
+        size = 0
         with self._snapshot() as connection:
-            rows = connection.execute(_NEWEST_FIRST if wanted.newest_first else _OLDEST_FIRST, values).fetchall()
-        return [Entry(*row) for row in rows]
+            for row in connection.execute(_NEWEST_FIRST if wanted.newest_first else _OLDEST_FIRST, values):
+                found.append(Entry(*row))
+                size += len(found[-1].payload)
+                if wanted.bytes_max is not None and size >= wanted.bytes_max:
+                    break
+        return found
 
     def gaps(self, first: int, last: int) -> list[Entry]:
         """Return gap entries for sequences that have no row, all of them; see `head.gaps_between`."""

@@ -47,7 +47,7 @@ def list_events(
     check_type(event_type)
     site = Site(config, token_file)
     try:
-        found = site.get("/v1/events", type=event_type, station=station, device=device, limit=limit)["events"]
+        found = _events_online(site, limit, type=event_type, station=station, device=device)
     except NoDaemon:
         found = _events_offline(site, event_type, station, device, limit)
     if as_json:
@@ -56,6 +56,18 @@ def list_events(
     print_table("Events", _HEADS, [_row(one) for one in found])
     if not found:
         say_unknown(config, station=station, device=device)
+
+
+def _events_online(site: Site, limit: int, **wanted: str | None) -> list[Any]:
+    """Return what the daemon lists: large events come in several answers."""
+    found: list[Any] = []
+    before: int | None = None
+    while True:
+        told = site.get("/v1/events", limit=limit - len(found), before=before, **wanted)
+        found += told["events"]
+        before = told["next_before"]
+        if before is None or len(found) >= limit:
+            return found
 
 
 def _events_offline(site: Site, kind: str | None, station: str | None, device: str | None, limit: int) -> list[Any]:

@@ -78,6 +78,7 @@ from gateway.web.sign_in import SignIn
 from gateway.web.stations import StationsApi
 from gateway.web.stream import Stream
 from gateway.web.tail import TailDesk
+from gateway.web.turn import ReadingTurns
 from gateway.web.upstreams import UpstreamDesk
 
 log = logging.getLogger(__name__)
@@ -92,39 +93,40 @@ def build_app(report: Report, policy: Policy, tokens: Tokens, sessions: Sessions
     upstreams = UpstreamDesk(report)
     ingest = Ingest(report, report.parser_of, policy.body_bytes_max)
     get, post = ["GET"], ["POST"]
+    turn = ReadingTurns().of
     routes = [
         Route("/healthz", queries.healthz, methods=get),
         Route("/readyz", queries.readyz, methods=get),
-        Route("/metrics", queries.metrics, methods=get),
+        Route("/metrics", turn(queries.metrics), methods=get),
         Route("/v1/session", sign_in.begin, methods=post),
         Route("/v1/session", sign_in.show, methods=get),
         Route("/v1/session", sign_in.end, methods=["DELETE"]),
         Route("/v1/openapi.json", queries.openapi, methods=get),
-        Route("/v1/status", queries.status, methods=get),
-        Route("/v1/events", queries.events, methods=get),
+        Route("/v1/status", turn(queries.status), methods=get),
+        Route("/v1/events", turn(queries.events), methods=get),
         Route("/v1/events/tail", tails.tail, methods=get),
-        Route("/v1/events/{id}", queries.one_event, methods=get),
-        Route("/v1/events/{id}/steps", queries.steps, methods=get),
-        Route("/v1/quarantine", queries.quarantine, methods=get),
+        Route("/v1/events/{id}", turn(queries.one_event), methods=get),
+        Route("/v1/events/{id}/steps", turn(queries.steps), methods=get),
+        Route("/v1/quarantine", turn(queries.quarantine), methods=get),
         Route("/v1/quarantine/{upstream}/retry", queries.retry, methods=post),
         Route("/v1/quarantine/{upstream}/discard", queries.discard, methods=post),
-        Route("/v1/quarantine/{upstream}/{seq}", queries.one_quarantined, methods=get),
+        Route("/v1/quarantine/{upstream}/{seq}", turn(queries.one_quarantined), methods=get),
         Route("/v1/replay", replays.list, methods=get),
         Route("/v1/replay", replays.begin, methods=post),
         Route("/v1/replay/{id}", replays.one, methods=get),
         Route("/v1/replay/{id}/cancel", replays.cancel, methods=post),
         Route("/v1/incidents/{number}/acknowledge", queries.acknowledge, methods=post),
         Route("/v1/backup", backups.take, methods=post),
-        Route("/v1/upstreams", upstreams.list, methods=get),
+        Route("/v1/upstreams", turn(upstreams.list), methods=get),
         Route("/v1/upstreams/{name}/rewind", upstreams.rewind, methods=post),
         Route("/v1/upstreams/{name}/rename", upstreams.rename, methods=post),
         Route("/v1/upstreams/{name}/remove", upstreams.remove, methods=post),
-        Route("/v1/expectations", expectations.list, methods=get),
+        Route("/v1/expectations", turn(expectations.list), methods=get),
         Route("/v1/expectations/{id:path}/switch", expectations.switch, methods=post),
-        Route("/v1/expectations/{id:path}", expectations.one, methods=get),
+        Route("/v1/expectations/{id:path}", turn(expectations.one), methods=get),
         Route("/v1/expectations/{id:path}", expectations.put, methods=["PUT"]),
         Route("/v1/expectations/{id:path}", expectations.delete, methods=["DELETE"]),
-        Route("/v1/exceptions", exceptions.list, methods=get),
+        Route("/v1/exceptions", turn(exceptions.list), methods=get),
         Route("/v1/exceptions/{id}", exceptions.one, methods=get),
         Route("/v1/exceptions/{id}/acknowledge", exceptions.acknowledge, methods=post),
         Route("/v1/exceptions/{id}/resolve", exceptions.resolve, methods=post),

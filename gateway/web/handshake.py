@@ -38,6 +38,11 @@ class Handshake(asyncio.Protocol):
     def _places(self) -> Connections:
         return self._inner.places
 
+    @property
+    def untaken(self) -> int:
+        """Nothing was answered yet."""
+        return 0
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A socket was accepted."""
         self._transport = cast(asyncio.Transport, transport)

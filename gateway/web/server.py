@@ -39,12 +39,19 @@ head came: a crowd whose heads came together, and that is refused in the next mo
 GIVE_WAY = "give_way"
 """Key in a request's state: lets the connection make room for others at the limit although its request is under way."""
 HEAD_BYTES_MAX = 16 * 1024
+UNTAKEN_BYTES_MAX = 32 * 1024 * 1024
+"""Of answers that nobody has taken yet, all connections together. Beyond it the one that owes most to its reader is
+closed: two hundred readers who ask and do not read would be more than the service may have of memory."""
 KEEP_ALIVE_S = 15
 BACKLOG = 512
 
 
 class Placed(Protocol):
     """What has a place."""
+
+    @property
+    def untaken(self) -> int:
+        """Bytes of answers that the other end has not taken yet."""
 
     def abandon(self) -> None:
         """Close without a word."""
@@ -58,7 +65,7 @@ class Connections:
         self._owing: OrderedDict[Placed, None] = OrderedDict()
         self._open: set[Placed] = set()
         self.refused = 0
-        """Connections closed to make room or for being silent."""
+        """Connections closed to make room, for being silent or for not taking their answers."""
 
     def enter(self, connection: Placed) -> bool:
         """Count a new connection; return False when there is no room even after closing a silent one."""
@@ -80,6 +87,15 @@ class Connections:
         """It had its answer and may stay for another request, as long as nobody needs its place."""
         if connection in self._open:
             self._owing[connection] = None
+
+    def relieve(self) -> None:
+        """Close those whose answers fill too much memory, the fullest first."""
+        untaken = {connection: size for connection in self._open if (size := connection.untaken)}
+        while untaken and sum(untaken.values()) > UNTAKEN_BYTES_MAX:
+            fullest = max(untaken, key=untaken.__getitem__)
+            del untaken[fullest]
+            self.refused += 1
+            fullest.abandon()
 
     def leave(self, connection: Placed) -> None:
         self._open.discard(connection)
@@ -128,8 +144,15 @@ class BoundedProtocol(H11Protocol):
         log.warning("%s", event("request_unreadable", client=self.client and self.client[0]))
         super().send_400_response(msg)
 
+    @property
+    def untaken(self) -> int:
+        """What waits here for the other end."""
+        return self.transport.get_write_buffer_size()
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self.untaken:
+            self.places.relieve()
         # A request that was waiting behind this one is under way by now.
         if self.cycle is self._asked:
             self.places.owes_again(self)

@@ -23,6 +23,8 @@ from gateway.web.event_json import as_event
 from gateway.web.guard import ApiError, require
 
 TAIL_CHUNK = 100
+TAIL_BYTES = 512 * 1024
+"""Entries, and bytes of them, that are read in one go."""
 TAILS_MAX = 32
 CODE_KEYS = ("sscc", "gtin", "sku", "epc", "code")
 """What a label may be known by."""
@@ -62,7 +64,7 @@ class TailDesk:
         asked = request.query_params
         given = request.headers.get("last-event-id") or asked.get("after")
         after = number("after", given, self._report.outbox.newest)
-        wanted = replace(event_filter(asked), newest_first=False, limit=TAIL_CHUNK)
+        wanted = replace(event_filter(asked), newest_first=False, limit=TAIL_CHUNK, bytes_max=TAIL_BYTES)
         match = EventMatch(asked.get("document"), asked.get("code"))
         return _Flow(self, self._follow(after, wanted, match), ping=15, send_timeout=30)
 
@@ -78,8 +80,9 @@ class TailDesk:
                     found = as_event(entry)
                     if match.admits(found):
                         yield ServerSentEvent(json.dumps(found), id=str(entry.seq), event="event")
-                after = entries[-1].seq if len(entries) == TAIL_CHUNK else head
-                if len(entries) < TAIL_CHUNK:
+                is_cut = len(entries) == TAIL_CHUNK or sum(len(entry.payload) for entry in entries) >= TAIL_BYTES
+                after = entries[-1].seq if is_cut else head
+                if not is_cut:
                     more = asyncio.ensure_future(outbox.appended(after))
                     await asyncio.wait([more, closed], return_when=asyncio.FIRST_COMPLETED)
                     more.cancel()

@@ -44,6 +44,16 @@ async def test_everything_can_be_read_when_no_daemon_runs(rig: Rig) -> None:
     await outbox.close(5)
 
 
+async def test_the_entry_that_fills_the_answer_is_its_last(rig: Rig) -> None:
+    """A thousand unreadable bodies of 64 kilobytes are not all read for who asks for a thousand events."""
+    outbox = await rig.open()
+    await outbox.append([draft(number, payload=b"x" * 1000) for number in range(1, 6)])
+    for bytes_max, seqs in ((1, [5]), (1000, [5]), (1001, [5, 4]), (10**6, [5, 4, 3, 2, 1]), (None, [5, 4, 3, 2, 1])):
+        found = await outbox.entries(EntryFilter(bytes_max=bytes_max))
+        assert [entry.seq for entry in found] == seqs
+    await outbox.close(5)
+
+
 async def test_reading_beside_a_daemon_disturbs_nobody(rig: Rig) -> None:
     """A technician lists entries in a loop while scans come in."""
     outbox = await rig.open()

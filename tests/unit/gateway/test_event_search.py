@@ -8,6 +8,9 @@ from buffer import Entry, EntryFilter
 from gateway.web import event_search
 from gateway.web.event_search import document_needle, needle, search
 
+SIZE = 100
+"""Of one payload."""
+
 
 @dataclass
 class Journal:
@@ -21,7 +24,9 @@ class Journal:
         self.asked.append((wanted.seq_from, wanted.seq_to))
         last = min(wanted.seq_to, self.newest)
         fits = [seq for seq in range(last, wanted.seq_from - 1, -1) if wanted.contains is None or seq % self.step == 0]
-        return [Entry(seq, "", "", "", "", 0, b"", b"", b"") for seq in fits[: wanted.limit]]
+        if wanted.bytes_max is not None:
+            fits = fits[: max(-(-wanted.bytes_max // SIZE), 1)]
+        return [Entry(seq, "", "", "", "", 0, b"x" * SIZE, b"", b"") for seq in fits[: wanted.limit]]
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +58,28 @@ async def test_a_page_that_is_full_goes_on_behind_its_last() -> None:
     journal = Journal(30, 2)
     assert await found(journal, limit=3) == ([30, 28, 26], 26)
     assert await found(journal, 26, limit=3) == ([24, 22, 20], 20)
+
+
+@pytest.mark.parametrize("contains", [None, b"x"])
+async def test_an_answer_that_is_large_enough_goes_on_behind_its_last(
+    contains: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_search, "ANSWER_BYTES_MAX", 12 * SIZE)
+    seqs: list[int] = []
+    before: int | None = None
+    answers = 0
+    while before is not None or not answers:
+        wanted = EntryFilter(contains=contains, limit=100)
+        entries, before = await search(Journal(50, 2), wanted, before)  # type: ignore[arg-type]
+        assert len(entries) <= 12
+        seqs += [entry.seq for entry in entries]
+        answers += 1
+    assert seqs == list(range(50, 0, -1 if contains is None else -2))
+
+
+async def test_nothing_asked_for_is_nothing() -> None:
+    for contains in (None, b"x"):
+        assert await search(Journal(50, 2), EntryFilter(contains=contains, limit=0), None) == ([], None)  # type: ignore[arg-type]
 
 
 async def test_without_a_text_the_index_does_the_work_in_one_go() -> None:

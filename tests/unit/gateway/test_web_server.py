@@ -30,7 +30,14 @@ async def _a_gate() -> None:
     gate["/slow"] = asyncio.Event()
 
 
+LARGE = b"x" * 16 * 1024 * 1024
+
+
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["path"] == "/large":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(LARGE))]})
+        await send({"type": "http.response.body", "body": LARGE})
+        return
     if scope["path"] == "/slow":
         await gate["/slow"].wait()
     await send({"type": "http.response.start", "status": 204, "headers": []})
@@ -223,6 +230,30 @@ async def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledge
     await answer(reader)
     assert options
     assert all(options)
+
+
+async def test_answers_that_nobody_takes_do_not_fill_the_memory(opened: Opener, connect: Connector) -> None:
+    """Two hundred readers who asked for large answers and read none took more than the service may have."""
+    server = opened(10)
+    made = [await connect(server) for _ in range(6)]
+    for reader, writer in made:
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(REQUEST.replace(b"/", b"/large", 1))
+    async with asyncio.timeout(BOUND_S):
+        while server.places.refused < 4:
+            await asyncio.sleep(0.01)
+    assert sum(one.untaken for one in server.places._open) <= module.UNTAKEN_BYTES_MAX
+    reader, writer = await connect(server)
+    writer.write(REQUEST)
+    assert (await answer(reader)).startswith(b"HTTP/1.1 204")
+
+
+async def test_a_large_answer_that_is_taken_comes_whole(opened: Opener, connect: Connector) -> None:
+    reader, writer = await connect(opened(5))
+    writer.write(REQUEST.replace(b"/", b"/large", 1))
+    async with asyncio.timeout(BOUND_S):
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(len(LARGE)) == LARGE
 
 
 async def test_a_server_that_never_started_lets_its_port_go() -> None:

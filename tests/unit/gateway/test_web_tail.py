@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from outbox_rig import draft
 
 from buffer import Entry, EntryFilter
+from gateway.web import tail
 from gateway.web.tail import TAIL_CHUNK, EventMatch, TailDesk
 
 BOUND_S = 60.0
@@ -38,7 +40,9 @@ class Outbox:
     async def entries(self, wanted: EntryFilter) -> list[Entry]:
         self.queries.append(wanted)
         found = [one for one in self.kept if wanted.seq_from <= one.seq <= wanted.seq_to]
-        return [one for one in found if wanted.device in (None, one.device)][: wanted.limit]
+        found = [one for one in found if wanted.device in (None, one.device)][: wanted.limit]
+        room = itertools.accumulate((len(one.payload) for one in found), initial=0)
+        return [one for one, size in zip(found, room, strict=False) if size < (wanted.bytes_max or 10**9)]
 
     async def appended(self, after: int) -> None:
         while self.newest <= after:
@@ -70,6 +74,18 @@ async def test_each_event_comes_once_and_in_order(outbox: Outbox) -> None:
     outbox.add("hh-1")
     outbox.add("hh-0")
     assert await following(stream) == TAIL_CHUNK * 2 + 3
+    await stream.aclose()
+
+
+async def test_large_events_come_in_several_goes_and_all_of_them(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "TAIL_BYTES", 500)
+    for _ in range(20):
+        outbox.add("hh-1")
+    stream = follow(outbox, bytes_max=500)
+    assert [await following(stream) for _ in range(20)] == list(range(1, 21))
+    assert len(outbox.queries) > 4
     await stream.aclose()
 
 
