@@ -83,6 +83,14 @@ class Complains(Protocol):
 
 
 @runtime_checkable
+class FollowsFiles(Protocol):
+    """Reads its passwords and certificates again when they change, and can say which of them it cannot use."""
+
+    def refused_files(self) -> Sequence[str]:
+        """Return a line for each, for a person; nothing when all is well."""
+
+
+@runtime_checkable
 class Hears(Protocol):
     """Can say when its device last sent anything, understood or not: a wrong baud rate is heard and not understood."""
 

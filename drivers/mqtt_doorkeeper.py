@@ -47,6 +47,8 @@ class Doorkeeper:
         self._passwords = PasswordFile(settings.users_file) if settings.users_file is not None else None
         self._executor = executor
         self._verifications = Turns(VERIFICATIONS_MAX)
+        self.refused: str | None = None
+        """Why the users file cannot be read, when it was looked at last; nobody new gets in then."""
 
     async def check(self) -> None:
         """Raise DeviceFault when the users file cannot be used."""
@@ -87,9 +89,12 @@ class Doorkeeper:
         if self._passwords is None:
             return None
         try:
-            return set(await asyncio.get_running_loop().run_in_executor(self._executor, self._passwords.users))
-        except PasswordFileError:
+            found = set(await asyncio.get_running_loop().run_in_executor(self._executor, self._passwords.users))
+        except PasswordFileError as error:
+            self.refused = str(error)
             return None
+        self.refused = None
+        return found
 
 
 def _device(name: str, refusal: ConnAck, *, is_user: bool = False) -> Admission:

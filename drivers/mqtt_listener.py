@@ -28,7 +28,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Final
 
@@ -76,6 +76,7 @@ class MqttListener:
         """Set while devices can connect."""
         self.address: tuple[str, int] = parse_bind(settings.bind)
         """Where; the port is the real one once `listening` is set."""
+        self._refused: tuple[str, ...] = ()
         self._settings = settings
         self._routes = Routes(site, readers)
         self._executor = executor
@@ -90,6 +91,7 @@ class MqttListener:
             if not ended.done():
                 ended.set_exception(error)
 
+        self._refused = ()
         doorkeeper = Doorkeeper(self._settings, self._executor)
         await doorkeeper.check()
         hall = Hall(self._settings, self._routes, doorkeeper, self.stats, emit, on_fault)
@@ -133,6 +135,7 @@ class MqttListener:
         while True:
             await asyncio.wait({ended}, timeout=USERS_CHECK_S)
             users = await hall.doorkeeper.users()
+            self._look_at_files(hall)
             for guest in list(hall.seated.values()):
                 if (
                     isinstance(guest, Connection)
@@ -142,6 +145,21 @@ class MqttListener:
                 ):
                     hall.tell("device_removed", "device_id=%s", guest.identity)
                     guest.end_with(Reason.ADMINISTRATIVE_ACTION)
+
+    def _look_at_files(self, hall: Hall) -> None:
+        """Note what a person has changed and cannot be used, be it that nobody connects meanwhile."""
+        if self._tls is not None:
+            self._tls.context()
+        found = (hall.doorkeeper.refused, self._tls.refused if self._tls is not None else None)
+        refused = tuple(one for one in found if one is not None)
+        for one in refused:
+            if one not in self._refused:
+                hall.tell("listener_file_refused", "reason=%r", one)
+        self._refused = refused
+
+    def refused_files(self) -> Sequence[str]:
+        """Return why the users file or the certificate, as they are now, cannot be used."""
+        return self._refused
 
     async def _close(self, hall: Hall) -> None:
         """Take nothing more, let what is on its way to disk arrive and be acknowledged, say good-bye."""

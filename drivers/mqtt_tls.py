@@ -10,9 +10,8 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from drivers.contract import DeviceFault
-
-Version = tuple[tuple[int, int], ...]
+from drivers.contract import DeviceFault, os_words
+from drivers.file_version import FileVersion, file_version
 
 
 class ServerTls:
@@ -25,18 +24,22 @@ class ServerTls:
         self._key = key
         self._client_ca = client_ca
         self._client_required = client_required
-        self._version: Version | None = None
+        self._version: tuple[FileVersion, ...] | None = None
         self._context: ssl.SSLContext | None = None
+        self.refused: str | None = None
+        """Why the files as they are now cannot be used, while those from before go on."""
 
     def context(self) -> ssl.SSLContext:
         """Return the context for the next connection. Blocks on small files; raises DeviceFault."""
         try:
-            version = tuple((status.st_mtime_ns, status.st_size) for status in map(Path.stat, self._files))
+            version = tuple(map(file_version, self._files))
             if self._context is None or version != self._version:
                 self._context = self._load()
                 self._version = version
+            self.refused = None
         except (OSError, ssl.SSLError) as error:
             # A half-written renewal must not stop the devices that connect meanwhile.
+            self.refused = f"{', '.join(map(str, self._files))}: {_reason(error)}"
             if self._context is None:
                 raise DeviceFault(
                     f"TLS files {', '.join(map(str, self._files))}: {error}",
@@ -52,6 +55,12 @@ class ServerTls:
             context.load_verify_locations(self._client_ca)
             context.verify_mode = ssl.CERT_REQUIRED if self._client_required else ssl.CERT_OPTIONAL
         return context
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).replace("_", " ").lower()
+    return os_words(error)
 
 
 def client_context(ca_file: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:

@@ -23,6 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from drivers.contract import os_words
+from drivers.file_version import FileVersion, file_version
+
 ITERATIONS_MAX: Final = 1_000_000
 """A file that asks for more would let one connection hold a thread for many seconds."""
 ITERATIONS: Final = 10_000
@@ -132,7 +135,7 @@ class PasswordFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._version: tuple[int, int, int] | None = None
+        self._version: FileVersion | None = None
         self._users: dict[str, StoredPassword] = {}
         self._proven: dict[tuple[str, bytes], StoredPassword] = {}
 
@@ -140,21 +143,22 @@ class PasswordFile:
         """Return the users as the file has them now. Raises PasswordFileError."""
         with self._lock:
             try:
-                status = self.path.stat()
-                version = (status.st_mtime_ns, status.st_size, status.st_ino)
+                version = file_version(self.path)
                 if version != self._version:
-                    self._users = self._read(status)
+                    self._users = self._read()
                     self._version = version
-            except (OSError, UnicodeDecodeError) as error:
-                raise PasswordFileError(
-                    f"users file {self.path}: {error}", hint="see [mqtt.listener] users_file"
-                ) from error
+            except OSError as error:
+                hint = "see [mqtt.listener] users_file; it must belong to the user of the service"
+                raise PasswordFileError(f"users file {self.path}: {os_words(error)}", hint=hint) from error
+            except UnicodeDecodeError as error:
+                hint = "see [mqtt.listener] users_file"
+                raise PasswordFileError(f"users file {self.path}: {error}", hint=hint) from error
             except PasswordFileError as error:
                 raise PasswordFileError(f"users file {self.path}: {error}", hint=error.hint) from error
             return self._users
 
-    def _read(self, status: os.stat_result) -> dict[str, StoredPassword]:
-        if status.st_mode & stat.S_IWOTH:
+    def _read(self) -> dict[str, StoredPassword]:
+        if self.path.stat().st_mode & stat.S_IWOTH:
             raise PasswordFileError("everybody may write it", hint=f"chmod o-w {self.path}")
         return parse_password_file(self.path.read_text("utf-8"))
 

@@ -52,15 +52,14 @@ class FrontDoor:
         self.report = Report(daemon)
         self.fault: str | None = None
         """Why the API is closed; None while it is open."""
+        self._refused_certificate: str | None = None
 
     def open(self) -> None:
         """Open the API; where it is open follow a renewed certificate. What keeps it from opening becomes `fault`."""
         settings = self._daemon.settings.api
         if self._server is not None:
-            try:
-                self._server.renew()
-            except (OSError, ssl.SSLError) as error:
-                log.warning("%s", event("certificate_refused", path=settings.certificate, reason=error))
+            self._tokens.refresh()
+            self._renew(self._server)
             return
         try:
             self._tokens.follow(settings.tokens_file)
@@ -88,6 +87,21 @@ class FrontDoor:
         self._open_local(app, settings.connections_max)
         self._write(CLI_TOKEN, self._cli_token + "\n")
         self.write_addresses()
+
+    def _renew(self, server: ApiServer) -> None:
+        settings = self._daemon.settings.api
+        try:
+            if server.renew():
+                self._refused_certificate = None
+        except (OSError, ssl.SSLError) as error:
+            reason = _unreadable(settings.certificate, settings.key) or str(error)
+            self._refused_certificate = f"{settings.certificate}, {settings.key}: {reason}"
+            log.warning("%s", event("certificate_refused", path=settings.certificate, reason=reason))
+
+    def refused_files(self) -> list[str]:
+        """Return why tokens or certificate, as their files are now, cannot be used; those from before go on."""
+        found = (self._tokens.refused, self._refused_certificate)
+        return [str(one) for one in found if one is not None]
 
     def _open_local(self, app: ASGIApp, connections_max: int) -> None:
         path = self._socket_folder() / SOCKET
@@ -125,6 +139,7 @@ class FrontDoor:
         """Close and open with changed settings; the outbox and the devices do not notice."""
         await self.close()
         self._written = {}
+        self._refused_certificate = None
         self.report = Report(self._daemon)
         self.open()
 
@@ -160,6 +175,17 @@ class FrontDoor:
             draft.replace(path)
         except OSError as error:
             log.warning("%s", event("file_not_written", path=path, reason=error.strerror))
+
+
+def _unreadable(*files: Path | None) -> str | None:
+    """Return which file cannot be read, and why: what TLS says names none."""
+    for path in files:
+        try:
+            if path is not None:
+                path.open("rb").close()
+        except OSError as error:
+            return f"{path} cannot be read: {error.strerror}"
+    return None
 
 
 def _address(driver: object) -> str | None:

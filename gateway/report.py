@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from buffer import Outbox
-from drivers import Complains, Reading, StorageUnavailable, Verdict
+from drivers import Complains, FollowsFiles, Reading, StorageUnavailable, Verdict
 from drivers.scan_message import ParsedBody
 from gateway.alarms import alarms_of, checks_alarms, incident_alarms, link_alarms
 from gateway.andon_service import AndonService
@@ -206,6 +206,7 @@ class Report:
                 *incident_alarms(incidents),
                 *alarms_of(storage, tuple(upstreams), pumps),
                 *self._own_alarms(),
+                *self._file_alarms(links),
                 *checks_alarms(checks),
                 *self._device_alarms(links),
             ),
@@ -215,6 +216,16 @@ class Report:
     def _device_alarms(self, links: tuple[LinkStatus, ...]) -> tuple[AlarmStatus, ...]:
         """Return what is about single devices: last, for there may be many at once."""
         return (*link_alarms(links), *self._complaint_alarms(links), *self._daemon.measures.alarms())
+
+    def _file_alarms(self, links: Sequence[LinkStatus]) -> list[AlarmStatus]:
+        """Return what was changed beside the configuration and cannot be used."""
+        hint = "a certificate from before goes on, nobody new gets in by a users file; mend it, chown it to the service"
+        found: list[AlarmStatus] = []
+        for link in links:
+            driver = self._daemon.supervisor.driver(link.device)
+            if isinstance(driver, FollowsFiles) and (refused := driver.refused_files()):
+                found.append(AlarmStatus("files_refused", link.device, "; ".join(refused), hint))
+        return found
 
     def _complaint_alarms(self, links: Sequence[LinkStatus]) -> list[AlarmStatus]:
         """Return what drivers complain of while their link is up; one that is not has an alarm already."""
@@ -240,6 +251,9 @@ class Report:
             found.append(AlarmStatus("upstream_waits", name, text, "free space on the disk of [storage] path"))
         if daemon.front_door is not None and daemon.front_door.fault is not None:
             found.append(AlarmStatus("api_closed", "api", daemon.front_door.fault, "see [api]"))
+        if daemon.front_door is not None and (refused := daemon.front_door.refused_files()):
+            hint = "what was read before goes on; mend the file, chown it to the service: it is used at once"
+            found.append(AlarmStatus("files_refused", "api", "; ".join(refused), hint))
         return found
 
     def _shared_links(self) -> dict[str, dict[str, int]]:

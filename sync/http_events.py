@@ -35,7 +35,7 @@ from sync.batch import Batch
 from sync.errors import NotAnAnswer, Unanswered, UpstreamHolds, UpstreamUnavailable
 from sync.http_connections import Connections
 from sync.http_exchange import BrokenConnection, Carrier, NoConnection, NotHttp, Request
-from sync.secret_file import SecretFile
+from sync.secret_file import SecretFile, Stamp, stamp_of
 from sync.settings import HttpEventsSettings
 from sync.signature import parse_secrets, sign
 from sync.tls import tls_context, tls_failure, tls_files
@@ -301,14 +301,8 @@ class HttpEvents:
             hint="it is tried again by itself; when it lasts, does something in between end connections?",
         )
 
-    def _stamp_tls(self) -> tuple[int, ...]:
-        stamps = []
-        for path in tls_files(self._settings):
-            try:
-                stamps.append(path.stat().st_mtime_ns)
-            except OSError:
-                stamps.append(0)
-        return tuple(stamps)
+    def _stamp_tls(self) -> tuple[Stamp | None, ...]:
+        return tuple(stamp_of(path) for path in tls_files(self._settings))
 
 
 def _structured_string(text: str) -> str:

@@ -17,7 +17,7 @@ _SECRET_BYTES_MAX = 16_384
 _STRUCK_CHARACTERS_MIN = 6
 """A shorter one turns up by chance."""
 
-_Stamp = tuple[int, int, int, int]
+Stamp = tuple[int, ...]
 
 
 class SecretFile:
@@ -25,7 +25,7 @@ class SecretFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: _Stamp | None = None
+        self._stamp: Stamp | None = None
         self._value = ""
 
     def value(self) -> str:
@@ -33,7 +33,7 @@ class SecretFile:
 
         Raises UpstreamHolds when the file is missing, empty, too large, no plain text or readable by everybody.
         """
-        stamp = _look(self._path)
+        stamp = stamp_of(self._path)
         if stamp is None or stamp != self._stamp or not self._value:
             self._value = ""
             # Before the reading: a file replaced meanwhile has another stamp, and is read again next time.
@@ -43,7 +43,7 @@ class SecretFile:
 
     def changed(self) -> bool:
         """Return whether the file is no longer the one that `value` last looked at."""
-        return _look(self._path) != self._stamp
+        return stamp_of(self._path) != self._stamp
 
     def struck_from(self, text: bytes) -> bytes:
         """Return the text with stars wherever it repeats the secret, as long as it was."""
@@ -75,9 +75,11 @@ class SecretFile:
         return UpstreamHolds(f"{self._path} {message}", hint=hint, code="upstream_credential")
 
 
-def _look(path: Path) -> _Stamp | None:
+def stamp_of(path: Path) -> Stamp | None:
+    """Return what differs after every change of a file, of its owner and mode too; None when it is not there."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode)
+    times = (found.st_mtime_ns, found.st_ctime_ns)
+    return (*times, found.st_size, found.st_ino, found.st_mode, found.st_uid, found.st_gid)

@@ -26,6 +26,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from drivers.file_version import FileVersion, file_version
 from gateway.credentials import CredentialError, check_secret_file
 from gateway.log import event, keep_secret
 from gateway.settings.model import Id
@@ -119,12 +120,14 @@ class Tokens:
         self._path = path
         self._stamp = self._look()
         self._entries = read_tokens(path) if path is not None else ()
+        self.refused: CredentialError | None = None
+        """Why the file as it is now cannot be used, while the tokens from before stay valid."""
         self._own: list[TokenEntry] = []
 
     def follow(self, path: Path | None) -> None:
         """Read another file from now on. Raises CredentialError, and then goes on with the old one."""
         entries = read_tokens(path) if path is not None else ()
-        self._path, self._entries = path, entries
+        self._path, self._entries, self.refused = path, entries, None
         self._stamp = self._look()
 
     def admit(self, name: str, role: Role) -> str:
@@ -136,7 +139,7 @@ class Tokens:
 
     def find(self, token: str) -> Caller | None:
         """Return whose token it is, or None."""
-        self._refresh()
+        self.refresh()
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
         found: TokenEntry | None = None
         for entry in (*self._entries, *self._own):
@@ -144,22 +147,24 @@ class Tokens:
                 found = entry
         return Caller(found.name, found.role, found.device, found in self._own) if found else None
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Read the file again if it changed; what cannot be used becomes `refused`."""
         stamp = self._look()
         if self._path is None or stamp == self._stamp:
             return
         self._stamp = stamp
         try:
             self._entries = read_tokens(self._path)
+            self.refused = None
         except CredentialError as error:
+            self.refused = error
             # Half a file while somebody edits it must not lock every handheld out: the old ones stay valid.
             log.error("%s", event("tokens_refused", reason=error, hint=error.hint))
 
-    def _look(self) -> tuple[int, int, int] | None:
+    def _look(self) -> FileVersion | None:
         if self._path is None:
             return None
         try:
-            found = self._path.stat()
+            return file_version(self._path)
         except OSError:
             return None
-        return (found.st_mtime_ns, found.st_size, found.st_ino)

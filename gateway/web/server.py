@@ -21,6 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from drivers.file_version import file_version
 from gateway.log import event
 from gateway.web.handshake import Handshake
 from gateway.web.peer import peer_uid
@@ -237,21 +238,23 @@ class ApiServer:
         host, port = self._listener.getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    def renew(self) -> None:
-        """Show new connections the certificate as its files are now. Raises OSError, ssl.SSLError, once a change.
+    def renew(self) -> bool:
+        """Show new connections the certificate as its files are now; returns whether they had changed. Raises OSError,
+        ssl.SSLError, once a change.
 
         Half a renewal, or a key of another certificate, changes nothing: the old one goes on.
         """
         if self._files is None or self._context is None or (version := self._look()) == self._version:
-            return
+            return False
         self._version = version
         server_tls(*self._files)
         self._context.load_cert_chain(*self._files, password="")
+        return True
 
     def _look(self) -> object:
         """Return what tells one state of the files from another; None while one of them is away."""
         try:
-            return [(found.st_mtime_ns, found.st_size, found.st_ino) for found in map(Path.stat, self._files or ())]
+            return list(map(file_version, self._files or ()))
         except OSError:
             return None
 

@@ -16,7 +16,7 @@ from mqtt_peer import BOUND_S, Peer, Shelf, ack_topic, listening, publish, scan_
 
 from drivers import Verdict, mqtt_connection, mqtt_unread
 from drivers.mqtt_listener import MqttListener
-from drivers.password_file import PasswordFile
+from drivers.password_file import PasswordFile, password_line
 
 
 async def until(condition: Any, what: str) -> None:
@@ -534,3 +534,30 @@ async def test_a_renewed_certificate_is_shown_to_the_next_device(authority: Auth
         peer = await Peer.connect(listener.address[1], context=context)
         assert int((await peer.introduce()).reason_code) == 0, "a half-written renewal stops nobody"
         await peer.close()
+
+
+async def test_a_renewal_that_cannot_be_used_is_told_while_nobody_connects(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The old certificate goes on, until it ends or the service is restarted: nobody would know before."""
+    monkeypatch.setattr("drivers.mqtt_listener.USERS_CHECK_S", 0.01)
+    users = tmp_path / "devices.passwd"
+    users.write_text(password_line("hh-7", b"right"))
+    certificate, key = authority.issue("gateway", host="127.0.0.1")
+    good, other = key.read_bytes(), authority.issue("other", host="127.0.0.1")[1].read_bytes()
+    async with listening(Shelf(), certificate=certificate, key=key, users_file=users) as listener, asyncio.timeout(60):
+        assert listener.refused_files() == ()
+        key.write_bytes(other)
+        users.chmod(0o666)
+        while len(listener.refused_files()) < 2:
+            await asyncio.sleep(0.01)
+        told = " ".join(listener.refused_files())
+        assert f"{key}: key values mismatch" in told
+        assert f"{users}: everybody may write it" in told
+        key.write_bytes(good)
+        users.chmod(0o600)
+        while listener.refused_files():
+            await asyncio.sleep(0.01)
+    said = [record.getMessage() for record in caplog.records if "listener_file_refused" in record.getMessage()]
+    assert any("key values mismatch" in one for one in said)
+    assert any("everybody may write it" in one for one in said)

@@ -57,6 +57,20 @@ def test_a_changed_file_counts_at_once_and_half_a_file_locks_nobody_out(file: Pa
     assert tokens.find("token-of-bob") is not None
 
 
+def test_a_file_that_is_given_to_the_service_afterwards_counts_then(file: Path) -> None:
+    """Whoever replaces it as root has to chown and chmod it: its content does not change by that."""
+    tokens = Tokens(file)
+    fresh = file.with_name("fresh")
+    fresh.write_text(entry("bob", "token-of-bob"))
+    fresh.chmod(0o644)
+    fresh.replace(file)
+    assert tokens.find("token-of-bob") is None
+    assert "read by others" in str(tokens.refused)
+    file.chmod(0o600)
+    assert tokens.find("token-of-bob") is not None
+    assert tokens.refused is None
+
+
 def test_a_file_that_others_may_read_is_refused(file: Path) -> None:
     file.chmod(0o644)
     with pytest.raises(CredentialError, match="read by others"):

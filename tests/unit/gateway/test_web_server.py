@@ -299,7 +299,10 @@ async def test_a_renewed_certificate_is_shown_without_a_restart_and_half_a_one_c
         server.renew()  # complained of once
         assert await subject_shown(server, authority) == "old"
         put(new)
-        server.renew()
+        assert server.renew()
+        assert not server.renew(), "nothing has changed"
+        key.chmod(0o640)
+        assert server.renew(), "given to whom it was not readable before"
         assert await subject_shown(server, authority) == "new"
         key.unlink()
         with pytest.raises(OSError):

@@ -1,5 +1,6 @@
 """Secrets in files: current, guarded, never shown."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,17 @@ def test_mode_repaired_counts_as_a_change(tmp_path: Path) -> None:
     path.chmod(0o600)
     assert secret.changed()
     assert secret.value() == "token"
+
+
+def test_a_file_given_to_another_owner_counts_as_a_change(tmp_path: Path) -> None:
+    """Put in place as root, then given to the service: the content is the one it had, and now it can be read."""
+    path = tmp_path / "t"
+    secret = write(path, b"token")
+    secret.value()
+    after = os.stat_result([*path.stat()[:4], 4711, *path.stat()[5:]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "stat", lambda _: after)
+        assert secret.changed()
 
 
 def test_it_is_not_shown_by_accident(tmp_path: Path) -> None:
