@@ -81,6 +81,17 @@ class Arrival:
             switched.append(one.activity)
         return switched
 
+    def resumed(self, one: OpenDocument, found: Found) -> None:
+        """Work on a document that was closed goes on, and by another version than before."""
+        header = one.header
+        if header is None:
+            return
+        if one.book.events > PIECES_AT_ONCE_MAX:
+            self._documents.put(one, replace(one.progress, is_switching=True), found)
+            found.on_disk(self._on_late)  # whoever counts looks at what is committed
+        else:
+            self._switch(one, header, found)
+
     # -- within
 
     def _switch(self, one: OpenDocument, header: Header, found: Found) -> None:

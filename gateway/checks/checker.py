@@ -123,8 +123,7 @@ class Checker:
         elif captured.closes is not None:
             context = reading.context or _NO_CONTEXT
             activity = context.activity or session.activity or route.station.activity
-            operator = context.operator or session.operator
-            self.closer.close(captured.closes.replace(US, " "), activity, operator, found)
+            self._close(captured.closes.replace(US, " "), activity, context.operator or session.operator, found)
         else:
             self._item(route, reading, session, captured, found)
 
@@ -231,8 +230,7 @@ class Checker:
         document = document.replace(US, " ")
         one = self.documents.open(document, activity)
         if one.progress.is_closed or not one.progress.touched_ms:
-            kind = session.document_type if context.document is None else None
-            self.documents.begin(one, kind, found)
+            self._begin(one, session.document_type if context.document is None else None, found)
             if self.documents.waits(one) is not None:
                 found.on_disk(self._waits_for_steps)
         if activity == "count":
@@ -255,17 +253,39 @@ class Checker:
         found.remarks.append(NEEDS_BADGE if piece.operator is None else SAME_PERSON)
         return piece._replace(round=NOT_COUNTED)
 
+    def _begin(self, one: OpenDocument, kind: str | None, found: Found) -> None:
+        """Work on a document begins, or goes on after it was closed: by the newest version, and then what only the old
+        one called wrong is over."""
+        before = (
+            (one.header, one.progress.version) if one.progress.is_closed and one.progress.copy is not None else None
+        )
+        self.documents.begin(one, kind, found)
+        if before is not None and one.header is not None and (one.header, one.progress.version) != before:
+            self.arrival.resumed(one, found)
+
+    def _close(self, document: str, activity: str | None, operator: str | None, found: Found) -> None:
+        """Close a document; one that is closed goes by its newest version then, as the lines of others are not kept."""
+        if activity is not None:
+            one = self.documents.open(document, activity)
+            if one.progress.is_closed and one.progress.copy is not None and self.shelf.newest(document) != one.header:
+                self._begin(one, one.progress.type, found)
+        self.closer.close(document, activity, operator, found)
+
     def _void(self, reading: Reading, session: Session, event: str, found: Found) -> None:
         done = next((done for done in session.trail if done.event == event), None)
         context = reading.context or _NO_CONTEXT
         document = done.document if done is not None else context.document or session.document
         activity = done.activity if done is not None else context.activity or session.activity
-        if document is not None and activity is not None:
-            one = self.documents.open(document, activity)
-            piece = self.documents.remove(one, event, found)
-            if piece is not None:
-                self.comparer.undone(one, piece, found)
-        self.docket.undone(event, found)
+        self.docket.undone(event, found)  # first, because nothing may be told with evidence that is void
+        if document is None or activity is None:
+            return
+        one = self.documents.open(document, activity)
+        piece = self.documents.remove(one, event, found)
+        if piece is None:
+            return
+        self.comparer.undone(one, piece, found)
+        if one.progress.is_closed:  # by another device: its tally is wrong now, and nobody would say so
+            self._close(document, activity, context.operator or session.operator, found)
 
 
 def _return_disposition(session: Session) -> str | None:

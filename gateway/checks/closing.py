@@ -202,7 +202,7 @@ class Closer:
             case = self._variance(one, prepared, operator, found, final=True)
             cases.append(case)
             found.remarks.append(Remark(case.data.code, case.data.message))
-        else:
+        elif self._is_compared(one):
             self._settle_variance(one, found)
         self._tell(one, prepared, operator, found, replace(progress, is_closed=True), cases=cases, final=True)
 

@@ -19,6 +19,7 @@ from gateway.checks.piece import NOT_COUNTED, Piece
 from gateway.checks.policy import Policy
 from gateway.checks.rule import Deviation, Rule, Subject
 from gateway.checks.scene import Scene
+from gateway.checks.tally import expected_item
 from gateway.checks.wording import document_of, item_of, plain, reference_of, shown, shown_object, variance_of
 from gateway.events.finding import ExceptionCode
 
@@ -82,7 +83,7 @@ class Comparer:
             if code in ("wrong_location", "putaway_failure"):
                 fields = {"location": piece.location, "expected_locations": tuple(places) or None}
             said = _mismatch(code, piece, lines, places)
-            raised.append(self._checked(Trouble(code, about, said, fields), scene, found))
+            raised.append(self._checked(Trouble(code, about, said, fields, line=_only(lines)), scene, found))
         if not added.match.lines and not added.match.problems:
             code = "wrong_item" if scene.activity in OUTBOUND else "unexpected_item"
             unit = f" in {piece.unit}" if piece.unit else ""
@@ -151,9 +152,12 @@ class Comparer:
         rule = self._policy.rules.rule(too_much(scene.activity), scene.subject)
         if rule is None or rule.tolerance.allows(deviation):
             return None
-        said = f"line {line.line}: {plain(has)} {line.unit} of {shown(scene.piece)}, {plain(line.quantity)} expected"
-        fields = {"variance": variance_of(deviation, line.unit, scene.header)}
-        return _Over(Trouble(too_much(scene.activity), over_line(line.line), said, fields), rule, deviation)
+        item = expected_item(line)  # what was scanned last may be another lot than the rest of it, or be undone
+        name = item.sku or item.gtin or item.sscc or item.code or item.epc
+        said = f"line {line.line}: {plain(has)} {line.unit} of {name}, {plain(line.quantity)} expected"
+        fields = {"variance": variance_of(deviation, line.unit, scene.header), "item": item}
+        trouble = Trouble(too_much(scene.activity), over_line(line.line), said, fields, line=line.line)
+        return _Over(trouble, rule, deviation)
 
     def _checked(self, trouble: Trouble, scene: Scene, found: Found) -> Case | None:
         rule = self._policy.rules.rule(trouble.code, scene.subject)
@@ -165,11 +169,11 @@ class Comparer:
         """Open the exception with what is known of the piece, and tell the operator."""
         header, piece = scene.header, scene.piece
         fields = {
+            "item": item_of(piece.item),
             **trouble.fields,
             "activity": scene.activity,
-            "item": item_of(piece.item),
             "operator": piece.operator,
-            "document": None if scene.one is None else document_of(scene.one),
+            "document": None if scene.one is None else document_of(scene.one, trouble.line),
             "expectation": reference_of(header),
             "supplier": None if header is None else header.supplier,
         }
@@ -219,7 +223,12 @@ def _untold(scene: Scene, line: Line) -> Trouble:
         f"line {line.line} is in {line.unit}, which the label of {shown(scene.piece)} does not say: not counted; "
         "undo it, state the quantity and scan it again"
     )
-    return Trouble("barcode_mismatch", f"{_about(scene)}|untold", said)
+    return Trouble("barcode_mismatch", f"{_about(scene)}|untold", said, line=line.line)
+
+
+def _only(lines: tuple[Line, ...]) -> str | None:
+    """Return the name of a line that stands alone; None of several."""
+    return lines[0].line if len(lines) == 1 else None
 
 
 def too_much(activity: str) -> ExceptionCode:

@@ -31,7 +31,14 @@ from gateway.checks.found import Found
 from gateway.checks.routing import DISPOSITIONS, Assignment
 from gateway.checks.rule import Rule
 from gateway.events.cloudevents import EventIds, enveloped, instant
-from gateway.events.finding import ExceptionCode, ExceptionData, RuleReference, TallyData, Variance
+from gateway.events.finding import (
+    ExceptionCode,
+    ExceptionData,
+    ExpectationReference,
+    RuleReference,
+    TallyData,
+    Variance,
+)
 from gateway.events.model import ClockQuality, Device, event_type
 from gateway.log import event
 
@@ -73,6 +80,8 @@ class Trouble(NamedTuple):
     events: tuple[str, ...] = ()
     events_total: int = 0
     hold_key: str = ""
+    line: str | None = None
+    """The line of the document that it is about, when it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +177,8 @@ class Docket:
                 case = with_evidence(case, one)
             variance = trouble.fields.get("variance")
             if variance is not None:
-                return self.revise(case, trouble.message, variance, found)
+                expectation = trouble.fields.get("expectation")
+                return self.revise(case, trouble.message, variance, found, expectation=expectation)
             if case is not before:
                 self._put(case, found)
             return case
@@ -221,10 +231,21 @@ class Docket:
         log.info("%s", event("exception_changed", id=case.id, code=data.code, state=data.state, actor=data.actor))
         return case
 
-    def revise(self, case: Case, message: str, variance: Variance, found: Found) -> Case:
-        """Keep how much an exception is about now; tell of it when that is far from what was told."""
-        case = with_figures(case, message, variance)
-        if not case.is_told:
+    def revise(
+        self,
+        case: Case,
+        message: str,
+        variance: Variance,
+        found: Found,
+        *,
+        expectation: ExpectationReference | None = None,
+    ) -> Case:
+        """Keep how much an exception is about now; tell of it when that is far from what was told, and when something
+        else is expected now: `expectation` is the version that says so, None for the same."""
+        before = case.data
+        case = with_figures(case, message, variance, expectation or before.expectation)
+        is_other = before.variance is not None and before.variance.expected != variance.expected
+        if is_other or not case.is_told:
             return self.change(case, found)
         self._put(case, found)
         return case

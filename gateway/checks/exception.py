@@ -18,7 +18,7 @@ from typing import Final
 from pydantic_core import from_json
 
 from gateway.events.cloudevents import instant
-from gateway.events.finding import ExceptionData, Variance
+from gateway.events.finding import ExceptionData, ExpectationReference, Variance
 
 PREFIX: Final = "exception/"
 EVIDENCE_MAX: Final = 1_000
@@ -115,9 +115,10 @@ def without_evidence(case: Case, event: str) -> Case:
     return replace(case, data=data.model_copy(update={"events": events, "events_total": max(data.events_total - 1, 0)}))
 
 
-def with_figures(case: Case, message: str, variance: Variance) -> Case:
-    """Return the case with how much it is about now."""
-    return replace(case, data=case.data.model_copy(update={"message": message, "variance": variance}))
+def with_figures(case: Case, message: str, variance: Variance, expectation: ExpectationReference | None) -> Case:
+    """Return the case with how much it is about now, and by which version of the document."""
+    update = {"message": message, "variance": variance, "expectation": expectation}
+    return replace(case, data=case.data.model_copy(update=update))
 
 
 def acknowledged(case: Case, actor: str) -> Case:

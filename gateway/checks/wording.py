@@ -36,10 +36,10 @@ def item_of(item: LabelItem) -> Item:
     return Item.model_construct(None, **{name: value for name, value in item._asdict().items() if value})
 
 
-def document_of(one: OpenDocument) -> Document:
-    """Return the document as events tell it."""
+def document_of(one: OpenDocument, line: str | None = None) -> Document:
+    """Return the document as events tell it, and the line of it that a finding is about."""
     kind = one.header.type if one.header is not None else one.progress.type
-    return Document(id=one.id, type=kind)
+    return Document(id=one.id, type=kind, line=line)
 
 
 def reference_of(header: Header | None) -> ExpectationReference | None:

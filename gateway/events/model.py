@@ -76,7 +76,7 @@ class Document(Closed):
     type: Text | None = None
     """Kind of document, only when the label says so; never guessed."""
     line: Text | None = None
-    """Line of the document, when stated."""
+    """Line of the document, when stated; of an exception the one line that it is about."""
 
 
 class Item(Closed):

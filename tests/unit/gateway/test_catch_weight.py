@@ -155,7 +155,8 @@ async def test_a_label_without_a_measure_is_not_one_kilogram() -> None:
         f"line 7 is in KGM, which the label of {MEAT} does not say: not counted; "
         "undo it, state the quantity and scan it again"
     )
-    assert (told["document"], told["owner"], len(told["events"])) == ({"id": "ASN-1", "type": "asn"}, "quality", 1)
+    about = {"id": "ASN-1", "type": "asn", "line": "7"}
+    assert (told["document"], told["owner"], len(told["events"])) == (about, "quality", 1)
     await site.scan("s-1", "DL:undo")
     assert [one["state"] for one in site.exceptions("barcode_mismatch")] == ["open", "resolved"]
     await site.scans("s-1", "DL:quantity 4", f"]C101{MEAT}", "DL:close")
