@@ -65,7 +65,8 @@ def alarms_of(
         if not upstream.configured:
             count = upstream.pending + upstream.quarantined
             message = f"is not in the configuration any more, and {count} events are kept for it"
-            hint = f"configure it again, or: dockline upstream rename {upstream.name} NEW, or remove {upstream.name}"
+            words = f"rename {upstream.name} NEW --reason ..., or remove {upstream.name} --reason ..."
+            hint = f"configure it again, or: dockline upstream {words}"
             found.append(AlarmStatus("upstream_unconfigured", upstream.name, message, hint))
     return tuple(found)
 

@@ -44,6 +44,7 @@ from gateway.wiring import (
     Readers,
     Wanted,
     World,
+    deferred,
     links,
     new_epoch,
     refuse_what_is_fixed,
@@ -86,7 +87,7 @@ class Daemon:
     ) -> None:
         """Touch nothing yet. `load` reads the configuration again, for a reload; raises SettingsError. Without
         `open_get` no expected documents are fetched."""
-        self.settings = settings
+        self.settings = self.started_with = settings
         self.world = world
         self._load = load
         self._open_upstream = open_upstream
@@ -393,7 +394,6 @@ class Daemon:
         set_level(settings.log.level)
         if self.front_door is not None and settings.api != old.api:
             await self.front_door.reopen()
-        for name in ("storage", "limits", "log"):
-            if getattr(settings, name) != getattr(old, name):
-                log.warning("%s", event("setting_deferred", table=name, hint="takes effect at the next start"))
+        for key in deferred(self.started_with, settings):
+            log.warning("%s", event("setting_deferred", key=key, hint="takes effect at the next start"))
         log.info("%s", event("configuration_applied", config=settings.file))

@@ -33,6 +33,7 @@ from gateway.status import (
     storage_status,
     upstream_status,
 )
+from gateway.wiring import deferred
 
 if TYPE_CHECKING:
     from gateway.daemon import Daemon
@@ -210,8 +211,12 @@ class Report:
                 *checks_alarms(checks),
                 *self._device_alarms(links),
             ),
-            notices=notices_of(settings.notices, devices, clock),
+            notices=notices_of((*settings.notices, *self._deferred()), devices, clock),
         )
+
+    def _deferred(self) -> list[str]:
+        waiting = deferred(self._daemon.started_with, self._daemon.settings)
+        return [f"{', '.join(waiting)}: changed, takes effect at the next start"] if waiting else []
 
     def _device_alarms(self, links: tuple[LinkStatus, ...]) -> tuple[AlarmStatus, ...]:
         """Return what is about single devices: last, for there may be many at once."""

@@ -32,7 +32,7 @@ from gateway.capture.label_pattern import LabelPattern
 from gateway.capture.site_map import DeviceEntry, SiteMap, Station
 from gateway.epcis_encoder import EpcisEncoder
 from gateway.health import Hysteresis
-from gateway.settings import DeviceSettings, Problem, Settings, SettingsError, StationSettings
+from gateway.settings import DeviceSettings, Problem, Settings, SettingsError, StationSettings, StorageSettings
 from gateway.status import AlarmStatus
 from gateway.supervisor import Link
 from gateway.web.event_json import as_event
@@ -110,6 +110,24 @@ def refuse_what_is_fixed(old: Settings, new: Settings) -> None:
     if changed:
         what = "cannot be changed by a reload: the outbox would be another one"
         raise SettingsError([Problem(str(new.file), 1, key, what, "restart the service") for key in changed])
+
+
+_DEFERRED = {
+    "storage": tuple(StorageSettings.model_fields),
+    "limits": ("reopen_s_max", "fault_retry_s_max", "knocking_max"),
+    "log": ("format", "events_per_minute_max"),
+}
+"""Settings that are looked at once, at a start, by table."""
+
+
+def deferred(started_with: Settings, now: Settings) -> list[str]:
+    """Return the settings that differ from those at the start and take effect at the next one only."""
+    return [
+        f"{table}.{key}"
+        for table, keys in _DEFERRED.items()
+        for key in keys
+        if getattr(getattr(now, table), key) != getattr(getattr(started_with, table), key)
+    ]
 
 
 def site_map(settings: Settings) -> SiteMap:

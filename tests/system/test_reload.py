@@ -183,6 +183,23 @@ def test_the_api_moves_without_touching_devices(tmp_path: Path) -> None:
         assert daemon.stop() == 0
 
 
+def test_what_waits_for_a_restart_is_named_until_it_is_not_changed_any_more(tmp_path: Path) -> None:
+    """Only that: a patience or the level of the log in the same table counts at once."""
+    stored = CONFIG.replace('path = "{state}"', 'path = "{state}"\nretention_days = 3')
+    patient = stored.replace("link_up_after_s = 0.0", "link_up_after_s = 0.5\nreopen_s_max = 1.0")
+    with gateway(tmp_path) as daemon:
+        daemon.start()
+        reload(daemon, patient + '\n[log]\nlevel = "debug"\n')
+        named = [line.split("key=")[1].split()[0] for line in daemon.log().splitlines() if " setting_deferred " in line]
+        assert named == ["storage.retention_days", "limits.reopen_s_max"]
+        (note,) = [one for one in status(daemon)["notices"] if "next start" in one]
+        assert note.startswith("storage.retention_days, limits.reopen_s_max:")
+        reload(daemon, CONFIG)
+        assert [one for one in status(daemon)["notices"] if "next start" in one] == []
+        assert daemon.log().count(" setting_deferred ") == 2
+        assert daemon.stop() == 0
+
+
 def test_the_log_level_follows(tmp_path: Path) -> None:
     with gateway(tmp_path) as daemon:
         daemon.start()
