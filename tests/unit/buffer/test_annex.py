@@ -56,6 +56,19 @@ async def test_a_state_row_is_found_by_its_name_and_a_prefix_does_not_run_on(rig
     await outbox.close(5)
 
 
+async def test_a_page_begins_behind_the_last_row_of_the_one_before(rig: Rig) -> None:
+    """Else the last row of each page would be counted twice, or a list would never end."""
+    outbox = await rig.open()
+    keys = [f"a/{number}" for number in range(5)]
+    await outbox.put_states([StateRow(key, b"1") for key in [*keys, "b/1"]])
+    await outbox.keep([AnnexRow("line", key, b"1") for key in [*keys, "b/1"]])
+    assert [one.key for one in outbox.states("a/", after="a/1", count_max=2)] == ["a/2", "a/3"]
+    assert outbox.states("a/", after="a/4") == []
+    assert [one.key for one in outbox.annex_under("line", "a/", after="a/1", count_max=2)] == ["a/2", "a/3"]
+    assert outbox.annex_under("line", "a/", after="a/4") == []
+    await outbox.close(5)
+
+
 async def test_rows_are_kept_together_or_not_at_all(rig: Rig) -> None:
     outbox = await rig.open()
     with pytest.raises(Exception, match="stored"):

@@ -66,3 +66,15 @@ def test_a_device_that_counts_upwards_costs_no_lookup() -> None:
         known.queued([Redelivery(*key, b"f", b"v")])
     assert statements == []
     connection.close()
+
+
+def test_of_more_devices_than_are_kept_in_mind_the_file_is_asked() -> None:
+    """Devices are named by patterns: nobody shall fill the memory with names."""
+    connection = made()
+    with patch.object(answers, "DEVICES_MAX", 2):
+        known = Answers(connection)
+        for number in range(5):
+            known.recall([(f"hh-{number}", "1")], -1)
+            known.queued([Redelivery(f"hh-{number}", "1", b"f", b"v")])
+    assert len(known._greatest) == 2
+    connection.close()

@@ -293,8 +293,11 @@ async def test_many_waiting_lists_do_not_linger(rig: Rig) -> None:
     outbox = await opened(rig, commit_linger_s=120.0)
     outbox._group._last_start -= 3600
     await outbox.append([draft(1)])
+    rig.executor.submit(int).result(60)  # the writer has looked behind its commit and stands still
+    waiting = [outbox.append([draft(number)]) for number in range(2, 2 + LINGER_ENTRIES_MAX)]
+    assert outbox._group._timer_at <= asyncio.get_running_loop().time()
     async with asyncio.timeout(60):
-        await asyncio.gather(*(outbox.append([draft(number)]) for number in range(2, 2 + LINGER_ENTRIES_MAX)))
+        await asyncio.gather(*waiting)
     outbox._group._limits = replace(outbox._group._limits, commit_linger_s=0.0)
     await outbox.close(60)
 

@@ -34,6 +34,14 @@ def test_a_link_in_its_place_is_not_written_through(tmp_path: Path) -> None:
     assert victim.read_text() == "as it was"
 
 
+def test_nothing_is_left_of_what_a_longer_file_said(tmp_path: Path) -> None:
+    """The next start takes the words of the file for what the last run was."""
+    (tmp_path / "outbox.lock").write_text("1\n" + "x" * 300 + "\n")
+    lock = FolderLock(tmp_path)
+    assert "x" * 90 not in (tmp_path / "outbox.lock").read_text()[80:]
+    lock.release()
+
+
 def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
     """kill -9: nobody has to remove a stale lock file by hand."""
     code = "import sys, pathlib; from buffer.lock import FolderLock; l = FolderLock(pathlib.Path(sys.argv[1]));"

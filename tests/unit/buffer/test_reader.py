@@ -54,6 +54,15 @@ async def test_the_entry_that_fills_the_answer_is_its_last(rig: Rig) -> None:
     await outbox.close(5)
 
 
+async def test_a_stretch_of_time_begins_with_its_first_moment_and_ends_before_its_last(rig: Rig) -> None:
+    """Two days that follow each other have every event once."""
+    outbox = await rig.open()
+    await outbox.append([draft(number, captured_at=1000 + number) for number in range(1, 4)])
+    found = await outbox.entries(EntryFilter(captured_from=1001, captured_before=1003))
+    assert [entry.seq for entry in found] == [2, 1]
+    await outbox.close(5)
+
+
 async def test_reading_beside_a_daemon_disturbs_nobody(rig: Rig) -> None:
     """A technician lists entries in a loop while scans come in."""
     outbox = await rig.open()

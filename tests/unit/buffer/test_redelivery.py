@@ -74,6 +74,14 @@ def test_the_hand_goes_all_round_and_takes_what_is_expired(ages: dict[int, int],
     connection.close()
 
 
+def test_the_hand_goes_round_again(connection: sqlite3.Connection) -> None:
+    """What was too young the first time is old the next; a hand that stays at the end would sweep nothing more."""
+    remember(connection, [redelivery(number) for number in range(10)], 60)
+    sweep = Sweep()
+    assert [sweep.advance(connection, 4, 50) for _ in range(3)] == [0, 0, 0]
+    assert sum(sweep.advance(connection, 4, 60) for _ in range(3)) == 10
+
+
 def test_nothing_is_swept_before_a_whole_window_has_passed(connection: sqlite3.Connection) -> None:
     remember(connection, [redelivery(1)], 0)
     assert Sweep().advance(connection, 100, -1) == 0

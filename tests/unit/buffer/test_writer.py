@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 
 import pytest
-from outbox_rig import Rig, draft, drafts, fail_disk, redelivery, state, writer_of
+from outbox_rig import MIB, Rig, draft, drafts, fail_disk, redelivery, sqlite_error, state, writer_of
 
-from buffer import DraftRefused
+from buffer import DraftRefused, Limits, OutboxFull
 from buffer.errors import QuarantineRefused
 from buffer.writer import Writer
 
@@ -73,4 +74,33 @@ async def test_the_log_is_copied_into_the_file_when_it_has_grown(rig: Rig) -> No
         await outbox.append(drafts(first, 2000, size=1000))
     assert (rig.folder / "outbox.db-wal").stat().st_size < 20 * 1024 * 1024
     assert (rig.folder / "outbox.db").stat().st_size > 20 * 1024 * 1024
+    await outbox.close(5)
+
+
+async def test_when_room_is_short_every_commit_looks_at_it(rig: Rig) -> None:
+    """A burst of a tenth of a second must not run past the mark."""
+    outbox = await rig.open(limits=Limits(bytes_max=8 * MIB, disk_reserve_bytes=0))
+    used = [outbox.stats().bytes_used]
+    for number in range(1, 4):
+        await outbox.append(drafts(number * 100, 20, size=20_000))
+        used.append(outbox.stats().bytes_used)
+    assert used == sorted(set(used)), "the clock stood still"
+    await outbox.close(5)
+
+
+async def test_what_a_failed_commit_would_have_told_is_told_by_the_next(rig: Rig) -> None:
+    """The audit says when an upstream began to be passed over; a full disk must not lose that."""
+    outbox = await rig.open()
+    disk = fail_disk(outbox)
+
+    def skip(writer: Writer) -> None:
+        writer._audit_skips(frozenset({"opt"}))
+
+    disk.fail_on = lambda sql: sqlite_error(sqlite3.SQLITE_FULL) if sql == "COMMIT" else None
+    with pytest.raises(OutboxFull):
+        await outbox._write(skip)
+    disk.fail_on = lambda _sql: None
+    await outbox._write(skip)
+    await outbox._write(skip)
+    assert [one.upstream for one in await outbox.audit_list() if one.action == "entries_skipped"] == ["opt"]
     await outbox.close(5)

@@ -14,11 +14,12 @@ from mqtt5 import DisconnectReasonCode as Reason
 from mqtt_peer import BOUND_S, SITE, Peer, Shelf, ack_topic, publish, scan_body, scan_topic
 from voyage_loop import VirtualLoop
 
-from drivers import DeviceFault, LinkLost, StorageUnavailable, Verdict, mqtt_unread
+from drivers import DeviceFault, LinkLost, StorageUnavailable, Verdict, mqtt_broker_link, mqtt_unread
 from drivers.mqtt_broker_link import BrokerLink, SubscriberStats
 from drivers.mqtt_routes import Routes
 from drivers.mqtt_session import ClientSession
 from drivers.mqtt_subscriber import BrokerSettings, MqttSubscriber
+from drivers.mqtt_valve import Valve
 
 ACCEPTED = mqtt5.ConnAckPacket().write()
 GRANTED = [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE]
@@ -123,6 +124,35 @@ async def test_puback_after_the_commit_in_order_of_arrival_with_an_acknowledgeme
         packets = [await peer.receive() for _ in range(3)]
         assert [one.packet_id for one in packets if isinstance(one, mqtt5.PubAckPacket)] == [5, 3]
         assert [one.device for one in shelf.readings] == ["hh-7", "hh-8"]
+
+
+async def test_a_broker_that_sends_more_than_the_disk_takes_is_not_read_on(
+    broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else bounds QoS 0: without this a slow disk fills the memory."""
+    moved: asyncio.Queue[str] = asyncio.Queue()
+
+    class TellingValve(Valve):
+        def shut(self, reason: str) -> None:
+            super().shut(reason)
+            moved.put_nowait(f"shut {reason}")
+
+        def open(self, reason: str) -> None:
+            super().open(reason)
+            moved.put_nowait(f"open {reason}")
+
+    monkeypatch.setattr(mqtt_broker_link, "Valve", TellingValve)
+    monkeypatch.setattr(mqtt_broker_link, "IN_FLIGHT_BYTES_MAX", 100)
+    shelf = Shelf()
+    shelf.is_held = True
+    async with running(subscriber(broker), shelf):
+        peer, *_ = await broker.subscribed()
+        peer.send(publish(1, b"x" * 200))
+        async with asyncio.timeout(BOUND_S):
+            assert await moved.get() == "shut disk"
+            await shelf.arrived(1)
+            shelf.let_through()
+            assert await moved.get() == "open disk"
 
 
 async def test_an_acknowledgement_goes_to_the_response_topic_only_inside_the_senders_tree(

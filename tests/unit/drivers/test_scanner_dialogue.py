@@ -249,6 +249,15 @@ async def test_storage_that_fails_for_the_last_fragment_hides_nothing(bench: Sca
             await task
 
 
+async def test_noise_behind_a_resend_that_was_not_answered_is_answered(bench: ScannerBench) -> None:
+    """Whoever waits for an answer to the next thing it said must not be left waiting for what came before."""
+    async with bench.running(waiting(bench, answer_crossing_s=60)):
+        await say(bench, b"]E01", ACK)
+        bench.port.write(b"]E01\r")
+        await bench.until_codes("1", "1")
+        await say(bench, b"4543213", NAK)
+
+
 @pytest.mark.parametrize(("parity", "kind", "answer"), [("even", "unreadable", NAK), ("none", "scan", ACK)])
 async def test_a_character_that_the_line_damaged_makes_no_label(
     bench: ScannerBench, parity: str, kind: str, answer: bytes

@@ -136,3 +136,15 @@ def test_a_part_answered_for_is_what_is_sent_next() -> None:
     found.partly_passed(0)
     assert found.count == 1
     assert not found.is_open
+
+
+def test_a_line_that_is_well_again_is_trusted_again() -> None:
+    """What took too long over a bad line says nothing once a full window was answered."""
+    found = window(64)
+    found.unanswered(ROWS[:64], 10.0)
+    assert found.count == 32
+    found.passed(ROWS[:32], 0.1)
+    assert found.count == 64
+    found.isolated()
+    found.passed(ROWS[:1], 6.0)
+    assert found.count == 8, "an answer that takes seconds is no reason any more to send one event at a time"
