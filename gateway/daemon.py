@@ -34,6 +34,7 @@ from gateway.events.cloudevents import EventIds
 from gateway.front_door import FrontDoor
 from gateway.health import DeviceChange
 from gateway.log import event, set_level
+from gateway.long_start import opened
 from gateway.measures_service import MeasuresService
 from gateway.notify import Notifier
 from gateway.replays import Replays
@@ -149,7 +150,7 @@ class Daemon:
         folder = settings.storage.path
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.outbox = await Outbox.open(
+            opening = Outbox.open(
                 folder,
                 source=f"//{settings.site.id}/{settings.site.gateway}",
                 limits=storage_limits(settings),
@@ -160,6 +161,7 @@ class Daemon:
                 new_epoch=lambda: new_epoch(world),
                 on_fatal=self._on_fatal,
             )
+            self.outbox = await opened(opening, self._notifier, world.monotonic)
         except OutboxError as error:
             log.error("%s", event("outbox_refused", path=folder, reason=error, hint=error.hint))
             return EXIT_CANNOT_CREATE if isinstance(error, OutboxLocked | SchemaNewer) else EXIT_IO
@@ -382,10 +384,7 @@ class Daemon:
 
     async def _apply(self, settings: Settings) -> None:
         old, self.settings = self.settings, settings
-        if [device for device in old.devices if device.driver == "rfid-reader"] != [
-            device for device in settings.devices if device.driver == "rfid-reader"
-        ]:
-            self.readers = Readers(settings)
+        self.readers = self.readers.following(settings)
         self.intake.adopt(site_map(settings))
         await self.checks.apply(settings)
         await self._apply_links(settings)

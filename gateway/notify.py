@@ -39,6 +39,10 @@ class Notifier:
     def watchdog(self) -> None:
         self._send("WATCHDOG=1")
 
+    def patience(self, seconds: float, status: str) -> None:
+        """Ask for so much more time to get ready, from now on (`EXTEND_TIMEOUT_USEC=`)."""
+        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}\nSTATUS={_one_line(status)}")
+
     def status(self, text: str) -> None:
         """Set the line `systemctl status` shows."""
         self._send(f"STATUS={_one_line(text)}")

@@ -212,6 +212,11 @@ class Readers:
         }
         self._readers: dict[str, RfidReader] = {}
 
+    def following(self, settings: Settings) -> Readers:
+        """Return the readers of other settings: these, with what they have said, when nothing about them changed."""
+        readers = Readers(settings)
+        return self if readers._settings == self._settings else readers
+
     def parser(self, device: str) -> Callable[[bytes], ParsedBody] | None:
         """Return what understands the bodies of a device; None when it is no configured reader."""
         reader = self._find(device)

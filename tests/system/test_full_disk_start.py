@@ -69,6 +69,7 @@ def test_a_damaged_outbox_on_a_full_disk_is_salvaged_in_the_room_set_aside(tmp_p
         daemon.start()
         found = daemon.ask("GET", "/v1/status").json
         assert "outbox_salvaged" in {alarm["code"] for alarm in found["alarms"]}
+        assert "outbox_incident code=outbox_salvaged" in daemon.log()
         assert (found["incidents"][0]["missing"], found["storage"]["entries"] >= 40) == (0, True)
         disk.empty()
         until(lambda: scan(daemon, 100, 1) == 200, "scans are taken again")

@@ -93,6 +93,13 @@ def test_systemd_waits_longer_for_a_stop_than_the_daemon_may_take() -> None:
     assert float(directives()["TimeoutStopSec"].rstrip("s")) > longest + 10
 
 
+def test_a_start_asks_for_patience_long_before_systemd_loses_it() -> None:
+    from gateway.long_start import ASK_S, PATIENCE_S
+
+    assert float(directives()["TimeoutStartSec"].rstrip("s")) > 2 * ASK_S
+    assert PATIENCE_S > 2 * ASK_S
+
+
 def test_the_unit_waits_for_no_network_and_no_clock() -> None:
     found = directives()
     assert "network-online.target" not in found["After"]
