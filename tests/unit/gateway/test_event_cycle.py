@@ -55,6 +55,20 @@ def spec(**keys: float) -> EventCycleSpec:
     return EventCycleSpec(depart_after_s=10.0, **keys)  # type: ignore[arg-type]
 
 
+def test_a_refresh_that_was_not_stored_is_due_again() -> None:
+    """Else the row would say for a minute more that the tag was seen before the disk failed."""
+    cycle = EventCycle("dock-3", spec())
+    sight(cycle, 0.0)
+    save(cycle, 0.0)
+    now = cycle.spec.refresh_s + 1
+    assert sight(cycle, now, meaning=RECEIPT) is not None
+    assert cycle.refresh_due(now)
+    seal = cycle.seal(now, WALL)
+    assert seal is not None and not cycle.refresh_due(now)
+    cycle.rollback(seal.number)
+    assert cycle.refresh_due(now)
+
+
 def test_many_reads_in_one_pass_are_one_observation() -> None:
     """A pallet stands in the portal: 40 reads a second on four antennas."""
     cycle = EventCycle("dock-3", spec())

@@ -113,6 +113,21 @@ async def test_what_somebody_had_retried_is_tried_again_at_a_restored_centre() -
     assert upstream.sent[-1].instance == "second"
 
 
+async def test_what_somebody_had_retried_is_tried_again_as_soon_as_the_centre_was_put_back() -> None:
+    """Not when the delivery next happens to look: the centre's readers go by the order of what comes."""
+    outbox = FakeOutbox(entries(1, 9))
+    upstream = ScriptedUpstream()
+    upstream.told = Position(SOURCE, 0, "first")
+    async with pumping(outbox, upstream) as bench:
+        await bench.settled(9)
+        outbox.again_after_rewind = {4}
+        upstream.told = Position(SOURCE, 9, "second")
+        upstream.answers = [UpstreamUnavailable("412", code="centre_changed")]
+        outbox.add(entry(10))
+        await bench.until(lambda: outbox.at == 10)
+        assert outbox.retried == [4]
+
+
 async def test_every_batch_names_the_centre_that_said_where_it_is() -> None:
     """Until the new one was asked, nothing may be taken by it: one event in front of the question spoils the answer."""
     outbox = FakeOutbox(entries(1, 3))

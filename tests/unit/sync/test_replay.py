@@ -149,6 +149,15 @@ async def test_an_outage_and_a_hold_are_waited_for(tmp_path: Path) -> None:
     await made.outbox.close(5)
 
 
+async def test_however_long_an_outage_is_nothing_counts_as_sent_for_it(tmp_path: Path) -> None:
+    """Only answers that confirm nothing are counted; nobody answered here."""
+    made = await bench(tmp_path, ScriptedUpstream(*[UpstreamUnavailable("gone")] * (TRIES + 2)))
+    replay = made.replay()
+    await replay.run()
+    assert (replay.state.accepted, replay.state.unconfirmed) == (38, 0)
+    await made.outbox.close(5)
+
+
 async def test_one_that_is_refused_is_counted_and_quarantines_nothing(tmp_path: Path) -> None:
     made = await bench(tmp_path, ScriptedUpstream(judge=refuses(IDS[19])))
     replay = made.replay()
