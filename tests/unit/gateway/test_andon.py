@@ -1,15 +1,21 @@
 """The board: what stations are shown to have heard, and the ring of minutes."""
 
 import json
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from buffer import EntryFilter, Outbox
 from drivers.reading import Measurement, Reading, Remark, ScanContext, TagRead, Verdict
 from gateway.andon.board import CODE_SHOWN_MAX, DEVICE_SHOWN_MAX, SCANS_KEPT, Board
 from gateway.andon.minutes import MINUTE_MS, MinuteRing
-from gateway.andon_service import quantile_s
+from gateway.andon_service import AndonService, quantile_s
 from gateway.capture.label import KEYED, parse_label
+from gateway.deliveries import Deliveries
 from gateway.health import LATENCY_BOUNDS_S
+from gateway.wiring import World
+from sync import PumpState
 
 NOON = 29_000_000 * MINUTE_MS
 
@@ -245,3 +251,20 @@ def test_a_column_of_an_older_version_is_found_by_its_name() -> None:
     ring = MinuteRing(3, ("errors", "scans"))
     ring.load({"names": ["scans", "gone"], "minutes": [[NOON // MINUTE_MS, 5, 9]]}, NOON)
     assert ring.sums(NOON, 3) == {"errors": 0, "scans": 5}
+
+
+async def test_a_delivery_that_has_not_looked_yet_is_not_behind_by_all_there_is() -> None:
+    """In the first moments after a start nothing is known of it; the day would show a peak for every restart."""
+    states = [
+        (SimpleNamespace(name="new"), PumpState("new")),
+        (SimpleNamespace(name="old"), PumpState("old", newest=9)),
+    ]
+    service = AndonService(cast("World", SimpleNamespace(wall=lambda: NOON)))
+
+    async def entries(wanted: EntryFilter) -> list[Any]:
+        assert wanted.seq_from == 1
+        return [SimpleNamespace(captured_at=NOON - 5_000)]
+
+    outbox = SimpleNamespace(newest=12, entries=entries)
+    found = await service._look(cast("Outbox", outbox), cast("Deliveries", SimpleNamespace(states=lambda: states)))
+    assert found == (12, {"old": 5.0})

@@ -422,3 +422,16 @@ async def test_a_restart_while_the_centre_is_away_ends_no_alarm_about_it(
             assert await house.end() == EXIT_OK
             for pool in house.pools:
                 pool.shutdown()
+
+
+async def test_a_file_that_a_kill_left_half_written_keeps_no_command_out(tmp_path: Path) -> None:
+    """Commands find the gateway by small files, each written under another name first."""
+    house = House(tmp_path)
+    folder = house.daemon.settings.storage.path
+    folder.mkdir()
+    (folder / ".cli.token.new").write_text("half")
+    FrontDoor(house.daemon)._write("cli.token", "whole\n")
+    assert (folder / "cli.token").read_text() == "whole\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["cli.token"]
+    for pool in house.pools:
+        pool.shutdown()

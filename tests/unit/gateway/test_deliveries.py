@@ -149,3 +149,13 @@ async def test_stopping_ends_what_waits_for_room(bench: Bench) -> None:
         await bench.deliveries.stop_all(10 * BOUND_S)
     assert bench.deliveries.states() == []
     disk.fail_on = lambda _: None
+
+
+async def test_upstreams_stay_in_the_order_of_the_file(bench: Bench) -> None:
+    """A delivery that was held for a rewind is begun anew, and stays where people look for it."""
+    await bench.apply("first", "second", "third")
+    await bench.outbox.append([draft(1)])
+    await bench.far["first"].has(1)
+    async with asyncio.timeout(BOUND_S):
+        await bench.deliveries.rewind("first", to=0, actor="op7", reason="restored")
+    assert [settings.name for settings, _ in bench.deliveries.states()] == ["first", "second", "third"]

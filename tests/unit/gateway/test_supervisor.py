@@ -306,3 +306,12 @@ async def test_what_is_taken_is_counted_by_device(bench: Bench) -> None:
     sighting = bench.supervisor.sightings.of("dock-3")
     assert sighting is not None and not sighting.is_numbered
     assert sum(bench.supervisor.latency.counts) == 1
+
+
+async def test_a_device_that_stays_away_is_logged_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """A scanner that is switched off for a week-end is tried a hundred thousand times."""
+    driver = Script(*[fail(LinkLost("is not there", hint="plug it in")) for _ in range(20)], scan_once)
+    bench.start(driver)
+    await held(driver)
+    said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("link_lost")]
+    assert ["unplugged" in line for line in said] == [False, True]

@@ -209,3 +209,26 @@ async def test_pages_that_come_together_look_at_the_status_once(report: Report) 
     assert report.looked >= 2, "the next one looks again"
     for reader in readers:
         stream.leave(reader.page)
+
+
+async def test_a_stream_ends_after_a_while_and_is_asked_for_anew(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever lost the right to look, because a token was withdrawn, stops seeing."""
+    monkeypatch.setattr(module, "AGE_S", 0.01)
+    stream = Stream(report)  # type: ignore[arg-type]
+    request: Any = SimpleNamespace(state=SimpleNamespace(caller=LOCAL_READER))
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError("the page stays")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with asyncio.timeout(60):
+        await (await stream.open(request))({"type": "http", "method": "GET"}, receive, send)
+    assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+    assert stream.flowing == 0
+    report.scan("so that the last look ends")
