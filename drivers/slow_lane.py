@@ -166,12 +166,13 @@ class _SlowLane:
         much: list[tuple[int, int, int]] = []
         keys = self._keys
         # Room for just those: the default is room for a thousand, and it is made anew each time.
-        for fd, mask in self._epoll.poll(0, min(len(keys), LOOKED_AT_MAX) or 1):
+        ready = self._epoll.poll(0, min(len(keys), LOOKED_AT_MAX) or 1)
+        for fd, mask in ready:
             key = keys.get(fd)
             if key is None:
                 continue  # closed, and still open in a copy: the kernel goes on telling of it
             if mask == _IN:
-                size = _bytes_waiting(fd)
+                size = _bytes_waiting(fd) if len(ready) > 1 else 0  # who is alone takes nobody's turn
                 if size > LITTLE_BYTES:
                     much.append((self._turns.get(fd, 0), fd, size))
                 else:
