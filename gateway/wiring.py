@@ -31,11 +31,11 @@ from gateway.capture.event_cycle import EventCycleSpec
 from gateway.capture.label_pattern import LabelPattern
 from gateway.capture.site_map import DeviceEntry, SiteMap, Station
 from gateway.epcis_encoder import EpcisEncoder
+from gateway.event_json import as_event
 from gateway.health import Hysteresis
 from gateway.settings import DeviceSettings, Problem, Settings, SettingsError, StationSettings, StorageSettings
 from gateway.status import AlarmStatus
 from gateway.supervisor import Link
-from gateway.web.event_json import as_event
 from sync import EpcisCaptureSettings
 from sync.epcis_capture import EpcisCapture
 

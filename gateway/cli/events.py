@@ -72,7 +72,7 @@ def _events_online(site: Site, limit: int, **wanted: str | None) -> list[Any]:
 
 def _events_offline(site: Site, kind: str | None, station: str | None, device: str | None, limit: int) -> list[Any]:
     from buffer import EntryFilter
-    from gateway.web.event_json import as_event
+    from gateway.event_json import as_event
 
     if kind is not None and "." not in kind:
         kind = f"dockline.{kind}.v1"
@@ -115,8 +115,8 @@ def _journey(site: Site, event: str) -> dict[str, Any]:
     from urllib.parse import quote
 
     from gateway.cli.client import NoDaemon
+    from gateway.event_json import as_event
     from gateway.journey import as_json, journey
-    from gateway.web.event_json import as_event
 
     try:
         return site.get(f"/v1/events/{quote(event, safe='')}/steps")

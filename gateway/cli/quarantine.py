@@ -104,7 +104,7 @@ def show_quarantine(
 
 
 def _show_offline(site: Any, upstream: str, seq: int) -> dict[str, Any]:
-    from gateway.web.event_json import as_event
+    from gateway.event_json import as_event
 
     reader = site.read()
     try:

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from buffer import Entry, EntryFilter, QuarantineState
+from gateway.event_json import as_event
 from gateway.journey import as_json, journey
 from gateway.report import Report
 from gateway.web.auth import Caller, Role
-from gateway.web.event_json import as_event
 from gateway.web.event_search import document_needle, needle, search
 from gateway.web.guard import ApiError, read_action, require
 from gateway.web.metrics import CONTENT_TYPE, exposition

@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from buffer import EntryFilter
+from gateway.event_json import as_event
 from gateway.report import Report
 from gateway.web.api import event_filter, number
-from gateway.web.event_json import as_event
 from gateway.web.guard import ApiError, require
 
 TAIL_CHUNK = 100
