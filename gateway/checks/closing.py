@@ -246,8 +246,7 @@ class Closer:
         before = self._docket.by_key(code, _about(one))
         if before is not None:
             fields |= {"message": said, "events": events, "events_total": events_total}
-            data = before.data.model_copy(update={name: value for name, value in fields.items() if value is not None})
-            return self._docket.change(replace(before, data=data), found)
+            return self._docket.change(replace(before, data=before.data.model_copy(update=fields)), found)
         assignment = self._policy.router.assign(
             code, document_type=header.type, supplier=header.supplier, deviation=measured
         )

@@ -137,3 +137,18 @@ async def test_figures_by_another_version_name_it_and_are_told() -> None:
     last: dict[str, Any] = site.exceptions("receiving_variance")[-1]
     assert last["expectation"]["version"] == "2"
     assert (last["variance"]["expected"], last["variance"]["observed"]) == ("5", "6")
+
+
+async def test_an_exception_of_a_closing_keeps_no_sum_that_is_not_one_any_more() -> None:
+    """One missing at the first close; at the second one too many of another line. The sum is right and the lines are
+    not: the exception does not go on to say that one is missing in all."""
+    site = Site()
+    site.expect(document("ASN-1", "asn", line(1, 2), line(2, 1)))
+    await site.scans("s-1", "ASN-1", label(1), label(2), "DL:close")
+    (first,) = site.exceptions("receiving_variance")
+    assert first["variance"]["difference"] == "-1"
+    await site.scans("s-1", "ASN-1", label(2), "DL:close")
+    last = site.exceptions("receiving_variance")[-1]
+    assert last["exception"] == first["exception"]
+    assert [one["difference"] for one in last["lines"]] == ["-1", "1"]
+    assert "variance" not in last
