@@ -68,6 +68,9 @@ LABEL_EVERY = 4
 """Scans at a dock from one delivery note to the next."""
 SETTLES_WITHIN_S = 3600.0
 """Virtual time after which a gateway that has not delivered everything never will."""
+DECIDES_AFTER_S = 900.0
+"""Virtual time after which a person looks why a small outbox takes nothing: what a centre refused stays until somebody
+decides, and fills it."""
 
 CONFIGURATION = f"""
 [site]
@@ -460,9 +463,12 @@ class Voyage:
 
     async def _settle(self, logbook: Logbook) -> None:
         async with asyncio.timeout(SETTLES_WITHIN_S):
-            dockers = self._background[1 : 3 + self.scanner_count]
+            dockers, waited_s = self._background[1 : 3 + self.scanner_count], 0.0
             while not (all(one.is_done for one in self.handhelds) and all(task.done() for task in dockers)):
                 await asyncio.sleep(0.5)
+                waited_s += 0.5
+                if waited_s == DECIDES_AFTER_S and self.is_small and await self._is_delivered():
+                    await self._retry_quarantine(logbook)
             for task in dockers:
                 task.result()
             self._background[0].cancel()  # the machine stops
@@ -537,7 +543,7 @@ class Voyage:
         assert life is not None and life.daemon is not None
         outbox = life.daemon.outbox
         held = await outbox.quarantine_list("centre")
-        logbook.quarantined = {one.seq for one in held}
+        logbook.quarantined |= {one.seq for one in held}
         waiting = [one.seq for one in held if one.state == "open"]
         if waiting:
             self.world.note("retry", waiting)
