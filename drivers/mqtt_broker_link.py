@@ -87,7 +87,7 @@ class BrokerLink(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._outbound: list[bytes] = []
         self._bytes_held = 0
-        self._valve = Valve(None)
+        self._valve = Valve(None, self._go_on)
         self._unread = Unread(self._stuck)
         self._heard_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
@@ -178,13 +178,21 @@ class BrokerLink(asyncio.Protocol):
                 DeviceFault("the broker does not speak MQTT 5", hint="mosquitto does since version 1.6; update it")
             )
             return
-        arrival = self._session.receive(data)
+        self._act(self._session.receive(data))
+
+    def _go_on(self) -> None:
+        if self._session.has_more and not self._valve.is_shut and not self.ended.done():
+            self._act(self._session.receive(b""))
+
+    def _act(self, arrival: Arrival) -> None:
         if arrival.connack is not None and not self.connack.done():
             self.connack.set_result(arrival.connack)
         if arrival.suback is not None and not self.suback.done():
             self.suback.set_result(arrival.suback)
         if arrival.publishes:
-            self._deliver(arrival, len(data))
+            self._deliver(arrival)
+        if arrival.has_more:
+            self._valve.yield_turn()
         if arrival.fault is not None:
             self.send(disconnect(arrival.fault.reason))
             self.fail(LinkLost(f"the broker broke the protocol: {arrival.fault}"))
@@ -218,7 +226,8 @@ class BrokerLink(asyncio.Protocol):
 
     # From the wire to the disk and back.
 
-    def _deliver(self, arrival: Arrival, size: int) -> None:
+    def _deliver(self, arrival: Arrival) -> None:
+        size = arrival.size
         delivery = understand(arrival.publishes, self._routes, sender=None)
         ticket = self._session.window.open(arrival.packet_ids)
         self._stats.received += len(arrival.publishes)

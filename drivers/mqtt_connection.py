@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         self._keep_alive_s = 0
         self._session_expiry_s = 0
         self._heard_at = self._loop.time()
-        self._valve = Valve(settings.messages_per_s_max)
+        self._valve = Valve(settings.messages_per_s_max, self._go_on)
         self._unread = Unread(self._stuck)
         self._is_ended = False
         self._outbound: list[bytes] = []
@@ -199,13 +199,20 @@ class Connection(asyncio.Protocol):
     def act_on(self, data: bytes) -> None:
         """A socket read has its turn; what comes after the end does not count."""
         if not self._is_ended:
-            self._act(self._session.receive(data), len(data))
+            self._act(self._session.receive(data))
 
-    def _act(self, arrival: Arrival, size: int) -> None:
-        if arrival.replies:
-            self._write(arrival.replies)
+    def _go_on(self) -> None:
+        if self._session.has_more and not self._valve.is_shut:
+            self.act_on(b"")
+
+    def _act(self, arrival: Arrival) -> None:
+        self._write(bytes(arrival.replies))
+        if self.identity:
+            self._valve.count(arrival.packets)
         if arrival.publishes:
-            self._deliver(arrival, size)
+            self._deliver(arrival)
+        if arrival.has_more:
+            self._valve.yield_turn()
         if arrival.connect is not None:
             if self._timer is not None:
                 self._timer.cancel()  # it said who it is; how long we take to believe it is not its fault
@@ -220,15 +227,12 @@ class Connection(asyncio.Protocol):
 
     def _punish(self, fault: WireFault) -> None:
         self._hall.note_fault(fault, self.identity, self.peer)
-        if isinstance(fault, OldProtocol):
-            self._hall.stats.connections_refused += 1
-            self.end(fault.answer)
-        elif not self.identity:
+        if self.identity and not isinstance(fault, OldProtocol):
+            self.end_with(fault.reason)
+        else:
             # Before its CONNECT is answered a client understands nothing but a CONNACK, and a stranger earns none.
             self._hall.stats.connections_refused += 1
-            self.end(b"")
-        else:
-            self.end_with(fault.reason)
+            self.end(fault.answer)
 
     # Who it is.
 
@@ -288,7 +292,6 @@ class Connection(asyncio.Protocol):
         self._heard_at = self._loop.time()
         self._watch()
         self._valve.open("introduction")
-        self._act(self._session.receive(b""), 0)
 
     def _expiry(self, wanted_s: int) -> int:
         return min(wanted_s, self._hall.settings.session_expiry_max_s)
@@ -318,8 +321,8 @@ class Connection(asyncio.Protocol):
 
     # From the wire to the disk and back.
 
-    def _deliver(self, arrival: Arrival, size: int) -> None:
-        hall = self._hall
+    def _deliver(self, arrival: Arrival) -> None:
+        hall, size = self._hall, arrival.size
         delivery = understand(arrival.publishes, hall.routes, sender=self.identity)
         ticket = self._session.window.open(arrival.packet_ids)
         hall.stats.received += len(arrival.publishes)
@@ -328,14 +331,19 @@ class Connection(asyncio.Protocol):
         if not delivery.readings:
             self._settle(delivery, ticket, [])
             return
-        self._hold(size)
-        self._valve.count(len(arrival.publishes))
+        self._valve.hold(size)
+        hall.hold(size)
+        if hall.is_full:
+            self._valve.shut("disk")
+        self._valve.count(max(len(delivery.readings) - len(arrival.publishes), 0))  # an array counts as what it has
         hall.hand_on(delivery.readings, partial(self._taken, delivery, ticket, size))
 
     def _taken(
         self, delivery: Delivery, ticket: Ticket, size: int, verdicts: Sequence[Verdict], error: BaseException | None
     ) -> None:
-        self._release(size)
+        self._valve.release(size)
+        self._hall.release(size)
+        self.breathe()
         if error is None:
             self._settle(delivery, ticket, verdicts)
         elif isinstance(error, StorageUnavailable):
@@ -367,15 +375,6 @@ class Connection(asyncio.Protocol):
             self._transport.write(answers)  # nothing to join it with, and a turn of the loop is not free
 
     # Not more than is good for us.
-
-    def _hold(self, size: int) -> None:
-        self._hall.hold(size)
-        if self._hall.is_full:
-            self._valve.shut("disk")
-
-    def _release(self, size: int) -> None:
-        self._hall.release(size)
-        self.breathe()
 
     def breathe(self) -> None:
         """Something reached the disk; read on if that was what we waited for."""

@@ -34,6 +34,8 @@ from drivers.mqtt_wire import PacketReader, WireFault
 CONNECT_BYTES_MAX: Final = 8192
 """What a stranger may make us hold before it said who it is."""
 SUBSCRIPTIONS_MAX: Final = 16
+TOPICS_MAX: Final = 256
+"""In one SUBSCRIBE or UNSUBSCRIBE: twenty thousand in each would hold everybody up for longer than a commit does."""
 PACKET_IDS: Final = 65_535
 """More messages than identifiers cannot be unanswered."""
 
@@ -125,7 +127,13 @@ class Arrival:
     publishes: list[mqtt5.PublishPacket] = field(default_factory=list)
     packet_ids: list[int] = field(default_factory=list)
     """Of `publishes`; for `InboundWindow.open`."""
-    replies: bytes = b""
+    packets: int = 0
+    """Of every kind."""
+    size: int = 0
+    """Of the packets, in bytes."""
+    has_more: bool = False
+    """There is more to be acted on, without another read: when others had their turn."""
+    replies: bytearray = field(default_factory=bytearray)
     """To be written at once; never a PUBACK."""
     connect: mqtt5.ConnectPacket | None = None
     """The client introduced itself. Nothing behind it is read until `ServerSession.accept`."""
@@ -147,9 +155,11 @@ class _Session(ABC):
         self._reader = PacketReader(packet_bytes_max)
 
     def receive(self, chunk: bytes) -> Arrival:
-        """Take the bytes of one socket read. However the stream is cut, the result is the same."""
+        """Take the bytes of one socket read, and act on a turn's worth. However the stream is cut, the result is the
+        same."""
         arrival = Arrival()
         packets, arrival.fault = self._reader.read(chunk)
+        arrival.packets, arrival.size, arrival.has_more = len(packets), self._reader.taken, self._reader.has_more
         publishes, packet_ids, admit = arrival.publishes, arrival.packet_ids, self.window.admit
         try:
             for first, packet in packets:
@@ -166,6 +176,11 @@ class _Session(ABC):
         except WireFault as fault:
             arrival.fault = fault
         return arrival
+
+    @property
+    def has_more(self) -> bool:
+        """Whether bytes wait to be acted on that came with an earlier read."""
+        return self._reader.has_more
 
     @abstractmethod
     def _may_publish(self, first: int, packet: mqtt5.PublishPacket) -> bool:
@@ -255,6 +270,7 @@ class ServerSession(_Session):
                 raise WireFault(Reason.PROTOCOL_ERROR, f"{type(packet).__name__} does not belong here")
 
     def _subscribe(self, packet: mqtt5.SubscribePacket) -> bytes:
+        _require_few(packet.topic_filters)
         codes = [self._subscribe_one(topic_filter.pattern) for topic_filter in packet.topic_filters]
         if packet.subscription_id is not None:
             codes = [SubAck.SUBSCRIPTION_IDS_NOT_SUPPORTED for _ in codes]
@@ -269,12 +285,18 @@ class ServerSession(_Session):
         return SubAck.GRANTED_QOS_AT_MOST_ONCE
 
     def _unsubscribe(self, packet: mqtt5.UnsubscribePacket) -> bytes:
+        _require_few(packet.patterns)
         codes = [
             UnsubAck.SUCCESS if pattern in self.subscriptions else UnsubAck.NO_SUBSCRIPTION_EXISTED
             for pattern in packet.patterns
         ]
         self.subscriptions.difference_update(packet.patterns)
         return mqtt5.UnsubAckPacket(packet.packet_id, codes).write()
+
+
+def _require_few(topics: Sequence[object]) -> None:
+    if len(topics) > TOPICS_MAX:
+        raise WireFault(Reason.QUOTA_EXCEEDED, f"{len(topics)} topics in one packet")
 
 
 def check_connect(connect: mqtt5.ConnectPacket) -> tuple[ConnAck, str] | None:

@@ -61,7 +61,10 @@ class ListenerSettings(BaseModel):
         "for a minute is disconnected.",
     )
     messages_per_s_max: float | None = Field(
-        None, gt=0, description="Messages a second of one connection; a faster one is read more slowly. None: no limit."
+        None,
+        gt=0,
+        description="Messages a second of one connection, an array counting as its scans; a faster one is read more "
+        "slowly. None: no limit.",
     )
     drain_s: float = Field(
         1.0, ge=0, le=30, description="At a stop, how long to wait for messages on their way to disk."

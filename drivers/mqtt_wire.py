@@ -22,6 +22,10 @@ from mqtt5 import DisconnectReasonCode as Reason
 
 CONNECT: Final = 0x10
 PUBLISH: Final = 0x30
+TURN_PACKETS: Final = 256
+TURN_BYTES: Final = 32_768
+"""What one connection has in one turn. A socket read brings up to a quarter of a megabyte, which is a hundred thousand
+PINGREQs: without a bound a single device could keep all others waiting for seconds, at a megabyte a second."""
 KNOWN_TOPICS_MAX: Final = 64
 KNOWN_TOPIC_BYTES_MAX: Final = 256
 """Each connection keeps its own; a longer topic is checked each time."""
@@ -39,6 +43,9 @@ _STRING_PAIR: Final = frozenset({0x26})
 class WireFault(Exception):
     """The peer broke the protocol."""
 
+    answer: bytes = b""
+    """What a client that is not let in yet is told."""
+
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
@@ -47,7 +54,7 @@ class WireFault(Exception):
 class OldProtocol(WireFault):
     """The peer asked for MQTT 3.1 or 3.1.1."""
 
-    answer: Final = b"\x20\x02\x00\x01"
+    answer = b"\x20\x02\x00\x01"
     """CONNACK "unacceptable protocol version" as MQTT 3.1.1, 3.2.2.3 writes it."""
 
 
@@ -59,14 +66,19 @@ class PacketReader:
         self._rest = bytearray()
         self._wanted = 0
         """How many bytes `_rest` needs before looking at it again is worth while."""
+        self.taken = 0
+        """Bytes of the packets that the last read returned."""
+        self.has_more = False
+        """The last read stopped before it had seen all that was here: read on, without new bytes."""
         self._known_topics: set[bytes] = set()
 
     def read(self, chunk: bytes) -> tuple[list[tuple[int, mqtt5.Packet]], WireFault | None]:
         """Return the whole packets so far, each with the first byte of its header, and the fault that ended them.
 
-        Stops behind a CONNECT: what follows it waits for the next call, because it may not be believed before the
-        client is known. After a fault the reader is of no more use.
+        Stops when it has a turn's worth of packets, and behind a CONNECT: what follows that waits for the next call,
+        because it may not be believed before the client is known. After a fault the reader is of no more use.
         """
+        self.taken, self.has_more = 0, False
         if self._rest:
             self._rest += chunk
             if len(self._rest) < self._wanted:
@@ -102,8 +114,9 @@ class PacketReader:
                 if used != stop - at:
                     return packets, _malformed("bytes left over at the end of a packet")
                 packets.append((first, packet))
-                at = stop
-                if first == CONNECT:
+                at = self.taken = stop
+                if len(packets) >= TURN_PACKETS or at >= TURN_BYTES or first == CONNECT:
+                    self.has_more = at < size
                     break
         except WireFault as fault:
             return packets, fault

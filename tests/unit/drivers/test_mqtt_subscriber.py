@@ -20,6 +20,7 @@ from drivers.mqtt_routes import Routes
 from drivers.mqtt_session import ClientSession
 from drivers.mqtt_subscriber import BrokerSettings, MqttSubscriber
 from drivers.mqtt_valve import Valve
+from drivers.mqtt_wire import TURN_PACKETS
 
 ACCEPTED = mqtt5.ConnAckPacket().write()
 GRANTED = [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE]
@@ -105,6 +106,20 @@ async def test_it_asks_for_a_session_that_outlives_it_and_subscribes_every_time(
             await peer.close()
             await ended(task, LinkLost)
             assert not driver.subscribed.is_set()
+
+
+async def test_what_a_broker_brings_in_one_read_is_acted_on_in_turns_and_all_of_it(broker: ScriptedBroker) -> None:
+    """A broker that pours must not keep the other devices waiting."""
+    shelf = Shelf()
+    async with running(subscriber(broker), shelf):
+        peer, _, _ = await broker.subscribed()
+        count = 4 * TURN_PACKETS
+        peer.send(*(publish(number) for number in range(1, count + 1)))
+        await shelf.arrived(count)
+        assert max(map(len, shelf.lists)) <= TURN_PACKETS
+        packets = [await peer.receive() for _ in range(2 * count)]
+        acknowledged = [one.packet_id for one in packets if isinstance(one, mqtt5.PubAckPacket)]
+        assert acknowledged == list(range(1, count + 1))
 
 
 async def test_puback_after_the_commit_in_order_of_arrival_with_an_acknowledgement(broker: ScriptedBroker) -> None:
