@@ -271,7 +271,7 @@ class Book:
             if piece.round > self._last_round:
                 self._last_round = piece.round
                 self._objects.setdefault(piece.round, {})
-            pool = self.pools[key] = Pool(lines, None if lines else piece.item, unit, location, expected)
+            pool = self.pools[key] = Pool(lines, None if lines else _kind_of(piece.item), unit, location, expected)
             self._share(key, pool)
         return key, pool
 
@@ -315,6 +315,12 @@ class Book:
         pool.count(what, quantity)
         key = (round_, pool.unit)
         self.totals[key] = self.totals.get(key, ZERO) + quantity
+
+
+def _kind_of(item: LabelItem) -> LabelItem:
+    """Return what a pool of goods on no line is about: its kind and lot. Serial number and dates are of the piece that
+    came first, and not of all that follow it; an object that has its pool for itself keeps them."""
+    return item if item.sscc or item.epc else LabelItem(gtin=item.gtin, sku=item.sku, lot=item.lot, code=item.code)
 
 
 def _counted(piece: Piece, found: Match | None) -> Piece:

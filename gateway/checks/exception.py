@@ -100,11 +100,14 @@ def decode_case(value: bytes) -> Case:
 
 
 def with_evidence(case: Case, event: str) -> Case:
-    """Return the case with another event that shows it."""
+    """Return the case with another event that shows it, the oldest first: ids are in the order of capture, and another
+    version of the document may call what was scanned earlier too much."""
     data = case.data
     if event in data.events:
         return case
     events = (*data.events, event) if len(data.events) < EVIDENCE_MAX else data.events
+    if len(events) > 1 and events[-1] < events[-2]:
+        events = tuple(sorted(events))
     return replace(case, data=data.model_copy(update={"events": events, "events_total": data.events_total + 1}))
 
 

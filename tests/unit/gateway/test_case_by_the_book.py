@@ -152,3 +152,26 @@ async def test_an_exception_of_a_closing_keeps_no_sum_that_is_not_one_any_more()
     assert last["exception"] == first["exception"]
     assert [one["difference"] for one in last["lines"]] == ["-1", "1"]
     assert "variance" not in last
+
+
+async def test_evidence_stays_oldest_first_when_another_version_calls_earlier_scans_too_much() -> None:
+    """Three cartons of two; the corrected document wants one, and the second carton is evidence behind the third."""
+    site = Site()
+    site.expect(document("ASN-1", "asn", line(1, 2)))
+    await site.scans("s-1", "ASN-1", *[label(1)] * 3)
+    await site.arrives(document("ASN-1", "asn", line(1, 1), version="2"))
+    await site.desk.switch("ASN-1", actor="jane", reason="by telephone")
+    last = site.exceptions("receiving_variance")[-1]
+    assert last["events"] == [one["id"] for one in site.events("receipt")][1:]
+
+
+async def test_what_is_on_no_line_is_tallied_by_its_kind_and_not_by_the_object_that_came_first() -> None:
+    """Three serial numbers of an item that nobody announced: the tally does not say three of the first one."""
+    site = Site()
+    site.expect(document("ASN-1", "asn", line(1, 1)))
+    await site.scans("s-1", "ASN-1", label(1), *[label(9, serial=one, expiry="290101") for one in "ABC"], "DL:close")
+    (tally,) = site.tallies()
+    (stranger,) = [one for one in tally["lines"] if one["result"] == "unexpected"]
+    assert (stranger["item"], stranger["observed"]) == ({"gtin": gtin(9)}, "3")
+    serials = {data["item"]["serial"] for data in site.exceptions("unexpected_item")}
+    assert serials == {"A", "B", "C"}  # which ones they were
