@@ -13,6 +13,7 @@ A kill at any point leaves the outbox as it was and no file under the target's n
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -39,6 +40,8 @@ PARTIAL_SUFFIX = ".partial"
 TRIAL_INFIX = ".trial-"
 CHUNK_BYTES = 1024 * 1024
 _NO_RESERVE = Limits(disk_reserve_bytes=0)
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What a file system says that knows no second name for a file: FAT and exFAT, which sticks have, and shares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +99,7 @@ def reserve(target: Path) -> Path:
 
     Raises FileExistsError: a backup never overwrites anything.
     """
-    if target.exists():
-        raise FileExistsError(17, "exists already; a backup overwrites nothing", str(target))
+    _require_free(target)
     partial = target.with_name(f".{target.name}{PARTIAL_SUFFIX}")
     partial.unlink(missing_ok=True)
     for left_over in target.parent.glob(f".{target.name}{TRIAL_INFIX}*"):
@@ -118,10 +120,26 @@ def admit(
         raise OutboxDamaged(f"the copy does not prove: {first}", hint="dockline audit verify names every problem")
     sync_file(partial)
     receipt = Receipt(target, partial.stat().st_size, digest_of(partial), proof)
-    os.link(partial, target)  # unlike a rename it never replaces what somebody put there meanwhile
-    partial.unlink()
+    _name(partial, target)
     sync_file(target.parent)
     return receipt
+
+
+def _name(partial: Path, target: Path) -> None:
+    try:
+        os.link(partial, target)  # unlike a rename it never replaces what somebody put there meanwhile
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _require_free(target)
+        partial.rename(target)
+    else:
+        partial.unlink()
+
+
+def _require_free(target: Path) -> None:
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, "exists already; a backup overwrites nothing", str(target))
 
 
 def prove(trial: Path, *, clocks: Clocks, progress: Progress | None = None) -> Proof:

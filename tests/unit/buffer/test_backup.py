@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -11,7 +13,7 @@ from kill_points import killed_at_every_point
 from outbox_rig import Rig, drafts, redelivery, state
 
 from buffer import Clocks, OutboxDamaged, OutboxMissing, SchemaNewer, back_up, present, rehearse, restore
-from buffer.backup import Receipt, prove
+from buffer.backup import Receipt, admit, digest_of, prove
 from buffer.connection import DATABASE_NAME
 
 CLOCKS = Clocks(wall=lambda: 1_790_000_500_000, monotonic=lambda: 5.0)
@@ -66,6 +68,31 @@ async def test_a_backup_overwrites_nothing(rig: Rig, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         back_up(rig.folder, tmp_path / "one", clocks=CLOCKS)
     assert (tmp_path / "one").read_text() == "somebody's"
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+async def test_a_stick_whose_file_system_knows_no_links_takes_a_backup(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """What is sold is formatted with FAT or exFAT. It still overwrites nothing."""
+
+    def refused(_source: Path, _name: Path) -> None:
+        raise OSError(code, os.strerror(code))
+
+    await filled(rig)
+    monkeypatch.setattr(os, "link", refused)
+    target = tmp_path / "stick" / "one"
+    target.parent.mkdir()
+    receipt = back_up(rig.folder, target, clocks=CLOCKS)
+    assert [path.name for path in target.parent.iterdir()] == ["one"]
+    assert receipt.sha256 == digest_of(target)
+
+    partial = target.with_name("partial")
+    shutil.copy(target, partial)
+    kept = target.stat().st_ino
+    with pytest.raises(FileExistsError):
+        admit(partial, target, clocks=CLOCKS)
+    assert target.stat().st_ino == kept
 
 
 async def test_a_copy_that_does_not_prove_is_no_backup(rig: Rig, tmp_path: Path) -> None:
