@@ -267,7 +267,10 @@ class Checker:
         """Close a document; one that is closed goes by its newest version then, as the lines of others are not kept."""
         if activity is not None:
             one = self.documents.open(document, activity)
-            if one.progress.is_closed and one.progress.copy is not None and self.shelf.newest(document) != one.header:
+            newest = self.shelf.newest(document)
+            # A copy may have the number of one that was withdrawn: then its version is another one.
+            is_other = newest != one.header or (newest is not None and newest.version != one.progress.version)
+            if one.progress.is_closed and one.progress.copy is not None and is_other:
                 self._begin(one, one.progress.type, found)
         self.closer.close(document, activity, operator, found)
 

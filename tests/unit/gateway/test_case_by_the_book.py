@@ -175,3 +175,20 @@ async def test_what_is_on_no_line_is_tallied_by_its_kind_and_not_by_the_object_t
     assert (stranger["item"], stranger["observed"]) == ({"gtin": gtin(9)}, "3")
     serials = {data["item"]["serial"] for data in site.exceptions("unexpected_item")}
     assert serials == {"A", "B", "C"}  # which ones they were
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("scanned", [(), (label(1),)])
+async def test_a_document_that_was_withdrawn_and_came_again_is_another_version(
+    restarts: bool, scanned: tuple[str, ...]
+) -> None:
+    """The sender takes a closed document back and sends it anew: it may get the place of the old one on the shelf."""
+    site = Site()
+    await closed_with_the_wrong_version(site)
+    await site.desk.remove("ASN-1", actor="test")
+    await site.arrives(document("ASN-1", "asn", line(1, 4 + len(scanned)), line(9, 1), version="2"))
+    if restarts:
+        site.restart()
+    await site.scans("s-1", "ASN-1", *scanned, "DL:close")
+    assert open_codes(site) == []
+    assert [one["result"] for one in site.tallies()[-1]["lines"]] == ["matched", "matched"]
