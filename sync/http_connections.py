@@ -23,19 +23,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import functools
 import select
+import socket
 import ssl
 import sys
 import termios
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
-from typing import Final, NamedTuple, cast
-from urllib.parse import quote, urlsplit
+from typing import Final, cast
 
 import h11
 
 from sync.answer import Answer
+from sync.http_address import Origin, Place, read_address
 from sync.http_exchange import BrokenConnection, NoConnection, NotHttp, Request
 
 KEEPALIVE_S: Final = 55.0
@@ -51,24 +51,6 @@ _TURN_EVENTS: Final = 64
 chunks of one byte, which take it half a second."""
 _INTERIM_MAX: Final = 100
 """Interim answers (1xx) to one request; a server that has not come to the point by then never will."""
-_TARGET_SAFE: Final = "/?:@!$&'()*+,;=-._~%[]|"
-
-
-class _Origin(NamedTuple):
-    """Where a connection leads."""
-
-    is_tls: bool
-    host: str
-    port: int
-
-
-class _Place(NamedTuple):
-    """What an address means."""
-
-    origin: _Origin
-    named: str
-    """The Host header."""
-    target: str
 
 
 class Connections:
@@ -88,23 +70,27 @@ class Connections:
         self._server_name = server_name
         self._idle_max = idle_max
         self._connect_timeout_s = connect_timeout_s
-        self._idle: defaultdict[_Origin, list[_Connection]] = defaultdict(list)
+        self._idle: defaultdict[Origin, list[_Connection]] = defaultdict(list)
+        self._mute: Counter[Origin] = Counter()
+        """How often a connection was taken, and nothing said on it."""
 
     async def exchange(self, request: Request) -> Answer:
         """Return the answer. Raises NoConnection, BrokenConnection, and what `tls` raises."""
-        place = _read_address(request.url)
+        place = read_address(request.url)
         idle = self._take_idle(place.origin)
         if idle is not None:
             with contextlib.suppress(_HungUp):
                 return await self._ask(idle, request, place)
         return await self._ask(await self._connect(place.origin), request, place)
 
-    async def _ask(self, connection: _Connection, request: Request, place: _Place) -> Answer:
+    async def _ask(self, connection: _Connection, request: Request, place: Place) -> Answer:
         answer: Answer | None = None
         try:
             answer = await connection.exchange(request, place)
         finally:
             if answer is None:
+                if connection.is_mute:
+                    self._mute[place.origin] += 1
                 # What made this one end, or silent, happened to those beside it: a router was changed, a server left.
                 self._drop(place.origin)
         if answer.status >= 300 and answer.status not in _FROM_THE_CENTRE:
@@ -124,11 +110,11 @@ class Connections:
         for origin in list(self._idle):
             self._drop(origin)
 
-    def _drop(self, origin: _Origin) -> None:
+    def _drop(self, origin: Origin) -> None:
         for connection in self._idle.pop(origin, ()):
             connection.close()
 
-    def _take_idle(self, origin: _Origin) -> _Connection | None:
+    def _take_idle(self, origin: Origin) -> _Connection | None:
         idle = self._idle[origin]
         while idle:
             connection = idle.pop()
@@ -137,7 +123,7 @@ class Connections:
             connection.close()
         return None
 
-    async def _connect(self, origin: _Origin) -> _Connection:
+    async def _connect(self, origin: Origin) -> _Connection:
         loop = asyncio.get_running_loop()
         tls: dict[str, object] = {}
         if origin.is_tls:
@@ -151,9 +137,13 @@ class Connections:
             }
         try:
             async with asyncio.timeout(self._connect_timeout_s):
+                host = await self._choose(origin)
                 _, connection = await loop.create_connection(
-                    _Connection, origin.host, origin.port, happy_eyeballs_delay=_HAPPY_EYEBALLS_S, **tls
+                    _Connection, host, origin.port, happy_eyeballs_delay=_HAPPY_EYEBALLS_S, **tls
                 )  # type: ignore[call-overload]
+        except TimeoutError as error:
+            self._mute[origin] += 1
+            raise NoConnection(str(error)) from error
         except ConnectionResetError as error:
             # A port that is closed refuses; one that resets has let us in, and did not like how we speak.
             raise NoConnection(str(error)) from (ssl.SSLEOFError(str(error)) if origin.is_tls else error)
@@ -161,6 +151,19 @@ class Connections:
             raise NoConnection(str(error)) from error
         connection.context = self._context
         return cast(_Connection, connection)
+
+    async def _choose(self, origin: Origin) -> str:
+        """Return the name, or the one of its addresses whose turn it is.
+
+        A server that takes connections and says nothing is connected to at once, every time: the others that have its
+        name would never be asked. So after each silence the next address is, and with the first one all as usual.
+        """
+        if not self._mute[origin]:
+            return origin.host
+        found = await asyncio.get_running_loop().getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+        turn = self._mute[origin] % len(addresses)
+        return addresses[turn] if turn else origin.host
 
 
 class _HungUp(BrokenConnection):
@@ -194,7 +197,7 @@ class _Connection(asyncio.Protocol):
         self.context: ssl.SSLContext | None = None
         """It was made with; another one is of other certificates."""
 
-    async def exchange(self, request: Request, place: _Place) -> Answer:
+    async def exchange(self, request: Request, place: Place) -> Answer:
         """Ask and return the answer. Raises BrokenConnection."""
         assert self._transport is not None
         loop = asyncio.get_running_loop()
@@ -215,7 +218,7 @@ class _Connection(asyncio.Protocol):
             if not self._is_clean and self._transport is not None:
                 self._transport.abort()
 
-    def _say(self, request: Request, place: _Place) -> bytes:
+    def _say(self, request: Request, place: Place) -> bytes:
         headers = [("Host", place.named), *request.headers.items()]
         if request.body or request.method in ("POST", "PUT"):
             headers.append(("Content-Length", str(len(request.body))))
@@ -224,6 +227,11 @@ class _Connection(asyncio.Protocol):
             # Its length is in the head, so the body goes as it is.
             said += self._wire.send(h11.Data(data=request.body)) or b""
         return said + (self._wire.send(h11.EndOfMessage()) or b"")
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether the server has not said a word on this connection, and has not closed it either."""
+        return not self._is_used and not self._has_heard and self._lost is None
 
     @property
     def is_clean(self) -> bool:
@@ -370,23 +378,3 @@ class _Connection(asyncio.Protocol):
             error = (_HungUp if self._is_used and not self._has_heard else kind)(str(cause))
             error.__cause__ = cause
             self._answer.set_exception(error)
-
-
-@functools.lru_cache(maxsize=64)
-def _read_address(url: str) -> _Place:
-    """Take an address apart. Raises NoConnection for one that leads nowhere."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-        target = quote(parts.path or "/", safe=_TARGET_SAFE)
-        if parts.query:
-            target += "?" + quote(parts.query, safe=_TARGET_SAFE)
-    except ValueError as error:  # half a character in it, too: a centre may have named it in JSON
-        raise NoConnection(str(error)) from error
-    if not host or parts.scheme not in ("http", "https"):
-        raise NoConnection("this is no address of a web server")
-    is_tls = parts.scheme == "https"
-    named = f"[{host}]" if ":" in host else host
-    if port is not None and port != (443 if is_tls else 80):
-        named += f":{port}"
-    return _Place(_Origin(is_tls, host, port or (443 if is_tls else 80)), named, target)

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from sync.http_connections import Connections
+from sync.http_address import read_address
+from sync.http_connections import Connections, _Connection
 from sync.http_exchange import BrokenConnection, NotHttp, Request
 
 PIECES = 5000
@@ -20,6 +21,10 @@ class Turns(asyncio.Protocol):
     def __init__(self, said: bytes, *, closes: bool) -> None:
         self._said = said
         self._closes = closes
+        self.gone = asyncio.get_running_loop().create_future()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gone.set_result(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -34,7 +39,8 @@ class Turns(asyncio.Protocol):
 async def ask(said: bytes, *, closes: bool = False) -> tuple[int, bytes, int]:
     """Return status, body, and how often the loop turned meanwhile."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Turns(said, closes=closes), "127.0.0.1", 0)
+    talker = Turns(said, closes=closes)
+    server = await loop.create_server(lambda: talker, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     connections = Connections(connect_timeout_s=30)
     turns = 0
@@ -53,6 +59,8 @@ async def ask(said: bytes, *, closes: bool = False) -> tuple[int, bytes, int]:
         counting.cancel()
         connections.close()
         server.close()
+        async with asyncio.timeout(60):
+            await talker.gone
 
 
 @pytest.mark.parametrize("closes", [False, True])
@@ -99,12 +107,10 @@ class Wire(asyncio.Transport):
 @pytest.mark.parametrize("is_whole", [True, False])
 async def test_what_came_before_the_end_is_read_although_the_socket_is_gone(is_whole: bool) -> None:
     """TLS may tell of the end while the answer still waits for its turns."""
-    from sync.http_connections import _Connection, _read_address
-
     connection = _Connection()
     connection.connection_made(Wire())
     request = Request("POST", "http://127.0.0.1/", body=b"[]")
-    asking = asyncio.ensure_future(connection.exchange(request, _read_address(request.url)))
+    asking = asyncio.ensure_future(connection.exchange(request, read_address(request.url)))
     await asyncio.sleep(0)
     connection.data_received(MANY_CHUNKS if is_whole else MANY_CHUNKS[:-5])
     connection.connection_lost(None)
