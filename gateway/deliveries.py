@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ RESTART_S = 10.0
 """Pause before a pump that ended is begun again."""
 CLOSE_S = 5.0
 """How long an upstream may take to close its connections."""
+
+_FIGURES = re.compile(r"\d+")
 
 OpenUpstream = Callable[[UpstreamSettings], Upstream]
 
@@ -229,9 +232,9 @@ def _log_ending(name: str, error: BaseException) -> None:
 
 
 def _log_alarm(delivery: _Delivery, state: PumpState) -> None:
-    """Log an alarm when it begins, changes or ends; not at every attempt."""
+    """Log an alarm when it begins, changes or ends; not at every attempt, though it may tell the time or a count."""
     alarm = state.alarm
-    said = (alarm.code, alarm.message) if alarm else None
+    said = (alarm.code, _FIGURES.sub("", alarm.message)) if alarm else None
     if said == delivery.said:
         return
     name = delivery.settings.name

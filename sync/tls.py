@@ -49,6 +49,12 @@ def tls_failure(error: BaseException, host: str, wall_ms: int) -> UpstreamUnavai
     found = _find_tls(error)
     if found is None:
         return None
+    if (words := _said_of_ours(found)) is not None:
+        return UpstreamUnavailable(
+            f"{host} does not accept our certificate: {words}",
+            hint="see `certificate` and `key`: `dockline doctor` says how long they are good; else ask the centre",
+            code="tls_failed",
+        )
     if not isinstance(found, ssl.SSLCertVerificationError):
         return UpstreamUnavailable(
             f"TLS with {host} failed: {getattr(found, 'reason', None) or 'the connection broke'}",
@@ -72,6 +78,12 @@ def tls_failure(error: BaseException, host: str, wall_ms: int) -> UpstreamUnavai
     return UpstreamUnavailable(
         f"the certificate of {host} is not trusted: {found.verify_message}", hint=hint, code="tls_untrusted"
     )
+
+
+def _said_of_ours(error: ssl.SSLError) -> str | None:
+    """Return what the other end's alert says about our certificate (RFC 8446, section 6.2); None for anything else."""
+    _, alert, words = (getattr(error, "reason", None) or "").lower().replace("_", " ").partition("alert ")
+    return words if alert and ("certificate" in words or words == "unknown ca") else None
 
 
 def _find_tls(error: BaseException | None) -> ssl.SSLError | None:

@@ -4,14 +4,18 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from outbox_rig import Rig, draft, fail_disk, sqlite_error
 
 from buffer import Outbox
 from buffer.entry import Accepted, Outcome
+from gateway import deliveries
 from gateway.deliveries import RESTART_S, Deliveries
-from sync import Batch, HttpEventsSettings, Position, Upstream
+from sync import Batch, HttpEventsSettings, Position, PumpState, Upstream
+from sync.pump_state import Alarm
 
 BOUND_S = 60.0
 SQLITE_FULL = 13
@@ -159,3 +163,18 @@ async def test_upstreams_stay_in_the_order_of_the_file(bench: Bench) -> None:
     async with asyncio.timeout(BOUND_S):
         await bench.deliveries.rewind("first", to=0, actor="op7", reason="restored")
     assert [settings.name for settings, _ in bench.deliveries.states()] == ["first", "second", "third"]
+
+
+def test_an_alarm_that_tells_the_time_is_logged_once_and_not_at_every_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    """A certificate that ended on a Friday would be a line a minute until Monday."""
+    delivery = cast("Any", SimpleNamespace(said=None, settings=SimpleNamespace(name="centre")))
+
+    def hear(code: str, message: str) -> None:
+        deliveries._log_alarm(delivery, PumpState("centre", alarm=Alarm(code, message)))
+
+    for minute in range(30):
+        hear("tls_clock", f"is no longer valid by this computer's clock, which says 2026-11-30 23:{minute:02} UTC")
+    hear("tls_clock", "is not yet valid by this computer's clock, which says 1970-01-01 00:01 UTC")
+    deliveries._log_alarm(delivery, PumpState("centre"))
+    said = [record.getMessage().split()[0] for record in caplog.records]
+    assert said == ["upstream_troubled", "upstream_troubled"]

@@ -1,6 +1,8 @@
 """Fault matrix 36: a server that cannot prove who it is gets nothing, and the technician hears why."""
 
 import asyncio
+import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +18,13 @@ from sync import HttpEventsSettings, UpstreamHolds, UpstreamUnavailable, join_ba
 from sync.http_events import HttpEvents
 
 BATCH = join_batch(lambda _seq: SOURCE, entries(1, 2))
+
+
+def turn_away(listener: socket.socket, context: ssl.SSLContext) -> None:
+    """Shake one hand as OpenSSL does, which says why it does not like a certificate; asyncio's server only hangs up."""
+    connection, _ = listener.accept()
+    with contextlib.suppress(OSError), connection:
+        context.wrap_socket(connection, server_side=True).close()
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +213,22 @@ async def test_tls_files_that_cannot_be_used_hold_and_say_so(which: str, authori
     with pytest.raises(UpstreamHolds) as caught:
         await upstream.send(BATCH)
     assert caught.value.code == "upstream_credential"
+
+
+async def test_a_certificate_of_ours_that_has_ended_is_named_as_what_it_is(authority: Authority) -> None:
+    """Nobody looks at the own file when it says SSLV3_ALERT_CERTIFICATE_EXPIRED."""
+    certificate, key = authority.sign("ended", start="20200101000000Z", end="20210101000000Z")
+    context = server_context(authority.sign("wary"), client_ca=authority.certificate)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # in later ones the refusal may come behind the request
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        turning = asyncio.create_task(asyncio.to_thread(turn_away, listener, context))
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/v1/events"
+        with pytest.raises(UpstreamUnavailable) as caught:
+            await sender(url, authority, certificate=certificate, key=key).send(BATCH)
+        await turning
+    assert str(caught.value) == "127.0.0.1 does not accept our certificate: certificate expired"
+    assert caught.value.code == "tls_failed"
+    assert "certificate" in str(caught.value.hint)
 
 
 async def test_a_position_over_tls_is_verified_although_events_go_without(authority: Authority) -> None:
