@@ -12,7 +12,6 @@ import getpass
 import http.client
 import json
 import os
-import shutil
 import socket
 import ssl
 import time
@@ -123,13 +122,11 @@ class Site:
                 return
 
     def download(self, path: str, body: Json, file: BinaryIO) -> None:
-        """Write what the daemon answers to `file`. Raises NoDaemon, Failure when it ends early."""
+        """Write what the daemon answers to `file`. Raises NoDaemon, Failure when it ends early, OSError of the file."""
         with self._request("POST", path, json.dumps(body).encode(), timeout_s=DOWNLOAD_S) as answer:
             expected = answer.length
-            try:
-                shutil.copyfileobj(answer, file, 1024 * 1024)
-            except (OSError, http.client.HTTPException) as error:
-                raise Failure(f"the daemon's answer broke off: {error or type(error).__name__}") from None
+            while piece := _piece_of(answer):
+                file.write(piece)
             if expected is not None and file.tell() != expected:
                 raise Failure(f"the daemon's answer broke off after {file.tell()} of {expected} bytes")
 
@@ -244,6 +241,13 @@ class _LocalConnection(http.client.HTTPConnection):
             self.sock.connect(f"/proc/self/fd/{folder}/{self._path.name}")
         finally:
             os.close(folder)
+
+
+def _piece_of(answer: http.client.HTTPResponse) -> bytes:
+    try:
+        return answer.read(1024 * 1024)
+    except (OSError, http.client.HTTPException) as error:
+        raise Failure(f"the daemon's answer broke off: {error or type(error).__name__}") from None
 
 
 def _json_of(answer: http.client.HTTPResponse) -> Json:

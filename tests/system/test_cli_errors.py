@@ -297,7 +297,7 @@ class Cut:
         raise OSError("connection reset")
 
 
-@refuses("client.download:1", 1, "the daemon's answer broke off: connection reset")
+@refuses("client._piece_of:1", 1, "the daemon's answer broke off: connection reset")
 def _(scene: Scene) -> list[str]:
     from contextlib import contextmanager
 
@@ -310,7 +310,7 @@ def _(scene: Scene) -> list[str]:
     return ["backup", str(scene.folder / "copy")]
 
 
-@refuses("client.download:2", 1, "the daemon's answer broke off after 0 of 10 bytes")
+@refuses("client.download:1", 1, "the daemon's answer broke off after 0 of 10 bytes")
 def _(scene: Scene) -> list[str]:
     from contextlib import contextmanager
     from io import BytesIO

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from gateway.cli.client import _is_kept_from_us
+from gateway.cli.client import Site, _is_kept_from_us
 
 
 @pytest.fixture
@@ -41,3 +43,21 @@ def test_a_file_we_may_read_and_one_that_is_not_there_are_not(tmp_path: Path) ->
     (tmp_path / "gateway.toml").write_text("[site]\n")
     assert not _is_kept_from_us(tmp_path / "gateway.toml")
     assert not _is_kept_from_us(tmp_path / "nothing.toml")
+
+
+class Answer(BytesIO):
+    """A whole one."""
+
+    length = 15
+
+
+def test_a_full_stick_is_not_blamed_on_the_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def whole(*_: object, **__: object) -> Iterator[Answer]:
+        yield Answer(b"SQLite format 3")
+
+    config = tmp_path / "gateway.toml"
+    config.write_text(f'[storage]\npath = "{tmp_path}"\n')
+    monkeypatch.setattr(Site, "_request", whole)
+    with pytest.raises(OSError, match="No space left"), Path("/dev/full").open("r+b", buffering=0) as stick:
+        Site(config).download("/v1/backup", {}, stick)
