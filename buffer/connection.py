@@ -121,7 +121,12 @@ def fault_of(error: sqlite3.Error, folder: Path | None = None) -> OutboxError:
 
 
 def is_read_only(folder: Path) -> bool:
-    """Return whether nothing can be written in a folder because its file system is read-only.
+    """Return whether nothing can be written in a folder because its file system is read-only."""
+    return _refusal(folder) == errno.EROFS
+
+
+def _refusal(folder: Path) -> int | None:
+    """Return why no file can be made in a folder; None when one can.
 
     By trying: after an error the kernel refuses writes in a file system that still calls itself writable.
     """
@@ -130,16 +135,22 @@ def is_read_only(folder: Path) -> bool:
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         probe.unlink()
     except OSError as error:
-        return error.errno == errno.EROFS
-    return False
+        return error.errno
+    return None
 
 
-def fault_at_open(error: sqlite3.Error) -> OutboxError:
-    """Return what a database error means while nothing has been promised yet."""
+def fault_at_open(error: sqlite3.Error, folder: Path | None = None) -> OutboxError:
+    """Return what a database error means while nothing has been promised yet.
+
+    With the `folder` of the outbox SQLite's word for whatever it cannot open is given a reason, if there is one.
+    """
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     match code:
         case sqlite3.SQLITE_ERROR | sqlite3.SQLITE_CONSTRAINT | sqlite3.SQLITE_MISMATCH:
             return OutboxDamaged(f"the tables of the outbox are not as they should be ({error})")
+        case sqlite3.SQLITE_CANTOPEN if folder is not None and _refusal(folder) in (errno.ENOSPC, errno.EDQUOT):
+            hint = "its bytes or its inodes are used up: df -h and df -i; remove files on that disk"
+            return OutboxFull("there is no room for another file beside the outbox", hint=hint)
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return OutboxError(f"the outbox cannot be opened ({error})", hint="check the owner of [storage] path")
         case _:

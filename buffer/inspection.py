@@ -69,7 +69,7 @@ def inspect(path: Path, traces: Traces, *, boot: str, monotonic: Callable[[], fl
     try:
         return _inspect_file(path, wal, traces, boot, monotonic)
     except sqlite3.Error as error:
-        fault = fault_at_open(error)
+        fault = fault_at_open(error, path.parent)
         if not isinstance(fault, OutboxDamaged):
             raise fault from error
         return Finding(str(fault))

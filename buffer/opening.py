@@ -122,7 +122,7 @@ def _open_files(
             on_failure.pop_all()
             return opened
     except sqlite3.Error as error:
-        raise fault_at_open(error) from error
+        raise fault_at_open(error, folder) from error
 
 
 def _make_whole(path: Path, lock: FolderLock, *, wall: Callable[[], int], monotonic: Callable[[], float]) -> None:

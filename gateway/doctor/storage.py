@@ -33,6 +33,9 @@ def check_disk(patient: Patient) -> Iterator[Check]:
         text += f", room for {status['autonomy_hours']:.0f} hours at today's rate with no delivery"
     if status is not None and status["full_reason"] is not None:
         yield Check("storage", "disk", "failed", f"scans are refused: {status['full_reason']}", _room_hint(folder))
+    elif disk.f_files and not disk.f_favail:
+        evidence = f"{text}, and no inode is left: no file can be made, a start of the gateway fails"
+        yield Check("storage", "disk", "failed", evidence, f"remove files on that disk: df -i {folder}")
     elif free < reserve:
         evidence = f"{text}; {size(reserve)} are the reserve, scans are refused"
         yield Check("storage", "disk", "failed", evidence, _room_hint(folder))

@@ -12,7 +12,7 @@ from descriptors import none_left
 from outbox_rig import sqlite_error
 
 from buffer import CommitUnknown, NotDurable, OutboxDamaged, OutboxError, OutboxFull
-from buffer.connection import fault_of, open_reader, open_writer, require_durable
+from buffer.connection import fault_at_open, fault_of, open_reader, open_writer, require_durable
 
 
 def test_a_connection_that_is_not_durable_is_refused(tmp_path: Path) -> None:
@@ -90,6 +90,20 @@ def test_what_an_error_means(code: int, kind: type[OutboxError]) -> None:
 
 def test_an_error_without_a_code_is_unknown() -> None:
     assert type(fault_of(sqlite3.OperationalError("?"))) is CommitUnknown
+
+
+def test_a_start_on_a_disk_without_inodes_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are megabytes free, and no file can be made: SQLite "cannot open" the outbox, and its owner is right."""
+    error = sqlite_error(sqlite3.SQLITE_CANTOPEN)
+    assert "owner" in str(fault_at_open(error, tmp_path).hint)
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "open", refuse)
+    fault = fault_at_open(error, tmp_path)
+    assert type(fault) is OutboxFull
+    assert "df -i" in str(fault.hint)
 
 
 def test_an_error_on_a_disk_that_turned_read_only_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import tarfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from gateway.doctor.certificate import CertificateUnreadable, first_to_end
 from gateway.doctor.check import Check, Patient
 from gateway.doctor.devices import check_devices, holders_of, is_gateway
 from gateway.doctor.machine import check_clock
+from gateway.doctor.storage import check_disk
 from gateway.doctor.upstreams import check_certificates, check_secrets, days_left
 from gateway.settings import load_settings
 
@@ -66,6 +68,17 @@ def patient(folder: Path, *, at: datetime | None = None, synchronised: bool = Tr
         wall_ms=int((at or datetime.now(UTC)).timestamp() * 1000),
         is_synchronised=synchronised,
     )
+
+
+def test_a_disk_without_inodes_is_not_well_whatever_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = replace(patient(tmp_path), status=None)
+    real = os.statvfs(tmp_path)
+    full = SimpleNamespace(f_bavail=real.f_bavail, f_frsize=real.f_frsize, f_files=40, f_favail=0)
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    disk = next(check for check in check_disk(found) if check.subject == "disk")
+    assert disk.state == "failed"
+    assert "no inode is left" in disk.evidence
+    assert "df -i" in str(disk.action)
 
 
 def test_a_planted_secret_is_nowhere_in_the_bundle(tmp_path: Path) -> None:
