@@ -26,6 +26,9 @@ TURN_PACKETS: Final = 256
 TURN_BYTES: Final = 32_768
 """What one connection has in one turn. A socket read brings up to a quarter of a megabyte, which is a hundred thousand
 PINGREQs: without a bound a single device could keep all others waiting for seconds, at a megabyte a second."""
+EARLY_BYTES_MAX: Final = 65_536
+"""Behind a CONNECT, before its sender is known. A read brings four times as much, and five hundred strangers with wrong
+passwords would have us hold a third of a gigabyte while they wait for their answer."""
 KNOWN_TOPICS_MAX: Final = 64
 KNOWN_TOPIC_BYTES_MAX: Final = 256
 """Each connection keeps its own; a longer topic is checked each time."""
@@ -113,6 +116,8 @@ class PacketReader:
                 packet, used = mqtt5.read(view[at:stop])
                 if used != stop - at:
                     return packets, _malformed("bytes left over at the end of a packet")
+                if first == CONNECT and size - stop > EARLY_BYTES_MAX:
+                    return packets, WireFault(Reason.QUOTA_EXCEEDED, f"{size - stop} bytes before it was let in")
                 packets.append((first, packet))
                 at = self.taken = stop
                 if len(packets) >= TURN_PACKETS or at >= TURN_BYTES or first == CONNECT:

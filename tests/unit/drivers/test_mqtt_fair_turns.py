@@ -10,7 +10,7 @@ from mqtt_peer import BOUND_S, Peer, Shelf, ack_topic, listening, publish, scan_
 from drivers import mqtt_valve
 from drivers.mqtt_session import TOPICS_MAX, Arrival, ServerSession
 from drivers.mqtt_valve import Valve
-from drivers.mqtt_wire import TURN_BYTES, TURN_PACKETS
+from drivers.mqtt_wire import EARLY_BYTES_MAX, TURN_BYTES, TURN_PACKETS
 
 PING = mqtt5.PingReqPacket().write()
 PONG = mqtt5.PingRespPacket().write()
@@ -46,6 +46,14 @@ def test_the_last_turn_knows_that_it_is_the_last() -> None:
     session = seated()
     assert [arrival.has_more for arrival in turns(session, PING * TURN_PACKETS)] == [False]
     assert session.receive(PING).packets == 1
+
+
+@pytest.mark.parametrize(("size", "is_taken"), [(EARLY_BYTES_MAX, True), (EARLY_BYTES_MAX + 1, False)])
+def test_a_stranger_may_not_make_us_hold_much_behind_its_connect(size: int, is_taken: bool) -> None:
+    session = ServerSession(packet_bytes_max=65_536, receive_max=10)
+    arrival = session.receive(mqtt5.ConnectPacket("hh-7").write() + b"x" * size)
+    assert (arrival.connect is not None, arrival.fault is None) == (is_taken, is_taken)
+    assert len(session._reader._rest) == (size if is_taken else 0)
 
 
 @pytest.mark.parametrize("kind", ["subscribe", "unsubscribe"])
