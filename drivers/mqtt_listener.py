@@ -28,6 +28,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Final
@@ -50,6 +51,8 @@ USERS_CHECK_S: Final = 5.0
 """How soon a device that was taken out of the users file is disconnected."""
 CLOSE_S: Final = 1.0
 BACKLOG: Final = 256
+ACCEPTED_MAX: Final = 8
+"""Connections accepted in one turn of the loop; asyncio knows one number for this and for those that may wait."""
 
 
 class MqttListener:
@@ -114,7 +117,7 @@ class MqttListener:
             return Connection(hall, self._tls.context() if self._tls is not None else None)
 
         try:
-            server = await asyncio.get_running_loop().create_server(connection, host, port, backlog=BACKLOG)
+            server = await asyncio.get_running_loop().create_server(connection, host, port, backlog=ACCEPTED_MAX)
         except OSError as error:
             hints = {
                 errno.EADDRINUSE: "another program listens there; `ss -ltnp` says which",
@@ -124,6 +127,9 @@ class MqttListener:
             raise DeviceFault(
                 f"cannot listen on {self._settings.bind}: {error.strerror or error}", hint=hints.get(error.errno or 0)
             ) from error
+        for wire in server.sockets:
+            with socket.fromfd(wire.fileno(), wire.family, wire.type) as same:
+                same.listen(BACKLOG)
         name = server.sockets[0].getsockname()
         self.address = (name[0], name[1])
         self.listening.set()

@@ -1,6 +1,7 @@
 """One device that pours: what it brings is acted on in turns with everybody else, and counts against its rate."""
 
 import asyncio
+import socket
 
 import mqtt5
 import pytest
@@ -8,6 +9,8 @@ from mqtt5 import DisconnectReasonCode as Reason
 from mqtt_peer import BOUND_S, Peer, Shelf, ack_topic, listening, publish, scan_body, scan_topic
 
 from drivers import mqtt_valve
+from drivers.mqtt_connection import Connection
+from drivers.mqtt_listener import ACCEPTED_MAX
 from drivers.mqtt_session import TOPICS_MAX, Arrival, ServerSession
 from drivers.mqtt_valve import Valve
 from drivers.mqtt_wire import EARLY_BYTES_MAX, TURN_BYTES, TURN_PACKETS
@@ -95,6 +98,29 @@ async def test_others_are_answered_while_one_device_pours_pings() -> None:
         await loud.close()
         await draining
         await quiet.close()
+
+
+async def test_a_crowd_at_the_door_is_let_in_a_few_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of strangers a second cost each scan the time in which all that waited were accepted."""
+    made = 0
+    connection_made = Connection.connection_made
+
+    def count(self: Connection, transport: asyncio.BaseTransport) -> None:
+        nonlocal made
+        made += 1
+        connection_made(self, transport)
+
+    monkeypatch.setattr(Connection, "connection_made", count)
+    async with listening(Shelf()) as listener:
+        crowd = [socket.create_connection(listener.address) for _ in range(100)]
+        most = before = 0
+        async with asyncio.timeout(BOUND_S):
+            while made < len(crowd):
+                await asyncio.sleep(0)
+                most, before = max(most, made - before), made
+        assert most <= ACCEPTED_MAX
+        for one in crowd:
+            one.close()
 
 
 async def test_what_came_in_one_read_is_stored_whole_and_in_order() -> None:
