@@ -45,6 +45,8 @@ UNTAKEN_BYTES_MAX = 32 * 1024 * 1024
 closed: two hundred readers who ask and do not read would be more than the service may have of memory."""
 KEEP_ALIVE_S = 15
 BACKLOG = 512
+ACCEPTED_MAX = 8
+"""Connections accepted in one turn of the loop: a crowd of strangers must not cost a scan the time of all of them."""
 
 
 class Placed(Protocol):
@@ -184,6 +186,15 @@ class BoundedProtocol(H11Protocol):
         self.abandon()
 
 
+class _Server(uvicorn.Server):
+    """Accepts a few connections a turn, and lets as many wait as before; asyncio knows one number for both."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for one in sockets or ():
+            one.listen(BACKLOG)
+
+
 class ApiServer:
     """Serves one application on one socket."""
 
@@ -212,14 +223,14 @@ class ApiServer:
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            backlog=BACKLOG,
+            backlog=ACCEPTED_MAX,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=3,
             h11_max_incomplete_event_size=HEAD_BYTES_MAX,
         )
         config.load()
         self._listener = listener
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         # uvicorn would take SIGTERM for itself; the daemon stops things in its own order.
         self._server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
         self._task: asyncio.Task[None] | None = None

@@ -232,6 +232,32 @@ async def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledge
     assert all(options)
 
 
+async def test_a_crowd_at_the_door_is_let_in_a_few_a_turn(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of strangers a second cost each scan the time in which all that waited were accepted."""
+    made = 0
+
+    def seen(self: BoundedProtocol, transport: asyncio.Transport) -> None:
+        nonlocal made
+        made += 1
+        connection_made(self, transport)  # type: ignore[arg-type]
+
+    connection_made = BoundedProtocol.connection_made
+    monkeypatch.setattr(BoundedProtocol, "connection_made", seen)
+    server = opened(200)
+    async with asyncio.timeout(BOUND_S):
+        while not server._server.started:
+            await asyncio.sleep(0)
+        host, _, port = server.address.rpartition(":")
+        crowd = [socket.create_connection((host, int(port))) for _ in range(100)]
+        most = before = 0
+        while made < len(crowd):
+            await asyncio.sleep(0)
+            most, before = max(most, made - before), made
+    assert most <= module.ACCEPTED_MAX
+    for one in crowd:
+        one.close()
+
+
 async def test_answers_that_nobody_takes_do_not_fill_the_memory(opened: Opener, connect: Connector) -> None:
     """Two hundred readers who asked for large answers and read none took more than the service may have."""
     server = opened(10)
