@@ -17,17 +17,18 @@ Its journal (NDJSON) is the device's side of the truth:
     scanned       the trigger was pulled (`id`, `code`); the scan is in the file
     sent          a message went out (`id`, `attempt`)
     heard         an acknowledgement came (`id`, `code`, `result`)
-    connected, disconnected
+    refused       a PUBACK or SUBACK said no (`why`)
+    connected, disconnected (`why`)
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import random
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +41,8 @@ from paho.mqtt.properties import Properties
 
 from simulators.journal import Journal
 from simulators.ledger import DeviceScan
+from simulators.mqtt_client import LIBRARY_LOG, listen_in, said
 from simulators.token import Token, find_tokens
-
-LIBRARY_LOG = logging.getLogger("simulators.mqtt")
-"""Where the MQTT library talks about broken connections. Nobody listens: the journal of a device has them."""
-LIBRARY_LOG.addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +98,7 @@ class ScanFile:
         """Message id -> the bytes to send, oldest first."""
         self._count = 0
         self._installation = ""
-        self._path = path
+        self.path = path
         whole = self._read(path)
         if path.exists():
             # A line that a dying battery cut in half was never confirmed to the operator: it goes.
@@ -110,24 +108,26 @@ class ScanFile:
             self._append({"installation": self._installation})
 
     def _read(self, path: Path) -> int:
-        """Read what an earlier life left; return how many bytes of it are whole lines."""
+        """Read what an earlier life left; return the bytes of whole lines. Raises ValueError for rubbish."""
         whole = 0
         for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                break
             if not line.endswith(b"\n"):
                 break
+            try:
+                self._recall(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise ValueError(f"{path} holds something that is no scan of this handheld") from None
             whole += len(line)
-            if "installation" in entry:
-                self._installation = entry["installation"]
-            elif "done" in entry:
-                self.pending.pop(entry["done"], None)
-            else:
-                self._count = entry["count"]
-                self.pending[entry["id"]] = entry["message"].encode()
         return whole
+
+    def _recall(self, entry: dict[str, Any]) -> None:
+        if "installation" in entry:
+            self._installation = entry["installation"]
+        elif "done" in entry:
+            self.pending.pop(entry["done"], None)
+        else:
+            self._count = int(entry["count"])
+            self.pending[entry["id"]] = entry["message"].encode()
 
     def add(self, device: str, scan: dict[str, Any]) -> str:
         """Number a scan and return its id once it is on flash."""
@@ -144,7 +144,7 @@ class ScanFile:
             self._append({"done": message_id})
 
     def _append(self, entry: dict[str, Any]) -> None:
-        with self._path.open("ab") as file:
+        with self.path.open("ab") as file:
             file.write(json.dumps(entry).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -192,17 +192,30 @@ class Handheld:
         return message_id
 
     async def all_answered(self) -> None:
-        """Return when every scan has heard an answer."""
+        """Return when every scan has heard an answer. Raises OSError when its flash or its journal is full."""
         while self.file.pending:
-            self._settled.clear()
-            await self._settled.wait()
+            await self._more_settled()
 
     async def answer(self, message_id: str) -> Answer:
-        """Return what the gateway said about a scan, when it did."""
+        """Return what the gateway said about a scan, when it did. Raises OSError as `all_answered` does."""
         while message_id not in self.answers:
-            self._settled.clear()
-            await self._settled.wait()
+            await self._more_settled()
         return self.answers[message_id]
+
+    def summary(self) -> str:
+        """Return in a sentence what became of the scans since it was switched on, and of those it kept from before."""
+        results = Counter(answer.result for answer in self.answers.values())
+        heard = ", ".join(f"{count} {result}" for result, count in sorted(results.items())) or "none"
+        kept = f"; {len(self.file.pending)} without an answer, kept in {self.file.path}" if self.file.pending else ""
+        scans = len(self.answers) + len(self.file.pending)
+        return f"{scans} scan{'s' * (scans != 1)}, answered: {heard}{kept}"
+
+    async def _more_settled(self) -> None:
+        """Return when something was answered, or raise what ended the conversation: no answer comes any more."""
+        self._settled.clear()
+        if self._running is not None and self._running.done() and not self._running.cancelled():
+            self._running.result()
+        await self._settled.wait()
 
     def device_scans(self) -> list[DeviceScan]:
         """Return the scans that carry a token, in the order they were made, with what was heard."""
@@ -217,6 +230,7 @@ class Handheld:
 
     async def __aenter__(self) -> Self:
         self._running = asyncio.get_running_loop().create_task(self._run())
+        self._running.add_done_callback(lambda _: self._settled.set())
         return self
 
     async def __aexit__(
@@ -245,7 +259,7 @@ class Handheld:
 
     def _client(self) -> aiomqtt.Client:
         plan = self.plan
-        return aiomqtt.Client(
+        client = aiomqtt.Client(
             plan.host,
             plan.port,
             identifier=plan.device,
@@ -259,9 +273,17 @@ class Handheld:
             tls_context=plan.tls,
             logger=LIBRARY_LOG,
         )
+        return listen_in(client, self._hear_puback)
+
+    def _hear_puback(self, reason_code: Any) -> None:
+        """Write a no down: the scan stays on flash, and somebody has to be told (rule 2 and the table of the rules)."""
+        if reason_code.is_failure:
+            self.journal.record("refused", why=f"PUBACK: {said(reason_code)}")
 
     async def _converse(self, client: aiomqtt.Client) -> None:
-        await client.subscribe(self._ack_topic, qos=1)
+        for granted in await client.subscribe(self._ack_topic, qos=1):
+            if not isinstance(granted, int) and granted.is_failure:
+                self.journal.record("refused", why=f"SUBACK for {self._ack_topic}: {said(granted)}")
         # A new connection knows nothing of what an old one sent: all that is pending goes out again, oldest first.
         self._due.clear()
         async with asyncio.TaskGroup() as group:

@@ -137,7 +137,12 @@ class Plc:
 
     async def start_tcp(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Return when masters can connect."""
-        await self._start(_TcpServer(self, self._devices(), address=(host, port)))
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+        try:
+            await self._start(_TcpServer(self, self._devices(), address=(host, port)))
+        except RuntimeError as error:
+            # pymodbus keeps the reason to itself.
+            raise OSError(f"the port cannot be opened: is {host}:{port} in use, or a port below 1024?") from error
 
     def start_rtu(self, port: SerialPort) -> None:
         """Listen on a serial line from now on."""
@@ -150,10 +155,7 @@ class Plc:
 
     async def _start(self, server: ModbusTcpServer) -> None:
         self._server = server
-        try:
-            await server.serve_forever(background=True)
-        except RuntimeError as error:
-            raise OSError(f"the port cannot be opened: {error}") from error
+        await server.serve_forever(background=True)
         self._started()
 
     def _started(self) -> None:

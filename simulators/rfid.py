@@ -251,6 +251,14 @@ def passed_tags(lines: Iterable[Mapping[str, object]]) -> list[DeviceScan]:
     ]
 
 
+def portal_summary(lines: Iterable[Mapping[str, object]], messages_sent: int) -> str:
+    """Return in a sentence what a portal's journal says of tags, and how many messages that took."""
+    passed = passed_tags(lines)
+    acknowledged, refused = sum(tag.acknowledged for tag in passed), sum(tag.refused for tag in passed)
+    refusals = f", {refused} refused" if refused else ""
+    return f"{len(passed)} tags passed, {acknowledged} acknowledged{refusals}, {messages_sent} messages"
+
+
 @dataclass(frozen=True, slots=True)
 class PortalClock:
     """How the portal waits and tells the time."""

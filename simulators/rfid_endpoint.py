@@ -14,7 +14,7 @@ from typing import Any
 import aiomqtt
 import httpx2
 
-from simulators.handheld import LIBRARY_LOG
+from simulators.mqtt_client import LIBRARY_LOG, listen_in, said
 
 Send = Callable[[bytes], Awaitable[bool]]
 """Deliver one message; True: the gateway has it for good, False: it refused for good. Raises Unreached otherwise."""
@@ -43,6 +43,8 @@ class MqttSender:
     def __init__(self, endpoint: MqttEndpoint) -> None:
         self._endpoint = endpoint
         self._client: aiomqtt.Client | None = None
+        self.refusal: str | None = None
+        """What the last refusal said."""
         self._refused = False
 
     async def __call__(self, body: bytes) -> bool:
@@ -82,19 +84,12 @@ class MqttSender:
             timeout=end.ack_timeout_s,
             logger=LIBRARY_LOG,
         )
-        self._hear_refusals(client)
-        return await client.__aenter__()
+        return await listen_in(client, self._hear_puback).__aenter__()
 
-    def _hear_refusals(self, client: aiomqtt.Client) -> None:
-        """aiomqtt 2.5 takes every PUBACK for a yes; the paho client inside it still has the reason code."""
-        paho = client._client
-        settle: Any = paho.on_publish
-
-        def on_publish(sender: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
-            self._refused = reason_code.is_failure
-            settle(sender, userdata, mid, reason_code, properties)
-
-        paho.on_publish = on_publish
+    def _hear_puback(self, reason_code: Any) -> None:
+        self._refused = reason_code.is_failure
+        if self._refused:
+            self.refusal = f"PUBACK: {said(reason_code)}"
 
     async def aclose(self) -> None:
         """Leave the connection, whatever state it is in."""
@@ -115,6 +110,8 @@ class HttpSender:
         if token is not None:
             self._headers["authorization"] = f"Bearer {token}"
         self._client = client or httpx2.AsyncClient(timeout=10.0)
+        self.refusal: str | None = None
+        """What the last refusal said."""
 
     async def __call__(self, body: bytes) -> bool:
         """Post and wait for the answer: 2xx is held for good, 4xx refused for good."""
@@ -124,6 +121,8 @@ class HttpSender:
             raise Unreached(str(error)) from error
         if answer.status_code >= 500 or answer.status_code in (408, 429):
             raise Unreached(f"HTTP {answer.status_code}")
+        if not answer.is_success:
+            self.refusal = f"HTTP {answer.status_code} {answer.text[:300]}".rstrip()
         return answer.is_success
 
     async def aclose(self) -> None:

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -47,6 +48,14 @@ class ScannerHabits:
     """How often it says a scan again before it gives up; None: until it is acknowledged."""
     noise: bytes = b""
     """Sent when it is plugged in, as many do when their power comes up."""
+
+
+def as_sent(code: str) -> bytes:
+    """Return the bytes of a code: Latin-1 where it fits, as scanners have it, else UTF-8, as those for QR codes do."""
+    try:
+        return code.encode("latin-1")
+    except UnicodeEncodeError:
+        return code.encode("utf-8", "surrogateescape")
 
 
 class Scanner:
@@ -122,7 +131,7 @@ class Scanner:
                 while not self._answers.empty():
                     self._answers.get_nowait()
                 self.journal.record("sent", code=code, attempt=attempt)
-                await self._send(code.encode("latin-1"))
+                await self._send(as_sent(code))
                 if self._habits.acknowledge == "none":
                     return "sent"
                 what = await self._hear_answer()
@@ -172,3 +181,15 @@ class Scanner:
                 cut = min(ends, default=len(rest))
                 self.journal.record("tone", bytes=rest[:cut].decode("latin-1"))
                 rest = rest[cut:]
+
+
+def scanner_summary(lines: Iterable[Mapping[str, object]], *, hears: bool) -> str:
+    """Return in a sentence what a scanner's journal says: scans, answers, and how often it said one again."""
+    sent = [line["attempt"] for line in lines if line["what"] == "sent"]
+    scans, answers = sent.count(1), Counter(str(line["what"]) for line in lines)
+    told = f"{scans} scan{'s' * (scans != 1)} sent"
+    if not hears:
+        return told
+    refused = f", {answers['nacked']} times NAK" if answers["nacked"] else ""
+    again = f", said again {len(sent) - scans} times" if len(sent) > scans else ""
+    return f"{told}, {answers['acked']} acknowledged{refused}{again}"

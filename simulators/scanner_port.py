@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import pty
 import tty
@@ -72,8 +73,11 @@ class PtyPort:
         """Open a pseudo-terminal and point the name at it.
 
         The other end stays open here as well, raw from the start: else the line discipline would echo the first scan
-        back, and reading would fail whenever the gateway is not there.
+        back, and reading would fail whenever the gateway is not there. Raises FileExistsError when something else has
+        the name: a file, a real port, or the port of another simulator.
         """
+        if self._link.exists():  # a link to a terminal that is gone does not count: somebody was killed
+            raise FileExistsError(errno.EEXIST, "is there already; name another port, or remove it", str(self._link))
         master, slave = pty.openpty()
         tty.setraw(slave)
         os.set_blocking(master, False)
@@ -90,7 +94,9 @@ class PtyPort:
         if self._master is None or self._slave is None:
             return
         self.connected.clear()
-        self._link.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if str(self._link.readlink()) == os.ttyname(self._slave):  # the name may be another's by now
+                self._link.unlink()
         asyncio.get_running_loop().remove_reader(self._master)
         os.close(self._master)
         os.close(self._slave)

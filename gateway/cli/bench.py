@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import tempfile
 from dataclasses import asdict
@@ -28,10 +27,11 @@ def bench(
     from rich.console import Console
 
     from gateway.bench.rows import QUICK, Size
+    from gateway.cli.stopping import run_until_stopped
 
     console = Console(stderr=as_json)
     with tempfile.TemporaryDirectory(prefix="dockline-bench-", dir=folder or Path.cwd()) as home:
-        rows = asyncio.run(_measure(Path(home), QUICK if quick else Size(), set(row or ()), console.print))
+        rows = run_until_stopped(_measure(Path(home), QUICK if quick else Size(), set(row or ()), console.print))
     if as_json:
         typer.echo(json.dumps([asdict(one) | {"holds": one.holds} for one in rows], indent=2))
     else:

@@ -84,15 +84,33 @@ class GatewayProcess:
                 stderr=log,
                 env=os.environ | {"NOTIFY_SOCKET": str(path)},
             )
-            ready = asyncio.ensure_future(_said_ready(notify))
-            ended = asyncio.ensure_future(self.process.wait())
-            await asyncio.wait({ready, ended}, timeout=self.start_timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            is_ready, has_ended = ready.done(), ended.done()
-            for task in (ready, ended):
-                task.cancel()
+            is_ready = False
+            try:
+                has_ended = await self._ended_before_ready(notify)
+                is_ready = has_ended is None
+            finally:
+                if not is_ready:
+                    self._abandon()  # whoever was to stop it does not know of it yet
         if not is_ready:
             late = "" if has_ended else f"not ready after {self.start_timeout_s:.0f} s; "
             raise ChildFailed(late + self.last_words())
+
+    async def _ended_before_ready(self, notify: socket.socket) -> bool | None:
+        """Return None when it says READY=1, True when it ends before, False when it does neither in time."""
+        assert self.process is not None
+        ready = asyncio.ensure_future(_said_ready(notify))
+        ended = asyncio.ensure_future(self.process.wait())
+        try:
+            await asyncio.wait({ready, ended}, timeout=self.start_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            return None if ready.done() else ended.done()
+        finally:
+            for task in (ready, ended):
+                task.cancel()
+
+    def _abandon(self) -> None:
+        """End a process that is not of use, at once."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
 
     async def kill(self) -> None:
         """End the process as a power cut would: SIGKILL, no chance to say goodbye."""

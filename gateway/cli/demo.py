@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import tempfile
@@ -40,6 +39,7 @@ def demo(
     from rich.console import Console
 
     from gateway.cli.child import ChildFailed
+    from gateway.cli.stopping import run_until_stopped
     from gateway.demo.view import conclusion, verdict_table
 
     console = Console(stderr=as_json)
@@ -48,7 +48,7 @@ def demo(
         return
     folder = Path(tempfile.mkdtemp(prefix="dockline-demo-"))
     try:
-        verdict = asyncio.run(_live(folder, seed, scans, console))
+        verdict = run_until_stopped(_live(folder, seed, scans, console))
     except ChildFailed as error:
         keep = True
         console.print(f"[red]The gateway did not start.[/red] The end of {folder}/gateway.log:\n{error}")
@@ -88,6 +88,7 @@ def _play(name: str, seed: int, speed: float, console: Console, *, keep: bool, a
     """Play one scenario and print its verdict; exit code 1 when a claim does not hold."""
     from gateway.cli.child import ChildFailed
     from gateway.cli.errors import Failure
+    from gateway.cli.stopping import run_until_stopped
     from gateway.demo.scenario import run_scenario
     from gateway.demo.scenarios import SCENARIOS
     from gateway.demo.stage import Stage
@@ -106,7 +107,7 @@ def _play(name: str, seed: int, speed: float, console: Console, *, keep: bool, a
     stage = Stage(folder, found.posts, seed=seed, speed=speed)
     stage.on_tell = console.print
     try:
-        judgement = asyncio.run(run_scenario(found, stage))
+        judgement = run_until_stopped(run_scenario(found, stage))
     except ChildFailed as error:
         keep = True
         console.print(f"[red]The gateway did not start.[/red] The end of {folder}/gateway.log:\n{error}")

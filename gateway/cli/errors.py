@@ -35,7 +35,7 @@ EXIT_CODES = {
     EXIT_DISK: "disk or input/output error",
     EXIT_NOT_ALLOWED: "not allowed: a file, or what your role may do",
     EXIT_CONFIG: "configuration; systemd does not start the service again",
-    EXIT_INTERRUPTED: "interrupted with Ctrl-C",
+    EXIT_INTERRUPTED: "interrupted with Ctrl-C; the demo, the bench and simulators: by SIGTERM or SIGHUP too",
 }
 """Code and meaning, for people; `daemon` has those of `run`."""
 

@@ -1,22 +1,22 @@
 """`dockline simulate`: the other end of every wire, one at a time, for testers without hardware.
 
-Each command prints the lines to put into the configuration, works until it has done what was asked or until Ctrl-C,
-and then says what it heard. Nothing here is used by the gateway itself.
+Each command prints the lines to put into the configuration, works until it has done what was asked or until Ctrl-C
+or SIGTERM, and then says what it heard. What keeps it from working it says on standard error. Nothing here is used by
+the gateway itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 import typer
 
-T = TypeVar("T")
+from gateway.cli.errors import Failure
+from gateway.cli.playing import Trouble, check_labels, check_url, play, read_secret, tell
 
 app = typer.Typer(help="Play a device, a centre or a whole site.", no_args_is_help=True)
 
@@ -44,26 +44,30 @@ def scanner(
     journal: JournalFile = None,
     seed: Seed = 1,
 ) -> None:
-    """Play a barcode scanner on a pseudo-terminal; it says a scan again until it hears ACK."""
+    """Play a barcode scanner on a pseudo-terminal; it says a scan again until it hears ACK.
+
+    The name must be free: a file or a real port of that name stays as it is.
+    """
     from simulators.journal import Journal
     from simulators.labels import labels
-    from simulators.scanner import Scanner, ScannerHabits
+    from simulators.scanner import Scanner, ScannerHabits, scanner_summary
     from simulators.scanner_port import PtyPort
 
-    async def play() -> None:
+    async def scan() -> None:
         port = PtyPort(link.absolute())
-        device = Scanner(
-            port, Journal(link.name, journal), ScannerHabits(acknowledge=acknowledge), rng=random.Random(seed)
-        )
-        await device.start()
-        _say(f'driver = "serial-scanner"\nurl = "{port.url}"\nterminator = "\\r"\nacknowledge = "{acknowledge}"')
+        book = Journal(link.name, journal)
+        device = Scanner(port, book, ScannerHabits(acknowledge=acknowledge), rng=random.Random(seed))
         try:
+            await device.start()
+            tell(f'driver = "serial-scanner"\nurl = "{port.url}"\nterminator = "\\r"\nacknowledge = "{acknowledge}"')
             async for label in labels(code, "s1", count, interval):
-                _say(f"{label}: {await device.scan(label)}")
+                tell(f"{label}: {await device.scan(label)}")
         finally:
             await device.close()
+            if book.said("sent"):
+                tell(scanner_summary(book.lines, hears=acknowledge != "none"))
 
-    _play(play())
+    play(scan(), is_endless=count == 0)
 
 
 @app.command()
@@ -84,22 +88,44 @@ def handheld(
     folder: Annotated[Path, typer.Option(help="Where it keeps scans that nobody acknowledged yet.")] = Path(),
     seed: Seed = 1,
 ) -> None:
-    """Play a handheld over MQTT 5; it keeps every scan in a file until the gateway's acknowledgement names it."""
+    """Play a handheld over MQTT 5; it keeps every scan in a file until the gateway's acknowledgement names it.
+
+    Exit code 1: something was refused.
+    """
     from simulators.handheld import Handheld, HandheldPlan
     from simulators.labels import labels
 
     context = {name: value for name, value in (("activity", activity), ("document", document)) if value is not None}
-    password = password_file.read_text().strip() if password_file else None
+    password = read_secret(password_file)
+    check_labels(code)
     plan = HandheldPlan(device, site, port, host, username=device if password else None, password=password)
+    trouble = Trouble()
 
-    async def play() -> None:
-        async with Handheld(plan, folder, rng=random.Random(seed)) as player:
-            async for label in labels(code, "h1", count, interval):
-                answer = await player.answer(player.scan(label, **context))
-                _say(f"{label}: {answer.result} ({answer.tone}) {answer.reason or ''}".rstrip())
-            await player.all_answered()
+    def look() -> None:
+        line = player.journal.lines[-1]
+        if line["what"] in ("refused", "disconnected"):
+            trouble.tell(f"{host}:{port}: {line['why']}; tries again")
+        elif line["what"] == "heard":
+            trouble.over()
 
-    _play(play())
+    try:
+        player = Handheld(plan, folder, rng=random.Random(seed), on_line=look)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+
+    async def scan() -> None:
+        try:
+            async with player:
+                async for label in labels(code, "h1", count, interval):
+                    answer = await player.answer(player.scan(label, **context))
+                    tell(f"{label}: {answer.result} ({answer.tone}) {answer.reason or ''}".rstrip())
+                await player.all_answered()
+        finally:
+            tell(player.summary())
+
+    play(scan(), is_endless=count == 0)
+    if any(answer.result == "refused" for answer in player.answers.values()):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -118,29 +144,48 @@ def rfid(
     journal: JournalFile = None,
     seed: Seed = 1,
 ) -> None:
-    """Play an RFID portal that speaks like a Zebra IoT Connector reader."""
+    """Play an RFID portal that speaks like a Zebra IoT Connector reader. Exit code 1: something was refused."""
     from simulators.journal import Journal
-    from simulators.rfid import PassJournal, PortalClock, PortalPlan, passed_tags, run_portal
-    from simulators.rfid_endpoint import HttpSender, MqttEndpoint, MqttSender
+    from simulators.rfid import PassJournal, PortalClock, PortalPlan, passed_tags, portal_summary, run_portal
+    from simulators.rfid_endpoint import HttpSender, MqttEndpoint, MqttSender, Unreached
 
-    token = token_file.read_text().strip() if token_file else None
-    password = password_file.read_text().strip() if password_file else None
+    token, password = read_secret(token_file), read_secret(password_file)
+    check_url(url)
+    trouble = Trouble()
 
-    async def play() -> None:
+    async def drive() -> bool:
         end = MqttEndpoint(host, port, topic, device, username=device if password else None, password=password)
         sender = HttpSender(url, token=token) if url else MqttSender(end)
+
+        sent = 0
+
+        async def send(body: bytes) -> bool:
+            nonlocal sent
+            sent += 1
+            try:
+                taken = await sender(body)
+            except Unreached as why:
+                trouble.tell(f"{url or f'{host}:{port}'}: {why}; tries again")
+                raise
+            if taken:
+                trouble.over()
+            else:
+                trouble.tell(f"{url or f'{host}:{port}'}: refused: {sender.refusal}")
+            return taken
+
         book = Journal(device, journal)
-        _say(f'driver = "rfid-reader"\nprofile = "zebra-iot-connector"\ntopic = "{topic}"')
+        tell('driver = "rfid-reader"\nprofile = "zebra-iot-connector"' + ("" if url else f'\ntopic = "{topic}"'))
         plan = PortalPlan(pallets=pallets, tags_per_pallet=tags, shape=shape)
         clock = PortalClock(wall=lambda: time.time_ns() // 1_000_000)
         try:
-            sent = await run_portal(plan, sender, PassJournal(book), clock, random.Random(seed))
+            await run_portal(plan, send, PassJournal(book), clock, random.Random(seed))
         finally:
             await sender.aclose()
-        passed = passed_tags(book.lines)
-        _say(f"{len(passed)} tags passed, {sum(tag.acknowledged for tag in passed)} acknowledged, {sent} messages")
+            tell(portal_summary(book.lines, sent))
+        return any(tag.refused for tag in passed_tags(book.lines))
 
-    _play(play())
+    if play(drive()):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -160,11 +205,11 @@ def plc(
     from simulators.plc import Plc, work
     from simulators.plc_signal import Signal
 
-    async def play() -> None:
+    async def count() -> None:
         counter = Signal("good_parts", 0, rollover=2**32)
         machine = Plc([counter], journal=Journal("plc", journal))
         await machine.start_tcp(port=port)
-        _say(
+        tell(
             f'driver = "modbus-poller"\nurl = "modbus-tcp://127.0.0.1:{machine.port}?unit=1"\n'
             'points = [{ name = "good_parts", address = 0, type = "uint32", means = "count", rollover = 4294967296 }]'
         )
@@ -181,9 +226,9 @@ def plc(
             pass
         finally:
             await machine.stop()
-            _say(f"{counter.total} parts counted; requests by function code: {dict(machine.functions)}")
+            tell(f"{counter.total} parts counted; requests by function code: {dict(machine.functions)}")
 
-    _play(play())
+    play(count(), is_endless=seconds == 0)
 
 
 @app.command()
@@ -222,43 +267,38 @@ def site(
     seconds: Annotated[float, typer.Option(min=1, help="About how long the devices are busy.")] = 60.0,
     seed: Seed = 1,
 ) -> None:
-    """Play a whole site: writes FOLDER/gateway.toml, waits for a gateway that runs with it, and gives the verdict."""
-    from rich.console import Console
+    """Play a whole site: writes FOLDER/gateway.toml, waits for a gateway that runs with it, and gives the verdict.
 
+    FOLDER is new or empty: outbox and journals of an earlier site would be judged as well. Exit code 1: something is
+    lost, doubled, invented, out of order, or not yet at the centre.
+    """
+    from gateway.cli.playing import check_empty
     from gateway.demo.configuration import demo_configuration
-    from simulators.ledger import reconcile
+    from gateway.demo.verdict import SiteVerdict, site_verdict
     from simulators.site import Site, SitePlan
 
-    async def play() -> bool:
+    check_empty(folder)
+    verdict: SiteVerdict | None = None
+
+    async def live() -> None:
+        nonlocal verdict
         folder.mkdir(parents=True, exist_ok=True)
         home = folder.absolute()
         async with Site(home, SitePlan(seed=seed, scans=scans, seconds=seconds), listener_port=listener_port) as played:
             text = demo_configuration(home, played, listener=listener_port, api=api_port)
             (folder / "gateway.toml").write_text(text)
-            _say(f"start the gateway now:  dockline run --config {folder / 'gateway.toml'}")
-            await played.work()
-            _say("every device has heard an answer to everything it said; Ctrl-C ends, the verdict so far follows")
-            ledger = reconcile(played.device_scans(), played.centre_events())
-            while ledger.lost or ledger.delivered < ledger.injected or played.parts().missing > 0:
-                await played.centre.attempted(len(played.centre.attempts) + 1)
-                ledger = reconcile(played.device_scans(), played.centre_events())
-            Console().print({name: len(found) for name, found in ledger.violations().items()})
-            return ledger.holds and played.parts().missing == 0
+            tell(f"start the gateway now:  dockline run --config {folder / 'gateway.toml'}")
+            try:
+                await played.work()
+                tell("every device has heard an answer to everything it said; Ctrl-C ends the wait for the centre")
+                while not (verdict := site_verdict(played)).is_complete:
+                    await played.centre.attempted(len(played.centre.attempts) + 1)
+            finally:
+                verdict = site_verdict(played)
 
-    if _play(play()) is False:
+    play(live(), is_endless=True)
+    if verdict is None:
+        raise KeyboardInterrupt  # before there was a site
+    verdict.show()
+    if not (verdict.holds and verdict.is_complete):
         raise typer.Exit(1)
-
-
-def _play(play: Coroutine[Any, Any, T]) -> T | None:
-    """Run until done or Ctrl-C; a port that is taken is said in one line."""
-    with contextlib.suppress(KeyboardInterrupt):
-        try:
-            return asyncio.run(play)
-        except OSError as error:
-            typer.echo(f"cannot: {error.strerror or error}", err=True)
-            raise typer.Exit(1) from None
-    return None
-
-
-def _say(text: str) -> None:
-    typer.echo(text)

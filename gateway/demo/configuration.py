@@ -7,7 +7,7 @@ from pathlib import Path
 from simulators.site import COUNTER, PRESS, Site
 
 _HEAD = """\
-# Written by `dockline demo`. Any of this can be pasted into a gateway.toml of your own.
+# Written by `dockline demo` or `dockline simulate site`. Any of this can be pasted into a gateway.toml of your own.
 [site]
 id = "demo"
 gateway = "demo-pc"

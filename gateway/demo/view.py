@@ -10,6 +10,8 @@ from rich.text import Text
 
 from gateway.demo.day import Day, Verdict
 from gateway.demo.scenario import Judgement
+from simulators.ledger import Ledger
+from simulators.parts import PartsCount
 
 _BAD = {"CUT", "KILLED"}
 
@@ -38,9 +40,17 @@ def picture(day: Day) -> RenderableType:
 
 
 def verdict_table(verdict: Verdict) -> Table:
-    """Return the ledger's verdict as a table of words and figures."""
-    ledger, parts = verdict.ledger, verdict.parts
+    """Return the verdict of a day as a table of words and figures."""
+    table = ledger_table(verdict.ledger, verdict.parts)
+    table.add_row("kills, outage", f"{verdict.kills}, {verdict.outage_s:.0f} s", f"{verdict.answers_lost} answers lost")
+    return table
+
+
+def ledger_table(ledger: Ledger, parts: PartsCount) -> Table:
+    """Return the fates of all scans and parts as a table of words and figures."""
     table = Table(title="Verdict: what the devices remember against what the centre received", show_header=False)
+    for _ in range(2):
+        table.add_column(no_wrap=True)  # words and figures stay whole on a narrow terminal
     table.add_row("injected", f"{ledger.injected}", "scans and tags, by the devices' own record")
     table.add_row("acknowledged", f"{ledger.acknowledged}", "heard a positive answer")
     table.add_row("delivered", f"{ledger.delivered}", "are at the centre")
@@ -66,7 +76,6 @@ def verdict_table(verdict: Verdict) -> Table:
     table.add_row(
         "PLC parts", f"[{colour}]{parts.delivered} of {parts.counted}[/{colour}]", "counted by the PLC itself"
     )
-    table.add_row("kills, outage", f"{verdict.kills}, {verdict.outage_s:.0f} s", f"{verdict.answers_lost} answers lost")
     return table
 
 

@@ -171,3 +171,29 @@ async def test_it_waits_longer_and_longer_for_a_gateway_that_is_not_there(tmp_pa
     assert max(pauses) <= 3.0
     assert max(pauses[:2]) <= 0.4
     assert len(set(pauses)) == len(pauses)
+
+
+def test_a_file_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    """Cutting it off at the first line that is no scan would lose the scans behind it."""
+    path = tmp_path / "scans"
+    for rubbish in (b'{"a":1}\n', b"5\n", b"[1,2\n", b'{"id":"x","count":1,"message":5}\n'):
+        path.write_bytes(rubbish + b'{"done":"x"}\n')
+        with pytest.raises(ValueError, match="no scan of this handheld"):
+            ScanFile(path, random.Random(1))
+        assert path.read_bytes().startswith(rubbish)
+
+
+async def test_a_handheld_whose_flash_fills_up_says_so_to_whoever_waits(tmp_path: Path) -> None:
+    """Its conversation has ended: an answer would be waited for in vain."""
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    async with listening(Shelf()) as listener:
+        handheld = device(tmp_path, listener.address[1])
+        message_id = handheld.scan("1234")
+        handheld.journal._on_line = full
+        async with handheld, asyncio.timeout(BOUND_S):
+            with pytest.raises((OSError, ExceptionGroup)):
+                await handheld.answer(message_id)
+        handheld.journal._on_line = None

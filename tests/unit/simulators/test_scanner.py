@@ -216,3 +216,22 @@ async def test_tcp_ports_of_both_kinds_talk_to_each_other() -> None:
     assert heard == [b"first", b"second"]
     assert client.url == f"tcp-listen://{host}:{port}"
     await server.unplug()
+
+
+async def test_two_scanners_do_not_share_a_name(tmp_path: Path) -> None:
+    first, second = PtyPort(tmp_path / "scanner"), PtyPort(tmp_path / "scanner")
+    await first.plug()
+    with pytest.raises(FileExistsError):
+        await second.plug()
+    target = os.path.realpath(tmp_path / "scanner")
+    await second.unplug()
+    assert os.path.realpath(tmp_path / "scanner") == target
+    (tmp_path / "scanner").unlink()
+    await second.plug()
+    await first.unplug()
+    assert (tmp_path / "scanner").exists(), "the name is the other's by now"
+    await second.unplug()
+    (tmp_path / "scanner").symlink_to("/dev/pts/nobody")  # what SIGKILL leaves
+    await first.plug()
+    await first.unplug()
+    assert list(tmp_path.iterdir()) == []
