@@ -105,17 +105,21 @@ class Stage:
         return "".join(str(line["bytes"]) for line in self.scanners[scanner].journal.lines if line["what"] == "tone")
 
     def misdirected(self) -> list[str]:
-        """Return the exceptions about an item that no event they show, or another step of theirs, is about."""
+        """Return the exceptions about an item that no event they show, or another step of theirs, is about. One about
+        how much a line has names the item as the line does: its members have to be those of an event."""
         bodies = {event.id: json.loads(event.body)["data"] for event in self.centre.ledger.events}
         found = []
         for event_id, data in bodies.items():
             shown = [bodies[one].get("item") for one in data.get("events", ()) if one in bodies]
             opened = bodies.get(data.get("exception", ""), data).get("item")
-            if (
-                "code" in data
-                and "item" in data
-                and (data["item"] not in (shown or [opened]) or data["item"] != opened)
-            ):
+            if "code" not in data or "item" not in data:
+                continue
+            item = data["item"]
+            if "variance" in data:
+                is_shown = any(one is not None and item.items() <= one.items() for one in shown or [opened])
+            else:
+                is_shown = item in (shown or [opened])
+            if not is_shown or item != opened:
                 found.append(f"{event_id} {data['code']}: {data['item']}")
         return found
 
