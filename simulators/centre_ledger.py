@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,7 @@ class CentreLedger:
         if path is not None:
             for event in read_ledger_file(path):
                 self._take(event)
+            _drop_torn_line(path)
             self._file = path.open("a", encoding="utf-8")
 
     def take(self, event: dict[str, Any]) -> bool:
@@ -181,9 +183,20 @@ def read_ledger_file(path: Path) -> Iterable[CentreEvent]:
         for line in file:
             if not line.endswith("\n"):
                 return
-            row = json.loads(line)
-            if row["kind"] == "event":
-                yield CentreEvent(row["id"], row["source"], row["sequence"], row["body"], row["gap"])
+            try:
+                row = json.loads(line)
+                if row["kind"] == "event":
+                    yield CentreEvent(row["id"], row["source"], row["sequence"], row["body"], row["gap"])
+            except (ValueError, KeyError, TypeError):
+                raise ValueError(f"{path} is no ledger of a centre: {line[:60]!r}") from None
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off what a killed centre left of a line: what is written next would be glued to it, and lost with it."""
+    if path.exists():
+        held = path.read_bytes()
+        if not held.endswith(b"\n"):
+            os.truncate(path, held.rfind(b"\n") + 1)
 
 
 def _text(value: object) -> str:

@@ -106,19 +106,43 @@ class Script:
 
 def load_script(path: Path) -> Script:
     """Read a plan file. Raises ValueError saying what is wrong with it."""
-    plan = json.loads(path.read_bytes())
-    if not isinstance(plan, dict) or plan.keys() - {"seed", "rules"}:
-        raise ValueError('a plan is {"seed": <number>, "rules": [...]}')
-    return Script([_read_rule(row) for row in plan.get("rules", [])], rng=Random(plan.get("seed", 0)))
+    try:
+        plan = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from None
+    if (
+        not isinstance(plan, dict)
+        or plan.keys() - {"seed", "rules"}
+        or not isinstance(plan.get("rules", []), list)
+        or not isinstance(plan.get("seed", 0), int)
+    ):
+        raise ValueError(f'{path}: a plan is {{"seed": <whole number>, "rules": [...]}}')
+    return Script([_read_rule(path, row) for row in plan.get("rules", [])], rng=Random(plan.get("seed", 0)))
 
 
-def _read_rule(row: dict[str, Any]) -> Rule:
-    fields = dict(row)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "status": (int,),
+    "retry_after": (str, type(None)),
+    "location": (str,),
+    "share": (int, float),
+    "count": (int,),
+    "from": (int,),
+    "to": (int, type(None)),
+    "probability": (int, float),
+}
+"""What JSON holds for each member of a rule beside its act."""
+
+
+def _read_rule(path: Path, row: object) -> Rule:
+    if not isinstance(row, dict) or row.get("act") not in get_args(ActName):
+        act = row.get("act") if isinstance(row, dict) else row
+        raise ValueError(f"{path}: {json.dumps(act)} is no act; there are {', '.join(get_args(ActName))}")
+    fields: dict[str, Any] = dict(row)
+    for name, value in fields.items():
+        if name != "act" and name not in _KINDS:
+            raise ValueError(f"{path}: a rule cannot be read: it has no {json.dumps(name)}")
+        if name != "act" and not isinstance(value, _KINDS[name]):
+            raise ValueError(f"{path}: a rule cannot be read: {name} cannot be {json.dumps(value)}")
     first, last = fields.pop("from", 1), fields.pop("to", None)
     probability = fields.pop("probability", 1.0)
-    if fields.get("act") not in get_args(ActName):
-        raise ValueError(f'"{fields.get("act")}" is no act; there are {", ".join(get_args(ActName))}')
-    try:
-        return Rule(Act(**fields), first, last, probability)
-    except TypeError as error:
-        raise ValueError(f"a rule of the plan cannot be read: {error}") from None
+    return Rule(Act(**fields), first, last, probability)

@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from simulators.centre import Centre, Policy
+from simulators.centre_main import summary
 from simulators.centre_script import Act
 
 SOURCE = "//dc07/dock-pc-1/e1"
@@ -294,5 +295,13 @@ async def test_the_ledger_file_outlives_the_centre(tmp_path: Path) -> None:
     again = Centre(ledger_file=path)
     async with client(again) as http:
         assert again.ledger.through(SOURCE) == 2
-        await post(http, again, event(1))
+        await post(http, again, event(1), event(3))
         assert (again.ledger.redeliveries, again.ledger.conflicts) == (1, [])
+        found = summary(again)
+        assert (found["events"], found["gap_records"]) == (2, 1), "a gap record is no event: the gateway delivered two"
+    third = Centre(ledger_file=path)  # what was written behind the torn line is not glued to it
+    async with client(third):
+        assert third.ledger.through(SOURCE) == 3
+    path.write_text("rubbish\n")
+    with pytest.raises(ValueError, match="is no ledger of a centre"):
+        Centre(ledger_file=path)

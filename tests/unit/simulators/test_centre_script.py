@@ -1,6 +1,7 @@
 """What goes wrong, and when."""
 
 import json
+import re
 from pathlib import Path
 from random import Random
 
@@ -39,10 +40,16 @@ def test_a_plan_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", '{"rule": []}', '{"rules": [{"act": "sing"}]}', '{"rules": [{"act": "hang", "loud": 1}]}', "{"]
+    "text",
+    [
+        *("[]", "{", '{"rule": []}', '{"rules": null}', '{"rules": 5}', '{"rules": [5]}', '{"seed": []}'),
+        *('{"rules": [{"act": "sing"}]}', '{"rules": [{"act": ["a"]}]}', '{"rules": [{}]}'),
+        *('{"rules": [{"act": "hang", "loud": 1}]}', '{"rules": [{"act": "status", "status": "abc"}]}'),
+        *('{"rules": [{"act": "hang", "from": "x"}]}', '{"rules": [{"act": "hang", "probability": "x"}]}'),
+    ],
 )
 def test_a_plan_that_is_none_says_why(tmp_path: Path, text: str) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(text)
-    with pytest.raises(ValueError, match=r"\S"):
+    with pytest.raises(ValueError, match=re.escape(str(plan))):
         load_script(plan)
