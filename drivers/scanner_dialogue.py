@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -53,6 +53,10 @@ def _bytes_as_text(text: str) -> str:
 
 WireText = Annotated[str, AfterValidator(_bytes_as_text)]
 """Bytes on the wire, written as text: one character a byte."""
+
+TURN_PIECES: Final = 128
+"""Frames that are handed on at once. A read of one that pours, or is no scanner at all, holds tens of thousands, and
+everybody else would wait until all of them were understood."""
 
 
 class ScannerSettings(BaseModel):
@@ -198,13 +202,14 @@ class ScannerDialogue:
         return verdicts
 
     async def _emit_pieces(self, pieces: list[bytes | Discard]) -> list[Answerable]:
-        if not pieces:
-            return []
-        readings = [self._reading(piece) for piece in pieces]
-        verdicts = await self._emit(readings)
-        return [
-            verdict if reading.kind == "scan" else None for reading, verdict in zip(readings, verdicts, strict=True)
-        ]
+        outcomes: list[Answerable] = []
+        for first in range(0, len(pieces), TURN_PIECES):
+            readings = [self._reading(piece) for piece in pieces[first : first + TURN_PIECES]]
+            verdicts = await self._emit(readings)
+            outcomes += [
+                verdict if reading.kind == "scan" else None for reading, verdict in zip(readings, verdicts, strict=True)
+            ]
+        return outcomes
 
     def _reading(self, piece: bytes | Discard) -> Reading:
         if isinstance(piece, Discard):
