@@ -164,8 +164,8 @@ class Handheld:
     ) -> None:
         """`folder` keeps its scans over a change of battery; `on_line` is called when the journal grows."""
         self.plan = plan
-        self.journal = Journal(plan.device, folder / f"{plan.device}.ndjson", on_line=on_line)
         self.file = ScanFile(folder / f"{plan.device}.scans", rng)
+        self.journal = Journal(plan.device, folder / f"{plan.device}.ndjson", on_line=on_line)
         self.answers: dict[str, Answer] = {}
         self._rng = rng
         self._sleep = sleep

@@ -593,12 +593,47 @@ def _(scene: Scene) -> list[str]:
     return ["init", "--replace", "--site", "dc07", "--gateway", "g", "--storage", str(scene.state)]
 
 
+def simulating(*words: str, **files: bytes) -> Situation:
+    """A simulator beside files of these names."""
+
+    def make(scene: Scene) -> list[str]:
+        for name, content in files.items():
+            (scene.folder / name.replace("_", ".")).write_bytes(content)
+        return ["simulate", *(word.replace("{folder}", str(scene.folder)) for word in words)]
+
+    return make
+
+
+HANDHELD = ("handheld", "hh-1", "--site", "dc07", "--folder", "{folder}")
+ROWS += [
+    Row("playing._told:1", 1, "cannot: {folder}/dock is there", simulating("scanner", "{folder}/dock", dock=b"")),
+    Row("playing.check_empty:1", 1, "{folder} is there already", simulating("site", "{folder}", used=b"")),
+    Row("playing.check_labels:1", 64, "--code: '\\udcff' is no text", simulating(*HANDHELD, "--code", "\udcff")),
+    Row("playing.check_url:1", 64, '--url: "ftp://a" is no address', simulating("rfid", "p", "--url", "ftp://a")),
+    Row(
+        "playing.read_secret:1",
+        1,
+        "{folder}/password: is no text",
+        simulating(*HANDHELD, "--password-file", "{folder}/password", password=b"\xff\xfe"),
+    ),
+    Row(
+        "playing.read_secret:2",
+        1,
+        "{folder}/password: is empty",
+        simulating(*HANDHELD, "--password-file", "{folder}/password", password=b"\n"),
+    ),
+    Row(
+        "simulate.handheld:1", 1, "{folder}/hh-1.scans holds something", simulating(*HANDHELD, **{"hh-1_scans": b"5\n"})
+    ),
+]
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda one: one.place)
 def test_it_is_one_sentence_with_its_exit_code(row: Row, tmp_path: Path) -> None:
     with scene_in(tmp_path) as scene:
         words = row.situation(scene)
         # Not every command has a configuration; those that have one take the scene's.
-        takes_one = words[0] not in {"token", "schema", "demo"} and "--config" not in words
+        takes_one = words[0] not in {"token", "schema", "demo", "simulate"} and "--config" not in words
         with noting_places() as made:
             done = command(*words, *(("--config", str(scene.config)) if takes_one else ()))
     assert "Traceback" not in done.stdout + done.stderr
