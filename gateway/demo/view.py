@@ -51,6 +51,7 @@ def ledger_table(ledger: Ledger, parts: PartsCount) -> Table:
     table = Table(title="Verdict: what the devices remember against what the centre received", show_header=False)
     for _ in range(2):
         table.add_column(no_wrap=True)  # words and figures stay whole on a narrow terminal
+    table.add_column(overflow="fold")
     table.add_row("injected", f"{ledger.injected}", "scans and tags, by the devices' own record")
     table.add_row("acknowledged", f"{ledger.acknowledged}", "heard a positive answer")
     table.add_row("delivered", f"{ledger.delivered}", "are at the centre")

@@ -127,3 +127,17 @@ async def test_a_site_that_is_stopped_early_gives_the_verdict_so_far(tmp_path: P
     assert list((folder / "dev").iterdir()) == []
     code, said = await output_of(*DOCKLINE, "simulate", "site", str(folder))
     assert (code, said.splitlines()[0]) == (1, f"{folder} is there already and not an empty folder")
+
+
+def test_the_verdict_is_whole_on_a_narrow_terminal() -> None:
+    from rich.console import Console
+
+    from gateway.demo.view import ledger_table
+    from simulators.ledger import Ledger
+    from simulators.parts import PartsCount
+
+    console = Console(width=40)
+    with console.capture() as shown:
+        console.print(ledger_table(Ledger(), PartsCount(371, 371)))
+    assert "…" not in shown.get()
+    assert "│ acknowledged    │ 0          │" in shown.get()
