@@ -33,7 +33,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -43,6 +43,8 @@ from simulators.journal import Journal
 from simulators.ledger import DeviceScan
 from simulators.mqtt_client import LIBRARY_LOG, listen_in, said
 from simulators.token import Token, find_tokens
+
+CANCEL_AGAIN_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +240,9 @@ class Handheld:
     ) -> None:
         assert self._running is not None
         self._is_on = False
-        self._running.cancel()
-        await asyncio.wait({self._running})
+        while not self._running.done():  # wait_for of Python 3.11 loses a cancellation that comes with the answer
+            self._running.cancel()
+            await asyncio.wait({self._running}, timeout=CANCEL_AGAIN_S)
         self.journal.close()
 
     async def _run(self) -> None:

@@ -1,6 +1,7 @@
 """The reference handheld: nothing is lost on the device, nothing is numbered twice, everything is said until heard."""
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import Awaitable, Callable
@@ -197,3 +198,22 @@ async def test_a_handheld_whose_flash_fills_up_says_so_to_whoever_waits(tmp_path
             with pytest.raises((OSError, ExceptionGroup)):
                 await handheld.answer(message_id)
         handheld.journal._on_line = None
+
+
+async def test_one_is_switched_off_although_its_library_loses_a_cancellation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came together with the answer to a SUBSCRIBE, and a test waited for the handheld for ever."""
+    began = asyncio.Event()
+
+    async def run() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            began.set()
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    handheld = device(tmp_path)
+    monkeypatch.setattr(handheld, "_run", run)
+    async with asyncio.timeout(BOUND_S):
+        async with handheld:
+            await began.wait()
