@@ -1,6 +1,7 @@
 """Every upstream by itself: one that fails in a way nobody foresaw touches neither the others nor a reload."""
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -167,6 +168,7 @@ async def test_upstreams_stay_in_the_order_of_the_file(bench: Bench) -> None:
 
 def test_an_alarm_that_tells_the_time_is_logged_once_and_not_at_every_attempt(caplog: pytest.LogCaptureFixture) -> None:
     """A certificate that ended on a Friday would be a line a minute until Monday."""
+    caplog.set_level(logging.INFO)
     delivery = cast("Any", SimpleNamespace(said=None, settings=SimpleNamespace(name="centre")))
 
     def hear(code: str, message: str) -> None:
@@ -177,4 +179,4 @@ def test_an_alarm_that_tells_the_time_is_logged_once_and_not_at_every_attempt(ca
     hear("tls_clock", "is not yet valid by this computer's clock, which says 1970-01-01 00:01 UTC")
     deliveries._log_alarm(delivery, PumpState("centre"))
     said = [record.getMessage().split()[0] for record in caplog.records]
-    assert said == ["upstream_troubled", "upstream_troubled"]
+    assert said == ["upstream_troubled", "upstream_troubled", "upstream_recovered"]
