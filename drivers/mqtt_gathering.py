@@ -7,9 +7,8 @@ the last ones were taken; at a pace at which `COMPANY` reads come sooner than in
 here. A read after a quiet moment is acted on at once, and so is every read while one device talks alone: one that waits
 for each answer before it says the next would only be slowed down. A crowd does not wait, nor does a large read.
 
-With a lane (`slow_lane`) the loop does not even wake up for what will wait: it sleeps for `GATHER_S`, at a quick pace
-for as long as company takes to come, and looks then. It may find a crowd that it would not have kept waiting, but no
-later than anybody else; or, at a quick pace, one that is alone, and waits for the next to come.
+With a lane (`slow_lane`) the loop does not even wake up for what will wait for `GATHER_S`. It may then find a crowd
+that it would not have kept waiting, but no later than anybody else.
 
 What waits is unread as far as anybody is told: it is not acknowledged, and a connection that ends acts on it first.
 """
@@ -26,8 +25,6 @@ COMPANY: Final = 3
 CLOSE_S: Final = 0.01
 """`COMPANY` reads within this are company enough: at a thousand scans a second, where waiting longer would cost more
 than it saves."""
-PAIR: Final = 2
-"""Who slept acts on no less than these within `CLOSE_S`: from two entries on a commit begins sooner."""
 CROWD_MAX: Final = 32
 """This many never wait."""
 READ_BYTES_MAX: Final = 1024
@@ -70,8 +67,6 @@ class Gathering:
         self._is_quick = True
         self._wait_s, self._enough = CLOSE_S, COMPANY
         """How long what comes now waits, since `_opened_at`, and for how many reads."""
-        self._sleep_s = 0.0
-        """How long nobody need look."""
         self._reads, self._span_s = float(COMPANY), QUICK_S
         """The pace lately: so many reads in so many seconds."""
         self._is_looking = False
@@ -92,14 +87,11 @@ class Gathering:
                 self.open()
                 self._is_looking = True
             elif len(waiting) == 1:
-                self._loop.call_soon(self._seen)
+                self._loop.call_soon(self.open)
         elif waiting:
             waiting.append((talker, data))
-            if len(data) > READ_BYTES_MAX:
+            if len(data) > READ_BYTES_MAX or len(waiting) >= self._enough:
                 self.open()
-            elif len(waiting) >= self._enough:
-                self._is_looking = True  # what else this turn of the loop brings comes along
-                self._loop.call_soon(self._seen)
         else:
             now = self._loop.time()
             if talker is self._alone or now - self._opened_at >= self._wait_s or len(data) > READ_BYTES_MAX:
@@ -108,8 +100,7 @@ class Gathering:
                 talker.act_on(data)
             else:
                 waiting.append((talker, data))
-                if self._timer is None:  # else a look is due
-                    self._timer = self._loop.call_at(self._opened_at + self._wait_s, self.open)
+                self._timer = self._loop.call_at(self._opened_at + self._wait_s, self.open)
 
     def open(self) -> None:
         """Act on everything that waits."""
@@ -125,7 +116,7 @@ class Gathering:
             self._alone = waiting[0][0] if len(waiting) == 1 else None
             if self._lane is not None and self._may_sleep(waiting):
                 self._lane.hold()
-                self._timer = self._loop.call_at(self._opened_at + self._sleep_s, self._look)
+                self._timer = self._loop.call_at(self._opened_at + self._wait_s, self._look)
         self.is_acting = True
         try:
             for talker, data in waiting:
@@ -146,29 +137,16 @@ class Gathering:
             self._span_s = self._span_s * _KEPT + min(span_s, GATHER_S)
         self._is_quick = COMPANY * self._span_s <= CLOSE_S * self._reads
         self._wait_s = CLOSE_S if self._is_quick else GATHER_S
-        self._sleep_s = COMPANY * self._span_s / self._reads if self._is_quick else GATHER_S
         self._enough = COMPANY if self._is_quick else CROWD_MAX
 
     def _may_sleep(self, taken: list[tuple[Talker, bytes]]) -> bool:
-        """Whether nobody need look at what comes next: there is company, and no crowd."""
-        return 1 < len(taken) < CROWD_MAX and all(len(data) <= READ_BYTES_MAX for _, data in taken)
+        """Whether nobody need count what comes next: there is company, and it comes slowly."""
+        if self._is_quick or not 1 < len(taken) < CROWD_MAX:
+            return False
+        return all(len(data) <= READ_BYTES_MAX for _, data in taken)
 
     def _look(self) -> None:
         assert self._lane is not None
         self._timer = None
         self._is_looking = True
         self._lane.release()
-        if self._waiting:
-            self._loop.call_soon(self._seen)
-
-    def _seen(self) -> None:
-        """The turn in which the lane was looked at is over."""
-        if not self._is_looking:
-            return
-        self._is_looking = False
-        latest_at = self._opened_at + self._wait_s
-        if self._is_quick and 0 < len(self._waiting) < PAIR and self._loop.time() < latest_at:
-            self._enough = PAIR
-            self._timer = self._loop.call_at(latest_at, self.open)
-        else:
-            self.open()

@@ -171,7 +171,6 @@ def test_at_a_quick_pace_company_enough_is_not_kept_waiting(table: Table) -> Non
     for number in range(COMPANY):
         assert table.said == "a0"
         table.say("bcdef"[number])
-    table.clock.turn()
     assert len(table.acted) == 1 + COMPANY
 
 
@@ -185,7 +184,6 @@ def test_a_crowd_that_comes_slowly_does_not_grow_without_end(table: Table) -> No
         table.say("c")
     assert table.said == "a0"
     table.say("d")
-    table.clock.turn()
     assert len(table.acted) == 1 + CROWD_MAX
 
 
@@ -195,7 +193,6 @@ def test_who_acts_in_one_turn_is_told_of_its_end_once(table: Table) -> None:
     table.say("a", b"0")
     for number in range(COMPANY):
         table.say("bcdef"[number])
-    table.clock.turn()
     assert ends == [1 + COMPANY]
     assert not table.gathering.is_acting
 
@@ -250,63 +247,18 @@ def test_opening_twice_acts_once_and_leaves_no_timer(table: Table) -> None:
 def test_with_a_lane_nobody_wakes_up_for_what_waits(laned: Table) -> None:
     assert laned.lane is not None
     laned.keep_pace(200)
-    hold(laned)
+    laned.move(GATHER_S + 1e-6)
     before = len(laned.acted)
+    for name in "ab":
+        laned.say(name)
+        laned.move(GATHER_S / 2)
+    laned.move(1e-6)
+    assert laned.lane.is_held
     for name in "cda":
         laned.say(name)
-        laned.move(GATHER_S / 4)
     assert len(laned.unheard) == 3
-    laned.move(GATHER_S / 4 + 1e-6)
-    assert laned.said.split()[before:] == ["c1", "d1", "a1"]
-
-
-def hold(laned: Table) -> None:
-    """Have a pair acted on, and nobody look since."""
-    assert laned.lane is not None
-    for _ in range(9):
-        laned.say("a")
-        laned.say("b")
-        if laned.lane.is_held and not laned.unheard:
-            return
-        laned.move(laned.gathering._sleep_s + 1e-6)
-        if laned.lane.is_held:
-            return
-    raise AssertionError("nobody sleeps")
-
-
-def test_at_a_quick_pace_nobody_wakes_up_for_each_scan_either(laned: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At a thousand a second two of three wakes found one scan, and left it waiting."""
-    looks: list[float] = []
-    arrive = laned.gathering.arrive
-    laned.keep_pace(1000)
-    before = len(laned.acted)
-
-    def see(talker: mqtt_gathering.Talker, data: bytes) -> None:
-        looks.append(laned.clock.now)
-        arrive(talker, data)
-
-    monkeypatch.setattr(laned.gathering, "arrive", see)
-    laned.keep_pace(1000)
-    assert len(laned.acted) - before > 990
-    assert len(set(looks)) < 600
-
-
-def test_one_that_is_found_alone_at_a_quick_pace_waits_for_the_next_and_no_longer_than_it_may(laned: Table) -> None:
-    for follows in (True, False):
-        laned.keep_pace(1000)
-        hold(laned)
-        began, before = laned.gathering._opened_at, len(laned.acted)
-        laned.say("c")
-        laned.move(laned.gathering._sleep_s + 1e-6)
-        assert len(laned.acted) == before
-        if follows:
-            for name in "def":  # all of one turn
-                laned.say(name)
-            laned.clock.turn()
-            assert len(laned.acted) == before + 4
-        else:
-            laned.move(began + CLOSE_S - laned.clock.now + 1e-6)
-            assert len(laned.acted) == before + 1
+    laned.move(GATHER_S + 1e-6)
+    assert laned.said.split()[before:] == ["a1", "b1", "c1", "d1", "a1"]
 
 
 def test_a_lane_is_never_held_without_a_time_to_release_it(laned: Table) -> None:
@@ -337,20 +289,6 @@ def test_large_reads_after_a_hold_are_not_piled_up(laned: Table) -> None:
     for number, name in enumerate("abcd", 1):
         laned.say(name, b"z" * (READ_BYTES_MAX + 1))
         assert len(laned.acted) == before + number
-
-
-def test_who_comes_while_nobody_looks_is_acted_on_when_somebody_does(laned: Table) -> None:
-    """A socket beside the lane, or the rest of a turn in which a connection ended: it waited for ten milliseconds."""
-    laned.keep_pace(1000)
-    hold(laned)
-    before = len(laned.acted)
-    for name in "cd":
-        laned.gathering.arrive(laned.devices[name], b"1")
-    laned.say("e")
-    laned.move(laned.gathering._sleep_s + 1e-6)
-    assert len(laned.acted) >= before + 2
-    laned.move(CLOSE_S)
-    assert len(laned.acted) == before + 3
 
 
 READS = 3
